@@ -1,0 +1,11 @@
+"""The networks: pure torch. No asyncio, no files but bundles, no knowledge of `streamer`.
+
+leaf.py            waveform -> 40 bands, a column each 30 ms (LEAF: Gabor filters, pooling, PCEN)
+audio_encoder.py   columns -> the 100-d audio embedding of an utterance; audio_stream.py, the same while it arrives
+text_encoder.py    words -> the 100-d text embedding
+context.py         the embeddings of a window of utterances, one modality -> the same in context
+fusion.py          both modalities of a window -> the classes
+conversation.py    all of these together; the state of a conversation and its step
+calibration.py     logits -> probabilities that mean what they say
+bundle.py          all of it on disk
+"""

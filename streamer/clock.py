@@ -1,0 +1,73 @@
+"""The two clocks of the program; no other module asks the system for the time."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the stages may ask of time."""
+
+    def now(self) -> datetime:
+        """The wall time, in UTC, that events carry."""
+        ...
+
+    def seconds(self) -> float:
+        """Seconds since an arbitrary moment, never going back; the same time that `sleep_until` waits in."""
+        ...
+
+    async def sleep_until(self, seconds: float) -> None:
+        """Return once `seconds()` has reached the given value."""
+        ...
+
+
+class WallClock:
+    """The time of the world."""
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return datetime.now(UTC)
+
+    def seconds(self) -> float:
+        """See `Clock.seconds`."""
+        return time.monotonic()
+
+    async def sleep_until(self, seconds: float) -> None:
+        """See `Clock.sleep_until`."""
+        await asyncio.sleep(max(0.0, seconds - time.monotonic()))
+
+
+class VirtualClock:
+    """A clock that jumps: whoever sleeps is awake at once, and the time has passed.
+
+    A replay at the speed of the machine runs on it, and so do the tests of anything that waits.
+    """
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._start = start or datetime.now(UTC)
+        self._seconds = 0.0
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return self._start + timedelta(seconds=self._seconds)
+
+    def seconds(self) -> float:
+        """See `Clock.seconds`."""
+        return self._seconds
+
+    async def sleep_until(self, seconds: float) -> None:
+        """See `Clock.sleep_until`."""
+        self._seconds = max(self._seconds, seconds)
+        await asyncio.sleep(0)
+
+
+class Stopwatch:
+    """Real seconds that a piece of work took, whatever clock the conversation runs on."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+
+    def milliseconds(self) -> float:
+        """Milliseconds since the stopwatch was made."""
+        return (time.perf_counter() - self._begun) * 1000.0

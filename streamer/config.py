@@ -1,0 +1,334 @@
+"""The settings: one tree, filled from a YAML file, then the environment, then the command line.
+
+Every field has a description, its unit and its bounds; what is not in the tree is an error that names
+the key's path.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamer.errors import UserError
+
+ENVIRONMENT_PREFIX = "STREAMER_"
+MAX_FILE_BYTES = 1_000_000
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+ChannelMode = Literal["analyse", "context", "exclude"]
+
+
+class Audio(_Section):
+    """How channels are read."""
+
+    channels: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        default=(),
+        max_length=64,
+        description="names of the speakers, one for each channel in order; empty: made up",
+    )
+    dual_mono: bool = Field(
+        default=True,
+        description="treat a stereo recording as one channel if both carry the same signal",
+    )
+
+
+class Segmentation(_Section):
+    """How speech is cut into utterances."""
+
+    detector: Literal["both", "silero", "webrtcvad"] = Field(
+        default="both",
+        description="voice detector; both: webrtcvad as the cheap gate, Silero to confirm",
+    )
+    aggressiveness: int = Field(
+        default=1, ge=0, le=3, description="webrtcvad's filter of non-speech, 3 the strictest"
+    )
+    start_threshold: float = Field(
+        default=0.5, gt=0, lt=1, description="probability at which a frame counts as speech"
+    )
+    stop_threshold: float = Field(
+        default=0.35,
+        gt=0,
+        lt=1,
+        description="while someone speaks, probability under which a frame counts as silence",
+    )
+    pre_roll: float = Field(
+        default=0.3, ge=0, le=2, description="seconds kept before the first voiced frame"
+    )
+    hangover: float = Field(
+        default=0.5, ge=0.06, le=5, description="seconds of silence that end an utterance"
+    )
+    pause: float = Field(
+        default=0.15,
+        ge=0.03,
+        le=2,
+        description="seconds of silence after which work ahead begins; below the hangover",
+    )
+    tail: float = Field(
+        default=0.09, ge=0, le=1, description="seconds kept after the last voiced frame"
+    )
+    min_speech: float = Field(
+        default=0.12,
+        ge=0.03,
+        le=2,
+        description="seconds of speech that confirm an utterance; anything shorter is noise",
+    )
+    max_utterance: float = Field(
+        default=20.0, ge=2, le=120, description="seconds after which an utterance is split"
+    )
+    split_search: float = Field(
+        default=4.0,
+        ge=0.1,
+        le=60,
+        description="seconds before the maximum in which the quietest place to split is looked for",
+    )
+
+
+class Asr(_Section):
+    """How utterances are transcribed."""
+
+    backend: Literal["auto", "faster-whisper", "pocketsphinx", "none"] = Field(
+        default="auto",
+        description="auto: faster-whisper if its model can be had, else pocketsphinx",
+    )
+    model: str = Field(
+        default="base.en",
+        min_length=1,
+        description="whisper model: a directory, or a name looked up in the cache, then on the hub",
+    )
+    offline: bool = Field(default=False, description="never ask the hub for a model")
+    language: str | None = Field(
+        default="en",
+        pattern="^[a-z]{2,3}$",
+        description="language spoken (ISO 639); null: recognise it",
+    )
+    compute_type: Literal["auto", "int8", "int8_float16", "float16", "float32"] = Field(
+        default="auto", description="arithmetic of whisper; auto: int8 on CPU, float16 on GPU"
+    )
+    beam_size: int = Field(default=1, ge=1, le=10, description="hypotheses kept while decoding")
+    tail_padding: float = Field(
+        default=0.5, ge=0, le=2, description="seconds of silence put after an utterance"
+    )
+    no_speech: float = Field(
+        default=0.6, ge=0, le=1, description="probability of no speech over which text is rejected"
+    )
+    min_log_probability: float = Field(
+        default=-1.0,
+        ge=-10,
+        le=0,
+        description="average log probability under which text is rejected",
+    )
+    max_compression: float = Field(
+        default=2.4,
+        gt=1,
+        le=20,
+        description="compression ratio over which text counts as repetition and is rejected",
+    )
+    ahead: bool = Field(
+        default=True, description="begin to transcribe when speech pauses, before the endpoint"
+    )
+
+
+class Emotion(_Section):
+    """The model that judges."""
+
+    bundle: str = Field(
+        default="streamer-en-1",
+        min_length=1,
+        description="a bundle's directory, or the name of one that comes with streamer",
+    )
+    threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="confidence under which the model abstains; null: the bundle's own",
+    )
+    update_interval: float = Field(
+        default=0.5, ge=0.1, le=60, description="least seconds between estimates while speaking"
+    )
+    mood_half_life: float = Field(
+        default=30.0, gt=0, le=3600, description="seconds after which an utterance counts half"
+    )
+
+
+class Engine(_Section):
+    """What conversations share: models, threads, device."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="where the models run; auto: a GPU if there is one"
+    )
+    threads: int = Field(
+        default=0, ge=0, le=256, description="threads of each library; 0: a sensible number"
+    )
+    transcribers: int = Field(
+        default=1, ge=1, le=64, description="utterances transcribed at the same time"
+    )
+
+
+class Live(_Section):
+    """What holds when audio cannot wait."""
+
+    max_lag: float = Field(
+        default=5.0, ge=0.5, le=120, description="seconds of audio that analysis may be behind"
+    )
+
+
+class Sinks(_Section):
+    """Where events go."""
+
+    queue: int = Field(
+        default=1000, ge=10, le=1_000_000, description="events that a slow sink may be behind"
+    )
+
+
+class Privacy(_Section):
+    """What may leave the program."""
+
+    text: bool = Field(default=True, description="false: no transcript leaves, anywhere")
+    channels: dict[str, ChannelMode] = Field(
+        default_factory=dict,
+        description="by a channel's name: analyse, context (heard, never labelled) or exclude",
+    )
+
+
+class Log(_Section):
+    """What is said on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="least severity of log lines"
+    )
+
+
+class Settings(_Section):
+    """All settings of streamer."""
+
+    audio: Audio = Audio()
+    segmentation: Segmentation = Segmentation()
+    asr: Asr = Asr()
+    emotion: Emotion = Emotion()
+    engine: Engine = Engine()
+    live: Live = Live()
+    sinks: Sinks = Sinks()
+    privacy: Privacy = Privacy()
+    log: Log = Log()
+
+
+def load(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The effective settings.
+
+    Args:
+        file: a YAML file; None for the defaults.
+        environment: variables `STREAMER_SECTION_KEY`, their values read as YAML; None for the process's own.
+        overrides: dotted paths and their values, as the command line gives them.
+
+    Raises:
+        UserError: one line with the path of each wrong key and where it came from.
+    """
+    tree: dict[str, Any] = _read(file) if file else {}
+    origins: dict[str, str] = {}
+    for name, value in sorted((os.environ if environment is None else environment).items()):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            path = _path_of_variable(name)
+            _put(tree, path, _scalar(name, value))
+            origins[path] = name
+    for path, value in (overrides or {}).items():
+        _put(tree, path, value)
+        origins[path] = "command line"
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(dict(e), file, origins) for e in error.errors()]
+        raise UserError("; ".join(lines)) from None
+
+
+def effective(settings: Settings) -> str:
+    """The settings as YAML, secrets masked."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as handle:
+            data = handle.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"configuration {file}: {error.strerror}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise UserError(f"configuration {file}: larger than {MAX_FILE_BYTES} bytes")
+    try:
+        tree = yaml.safe_load(data)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"configuration {file}: not YAML: {reason}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UserError(f"configuration {file}: expected sections with keys")
+    return tree
+
+
+def _path_of_variable(name: str) -> str:
+    """The dotted path that a variable names: STREAMER_ASR_TAIL_PADDING is asr.tail_padding."""
+    rest = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "_")
+    for section, info in Settings.model_fields.items():
+        if rest.startswith(f"{section}_"):
+            key = rest.removeprefix(f"{section}_")
+            kind = info.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and key in kind.model_fields:
+                return f"{section}.{key}"
+    raise UserError(f"environment {name}: no such setting; `streamer config` lists all")
+
+
+def _scalar(name: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"environment {name}: not a YAML value") from None
+
+
+def _put(tree: dict[str, Any], path: str, value: Any) -> None:
+    *sections, key = path.split(".")
+    for section in sections:
+        inner = tree.setdefault(section, {})
+        if not isinstance(inner, dict):
+            inner = tree[section] = {}
+        tree = inner
+    tree[key] = value
+
+
+def _explain(error: Mapping[str, Any], file: Path | None, origins: Mapping[str, str]) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    origin = next((o for p, o in origins.items() if path == p or path.startswith(f"{p}.")), None)
+    where = origin or (f"configuration {file}" if file else "configuration")
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(_keys_beside(error["loc"]))
+        return f"{where}: {path}: no such setting (known here: {known})"
+    message = str(error["msg"])
+    shown = "" if _is_secret(error["loc"]) else f" (got {error['input']!r})"
+    return f"{where}: {path}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _keys_beside(path: Sequence[str | int]) -> list[str]:
+    kind: Any = Settings
+    for part in path[:-1]:
+        kind = kind.model_fields[str(part)].annotation
+    return list(kind.model_fields)
+
+
+def _is_secret(path: Sequence[str | int]) -> bool:
+    kind: Any = Settings
+    for part in path:
+        fields = getattr(kind, "model_fields", {})
+        if part not in fields:
+            return False
+        kind = fields[part].annotation
+    return "SecretStr" in str(kind)

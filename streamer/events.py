@@ -1,0 +1,194 @@
+"""The wire, version 1: every event that leaves the program, and nothing else defines one.
+
+One JSON object per event. Within a version a field is never renamed or retyped, new fields and types
+may come, and readers ignore what they do not know.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+)
+
+SCHEMA: Literal["streamer/1"] = "streamer/1"
+
+TextStatus = Literal["ok", "rejected", "failed", "skipped", "withheld"]
+Modality = Literal["audio", "text"]
+Trend = Literal["improving", "steady", "worsening"]
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[
+    float,
+    Field(ge=0, description="seconds since the conversation began, on the audio's clock"),
+    PlainSerializer(lambda value: round(value, 3)),
+]
+Milliseconds = Annotated[float, Field(ge=0), PlainSerializer(lambda value: round(value, 1))]
+Probabilities = Annotated[
+    dict[str, Probability],
+    Field(description="one probability for each label of the model"),
+    PlainSerializer(lambda value: {label: round(p, 4) for label, p in value.items()}),
+]
+
+
+def _rfc3339(value: datetime) -> str:
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class _Event(BaseModel):
+    """What all events share."""
+
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    schema_: Literal["streamer/1"] = Field(default=SCHEMA, alias="schema")
+    session: str = Field(description="the conversation's id")
+    seq: int = Field(ge=0, description="number of the event in its session, from 0, without holes")
+    time: Annotated[AwareDatetime, PlainSerializer(_rfc3339)] = Field(
+        description="wall time of the event, RFC 3339, UTC"
+    )
+
+    def to_json(self) -> str:
+        """The event as one line of JSON, without the line's end."""
+        return self.model_dump_json(by_alias=True)
+
+
+class _AudioEvent(_Event):
+    """What events about audio share."""
+
+    channel: str = Field(description="the channel's name: who speaks there")
+    start: Seconds
+    end: Seconds
+
+
+class Model(BaseModel):
+    """The bundle that judges."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str
+    version: str
+
+
+class Latency(BaseModel):
+    """Milliseconds from the end of speech to the event, and where they went."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    endpoint: Milliseconds = Field(description="audio waited for to be sure that speech had ended")
+    transcription: Milliseconds = Field(
+        description="from the endpoint to the transcript; 0 if it was ready"
+    )
+    analysis: Milliseconds = Field(description="text embedding, context and fusion")
+    total: Milliseconds = Field(description="from the end of speech to the event")
+
+
+class SessionStarted(_Event):
+    """The first event of a session."""
+
+    type: Literal["session_started"] = "session_started"
+    source: str
+    channels: list[str]
+    model: Model
+    labels: list[str]
+    asr: str = Field(description="backend and model that transcribe, or none")
+    streamer_version: str
+
+
+class SpeechStarted(_AudioEvent):
+    """Speech is confirmed; exactly one `utterance` with the same id will follow."""
+
+    type: Literal["speech_started"] = "speech_started"
+    utterance: str = Field(description="the utterance's id, used by all events about it")
+
+
+class SpeechUpdate(_AudioEvent):
+    """An estimate while the person speaks, from the audio and the context so far."""
+
+    type: Literal["speech_update"] = "speech_update"
+    utterance: str
+    probabilities: Probabilities
+
+
+class Utterance(_AudioEvent):
+    """An utterance is over: what it expresses, and how sure that is."""
+
+    type: Literal["utterance"] = "utterance"
+    utterance: str
+    turn: int = Field(ge=0, description="number of the utterance in the conversation, from 0")
+    emotion: str | None = Field(description="the likeliest label; null if it could not be judged")
+    confidence: Probability
+    probabilities: Probabilities
+    abstained: bool = Field(description="the confidence is under the model's threshold")
+    text: str | None = Field(description="the transcript, if text_status is ok")
+    text_status: TextStatus
+    modalities: list[Modality] = Field(description="what the judgement rests on")
+    language: str | None
+    latency_ms: Latency
+
+
+class Mood(_AudioEvent):
+    """How a speaker's emotion moves: smoothed over that speaker's utterances."""
+
+    type: Literal["mood"] = "mood"
+    probabilities: Probabilities
+    trend: Trend
+
+
+class Gap(_AudioEvent):
+    """Audio of a channel was lost."""
+
+    type: Literal["gap"] = "gap"
+    reason: str
+
+
+class Error(_Event):
+    """A part failed, and the stream goes on."""
+
+    type: Literal["error"] = "error"
+    part: str
+    message: str
+
+
+class SessionEnded(_Event):
+    """The last event of a session, however it ended."""
+
+    type: Literal["session_ended"] = "session_ended"
+    duration: Seconds
+    utterances: int = Field(ge=0)
+    gaps: int = Field(ge=0)
+    errors: int = Field(ge=0)
+    reason: str = Field(description="finished, interrupted, terminated or failed")
+
+
+Event = Annotated[
+    SessionStarted | SpeechStarted | SpeechUpdate | Utterance | Mood | Gap | Error | SessionEnded,
+    Field(discriminator="type"),
+]
+
+_adapter: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def parse(data: str | bytes) -> Event:
+    """The event that a line of JSON holds.
+
+    Raises:
+        pydantic.ValidationError: if it is not an event of this version.
+    """
+    return _adapter.validate_json(data)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of an event."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA,
+        "title": "An event of streamer, version 1",
+        **_adapter.json_schema(mode="serialization", by_alias=True),
+    }

@@ -1,0 +1,27 @@
+"""Sinks: where events go. Each is one file here, an asynchronous context manager with `emit`."""
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from streamer.events import Event
+
+
+class Sink(Protocol):
+    """Takes the events of a conversation, in order.
+
+    `emit` may take its time: a bounded queue stands in front of every sink, so that a slow one delays
+    nobody. Leaving the context flushes and closes.
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    async def emit(self, event: Event) -> None:
+        """Deliver one event."""
+        ...

@@ -1,0 +1,16 @@
+"""What all tests share."""
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The development recordings and conversations, which are not part of the repository."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the development data (../shared/data) is not here")
+    return SHARED_DATA
