@@ -239,7 +239,7 @@ def load(
     for name, value in sorted((os.environ if environment is None else environment).items()):
         if name.startswith(ENVIRONMENT_PREFIX):
             path = _path_of_variable(name)
-            _put(tree, path, _scalar(name, value))
+            _put(tree, path, scalar(f"environment {name}", value))
             origins[path] = name
     for path, value in (overrides or {}).items():
         _put(tree, path, value)
@@ -251,9 +251,53 @@ def load(
         raise UserError("; ".join(lines)) from None
 
 
+def scalar(origin: str, text: str) -> Any:
+    """A value written as YAML: `0.5`, `true`, `null`, `[agent, customer]`.
+
+    Raises:
+        UserError: if it is not YAML; `origin` says where it stands.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"{origin}: not a YAML value") from None
+
+
+def describe() -> str:
+    """What each setting means, with its default: a YAML file to start from."""
+    lines: list[str] = []
+    for section, kind in _sections().items():
+        lines += [f"# {kind.__doc__}", f"{section}:"]
+        for key, field in kind.model_fields.items():
+            bounds = ", ".join(
+                f"{sign} {getattr(bound, name)}"
+                for bound in field.metadata
+                for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+                if hasattr(bound, name)
+            )
+            default = field.get_default(call_default_factory=True)
+            value = yaml.safe_dump({key: _plain(default)}, default_flow_style=None).strip()
+            lines.append(f"  # {field.description}" + (f" ({bounds})" if bounds else ""))
+            lines.append(f"  {value}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def effective(settings: Settings) -> str:
     """The settings as YAML, secrets masked."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _sections() -> dict[str, type[BaseModel]]:
+    return {
+        name: info.annotation
+        for name, info in Settings.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+    }
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -279,20 +323,12 @@ def _read(file: Path) -> dict[str, Any]:
 def _path_of_variable(name: str) -> str:
     """The dotted path that a variable names: STREAMER_ASR_TAIL_PADDING is asr.tail_padding."""
     rest = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "_")
-    for section, info in Settings.model_fields.items():
+    for section, kind in _sections().items():
         if rest.startswith(f"{section}_"):
             key = rest.removeprefix(f"{section}_")
-            kind = info.annotation
-            if isinstance(kind, type) and issubclass(kind, BaseModel) and key in kind.model_fields:
+            if key in kind.model_fields:
                 return f"{section}.{key}"
     raise UserError(f"environment {name}: no such setting; `streamer config` lists all")
-
-
-def _scalar(name: str, value: str) -> Any:
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UserError(f"environment {name}: not a YAML value") from None
 
 
 def _put(tree: dict[str, Any], path: str, value: Any) -> None:

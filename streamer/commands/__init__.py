@@ -1,0 +1,72 @@
+"""The commands, one module each, and the options that several of them share.
+
+Modules here import nothing heavy at the top: `streamer --help` reads all of them.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamer.errors import UserError
+
+if TYPE_CHECKING:
+    from streamer.config import Settings
+
+Subparsers = Any
+"""argparse's own class for these is private."""
+
+
+def add_settings_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the settings."""
+    group = parser.add_argument_group("settings")
+    group.add_argument(
+        "--config", metavar="FILE", help="YAML file, or the name of one that comes with streamer"
+    )
+    group.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override one setting, e.g. asr.backend=none; `streamer config` lists all",
+    )
+
+
+def load_settings(options: argparse.Namespace, **overrides: Any) -> "Settings":
+    """The effective settings: file, then environment, then command line.
+
+    Args:
+        options: what `add_settings_options` has read.
+        overrides: settings that an option of its own gives, dots written `__`; None counts as not given.
+
+    Raises:
+        UserError: see `config.load`.
+    """
+    from streamer import config, resources
+
+    values: dict[str, Any] = {}
+    for assignment in options.set:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {assignment}: expected KEY=VALUE, e.g. asr.backend=none")
+        values[key] = config.scalar(f"--set {key}", value)
+    values |= {k.replace("__", "."): v for k, v in overrides.items() if v is not None}
+    file = resources.configuration(options.config) if options.config else None
+    settings = config.load(file, overrides=values)
+    set_log_level(options, settings)
+    return settings
+
+
+def set_log_level(options: argparse.Namespace, settings: "Settings") -> None:
+    """Log as much as the settings say, unless --debug wants all."""
+    import logging
+
+    if not options.debug:
+        logging.getLogger().setLevel(settings.log.level.upper())
+
+
+def existing(path: str) -> Path:
+    """A path that the user named, which must exist."""
+    found = Path(path)
+    if not found.exists():
+        raise UserError(f"{path}: no such file")
+    return found
