@@ -7,10 +7,10 @@ the key's path.
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from streamer.errors import UserError
 
@@ -88,6 +88,31 @@ class Segmentation(_Section):
         le=60,
         description="seconds before the maximum in which the quietest place to split is looked for",
     )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.stop_threshold > self.start_threshold:
+            raise ValueError(
+                f"stop_threshold {self.stop_threshold:g} is above start_threshold"
+                f" {self.start_threshold:g}: what starts speech would not keep it going"
+            )
+        if self.pause >= self.hangover:
+            raise ValueError(
+                f"pause {self.pause:g} s is not below hangover {self.hangover:g} s:"
+                " speech would end before it pauses"
+            )
+        if self.pause + self.min_speech > self.split_search:
+            raise ValueError(
+                f"split_search {self.split_search:g} s is shorter than pause + min_speech"
+                f" {self.pause + self.min_speech:g} s: no place to split would be sure to exist"
+            )
+        if self.pre_roll + self.min_speech + self.split_search > self.max_utterance:
+            raise ValueError(
+                f"max_utterance {self.max_utterance:g} s is shorter than pre_roll + min_speech +"
+                f" split_search {self.pre_roll + self.min_speech + self.split_search:g} s:"
+                " a split could leave a part without speech"
+            )
+        return self
 
 
 class Asr(_Section):
@@ -276,7 +301,7 @@ def describe() -> str:
                 if hasattr(bound, name)
             )
             default = field.get_default(call_default_factory=True)
-            value = yaml.safe_dump({key: _plain(default)}, default_flow_style=None).strip()
+            value = yaml.safe_dump({key: _plain(default)}, default_flow_style=False).strip()
             lines.append(f"  # {field.description}" + (f" ({bounds})" if bounds else ""))
             lines.append(f"  {value}")
         lines.append("")

@@ -1,0 +1,59 @@
+"""The samples of one channel that may still be needed, under their places on the audio's clock."""
+
+import numpy as np
+
+from streamer.sources import Samples
+
+_SMALLEST = 32_768
+
+
+class Tape:
+    """Consecutive samples [start, end): appended at one end, discarded at the other.
+
+    Appending is amortised O(n); memory follows what is kept, not what has passed.
+    """
+
+    def __init__(self, at: int = 0) -> None:
+        self._data: Samples = np.empty(_SMALLEST, dtype=np.float32)
+        self._head = 0
+        self.start = at
+        self.end = at
+
+    def append(self, samples: Samples) -> None:
+        """Add samples at the end."""
+        held = self.end - self.start
+        if self._head + held + len(samples) > len(self._data):
+            self._make_room(held, len(samples))
+        tail = self._head + held
+        self._data[tail : tail + len(samples)] = samples
+        self.end += len(samples)
+
+    def view(self, begin: int, end: int) -> Samples:
+        """The samples [begin, end), valid until the next change of the tape."""
+        offset = self._head - self.start
+        return self._data[begin + offset : end + offset]
+
+    def copy(self, begin: int, end: int) -> Samples:
+        """The samples [begin, end), for keeps."""
+        return self.view(begin, end).copy()
+
+    def discard(self, before: int) -> None:
+        """Let go of the samples before an index."""
+        before = min(before, self.end)
+        if before > self.start:
+            self._head += before - self.start
+            self.start = before
+
+    def restart(self, at: int) -> None:
+        """Let go of everything; what is appended next begins at an index."""
+        self._head = 0
+        self.start = self.end = at
+
+    def _make_room(self, held: int, coming: int) -> None:
+        kept = self._data[self._head : self._head + held]
+        capacity = max(_SMALLEST, 2 * (held + coming))
+        # Moving within the same array would do while it is large enough by far, but a fresh one also
+        # gives back what a long utterance took.
+        self._data = np.empty(capacity, dtype=np.float32)
+        self._data[:held] = kept
+        self._head = 0
