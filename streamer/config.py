@@ -155,6 +155,9 @@ class Asr(_Section):
         le=20,
         description="compression ratio over which text counts as repetition and is rejected",
     )
+    max_words_per_second: float = Field(
+        default=8.0, gt=0, le=100, description="words per second over which text is rejected"
+    )
     ahead: bool = Field(
         default=True, description="begin to transcribe when speech pauses, before the endpoint"
     )

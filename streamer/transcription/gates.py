@@ -1,0 +1,42 @@
+"""What tells invented text from heard text by its shape alone, whatever the recogniser."""
+
+from collections.abc import Sequence
+
+LOOP_TIMES = 3
+LOOP_WORDS = 10
+"""A phrase said three times running or more is a loop once that makes ten words: people do say
+"no no no no", and "I don't know, I don't know"; recognisers that are stuck go on."""
+
+FREE_WORDS = 3
+"""Words that any utterance may have, however short: its ends may be cut close."""
+
+
+def invented(words: Sequence[str], seconds: float, max_words_per_second: float) -> str:
+    """Why the words of an utterance look invented, or "" if they do not.
+
+    Args:
+        words: the words in order, any case.
+        seconds: how long the utterance is.
+        max_words_per_second: what a person can say.
+
+    Returns:
+        The reason, which never holds the words themselves.
+    """
+    if len(words) > FREE_WORDS + max_words_per_second * seconds:
+        return f"{len(words)} words in {seconds:.1f} s"
+    phrase = _loop([word.casefold().strip(".,!?;:-\"'") for word in words])
+    if phrase:
+        return f"a phrase of {phrase} words in a loop"
+    return ""
+
+
+def _loop(words: Sequence[str]) -> int:
+    """The length of the first phrase that is repeated like a loop, or 0."""
+    for length in range(1, len(words) // LOOP_TIMES + 1):
+        needed = max(LOOP_TIMES * length, LOOP_WORDS) - length
+        run = 0
+        for index in range(length, len(words)):
+            run = run + 1 if words[index] == words[index - length] else 0
+            if run >= needed:
+                return length
+    return 0

@@ -1,0 +1,75 @@
+"""Which transcribers there are, and the choice among them."""
+
+from collections.abc import Callable
+
+from streamer.config import Asr, Engine
+from streamer.errors import UserError
+from streamer.sources import Samples
+from streamer.transcription import Transcriber, Transcript
+
+
+class NoTranscriber:
+    """Leaves every utterance without text."""
+
+    name = "none"
+
+    def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:  # noqa: ARG002 - the protocol's
+        """See `Transcriber.transcribe`: always skipped."""
+        return Transcript("", "skipped", language, reason="transcription is off")
+
+
+def _whisper(asr: Asr, engine: Engine) -> Transcriber:
+    from streamer.transcription.whisper import WhisperTranscriber  # noqa: PLC0415 - heavy
+
+    return WhisperTranscriber(asr, engine)
+
+
+def _sphinx(asr: Asr, _: Engine) -> Transcriber:
+    from streamer.transcription.sphinx import SphinxTranscriber  # noqa: PLC0415 - heavy
+
+    return SphinxTranscriber(asr)
+
+
+def _none(_: Asr, __: Engine) -> Transcriber:
+    return NoTranscriber()
+
+
+BACKENDS: dict[str, Callable[[Asr, Engine], Transcriber]] = {
+    "faster-whisper": _whisper,
+    "pocketsphinx": _sphinx,
+    "none": _none,
+}
+"""By name, best first: the order in which `auto` tries them."""
+
+
+def make_transcriber(asr: Asr, engine: Engine) -> tuple[Transcriber, str]:
+    """The transcriber that the settings ask for, loaded; to be used by one thread at a time.
+
+    Returns:
+        The transcriber, and one line for the user where `auto` had to settle for less ("" otherwise).
+
+    Raises:
+        UserError: if the backend asked for by name cannot be had.
+    """
+    if asr.backend != "auto":
+        return BACKENDS[asr.backend](asr, engine), ""
+    reasons: list[str] = []
+    for make in BACKENDS.values():
+        try:
+            transcriber = make(asr, engine)
+        except UserError as error:
+            reasons.append(str(error))
+            continue
+        return transcriber, _notice(transcriber, reasons)
+    raise AssertionError("the last backend always works")
+
+
+def _notice(transcriber: Transcriber, reasons: list[str]) -> str:
+    if not reasons:
+        return ""
+    settled = (
+        "no transcription"
+        if transcriber.name == "none"
+        else f"transcribing with {transcriber.name}"
+    )
+    return f"{settled}, because {'; '.join(reasons)}"

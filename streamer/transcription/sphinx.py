@@ -1,0 +1,114 @@
+"""pocketsphinx with the English model that comes inside its package: no download, more mistakes."""
+
+import json
+import math
+import struct
+import subprocess
+import sys
+import weakref
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+
+from streamer.config import Asr
+from streamer.errors import UserError
+from streamer.sources import Samples
+from streamer.transcription import Transcript, Word
+from streamer.transcription.gates import invented
+from streamer.units import SAMPLE_RATE
+
+LANGUAGE = "en"
+WORKER = Path(__file__).with_name("sphinx_worker.py")
+MIN_SAMPLES = SAMPLE_RATE // 10
+"""Anything shorter holds no word."""
+
+
+class SphinxTranscriber:
+    """Runs pocketsphinx in a process of its own, started with the first utterance."""
+
+    name = "pocketsphinx en-us"
+
+    def __init__(self, asr: Asr) -> None:
+        """Check that the recogniser can be used at all.
+
+        Raises:
+            UserError: if the package is missing or another language is to be transcribed.
+        """
+        if asr.language != LANGUAGE:
+            raise UserError("pocketsphinx knows English only: set asr.language to en")
+        if find_spec("pocketsphinx") is None:
+            raise UserError("pocketsphinx is not installed: pip install pocketsphinx")
+        self._max_words_per_second = asr.max_words_per_second
+        self._padding = bytes(2 * round(asr.tail_padding * SAMPLE_RATE))
+        self._start()  # the model loads while the caller does other things
+
+    def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:
+        """See `Transcriber.transcribe`; a language other than English is skipped."""
+        if language not in (LANGUAGE, None):
+            return Transcript("", "skipped", language, reason="pocketsphinx knows English only")
+        if len(samples) < MIN_SAMPLES:
+            return Transcript("", "rejected", LANGUAGE, reason="too short to hold a word")
+        if not np.isfinite(samples).all():
+            return Transcript("", "failed", LANGUAGE, reason="samples that are not numbers")
+        pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes() + self._padding
+        try:
+            answer = self._ask(pcm)
+        except (OSError, ValueError):
+            self._end_worker()
+            self._start()
+            return Transcript(
+                "", "failed", LANGUAGE, reason="the process of pocketsphinx broke off"
+            )
+        return self._judge(answer, len(samples) / SAMPLE_RATE)
+
+    def _judge(self, answer: dict[str, Any], seconds: float) -> Transcript:
+        words = tuple(
+            Word(_plain(text), min(start, seconds), min(end, seconds), probability)
+            for text, start, end, probability in answer["words"]
+            if _is_word(text)
+        )
+        if not words:
+            return Transcript("", "rejected", LANGUAGE, reason="no word heard")
+        confidence = math.exp(
+            sum(math.log(max(word.probability, 1e-9)) for word in words) / len(words)
+        )
+        texts = [word.text for word in words]
+        reason = invented(texts, seconds, self._max_words_per_second)
+        if reason:
+            return Transcript("", "rejected", LANGUAGE, confidence, reason=reason)
+        return Transcript(" ".join(texts), "ok", LANGUAGE, confidence, words)
+
+    def _ask(self, pcm: bytes) -> dict[str, Any]:
+        self._requests.write(struct.pack("<I", len(pcm)) + pcm)
+        self._requests.flush()
+        answer: dict[str, Any] = json.loads(self._answers.readline())
+        return answer
+
+    def _start(self) -> None:
+        # -P: a file json.py in the user's directory must not stand for the library's.
+        worker = subprocess.Popen(  # noqa: S603 - our own script, by our own interpreter
+            [sys.executable, "-P", str(WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self._requests = cast("IO[bytes]", worker.stdin)
+        self._answers = cast("IO[bytes]", worker.stdout)
+        self._end_worker = weakref.finalize(self, _end, worker)
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    worker.kill()
+    worker.communicate()
+
+
+def _is_word(text: str) -> bool:
+    """Whether an entry of the dictionary is a word, not silence (`<sil>`) or noise (`[NOISE]`, `++UM++`)."""
+    return text[0] not in "<[+"
+
+
+def _plain(text: str) -> str:
+    """The word without the number of its pronunciation: `read(2)` is `read`."""
+    return text.partition("(")[0]

@@ -1,0 +1,62 @@
+"""The process in which pocketsphinx runs: a script that knows nothing of the rest of streamer.
+
+pocketsphinx holds Python's lock while it decodes, seconds at a time, in which a microphone in the same
+process would lose audio. It also writes to stderr as it likes, which the parent turns off.
+
+Standard input carries requests, standard output one answer to each; the end of the input ends the
+process. A request is the number of bytes (little-endian uint32) and as many bytes of 16-bit PCM at
+16 kHz; an answer is a line of JSON, see `answer`.
+"""
+
+import json
+import signal
+import struct
+import sys
+from typing import Any
+
+import pocketsphinx
+
+SEARCH: dict[str, Any] = {}
+
+
+def answer(decoder: Any, pcm: bytes) -> dict[str, Any]:
+    """Decode one utterance: its words with times (seconds) and posteriors (0..1).
+
+    The whole utterance is given at once, so that the cepstral mean is its own: nothing is adapted
+    from one utterance to the next, and their order does not matter.
+    """
+    decoder.start_stream()
+    decoder.start_utt()
+    decoder.process_raw(pcm, full_utt=True)
+    decoder.end_utt()
+    if decoder.hyp() is None:
+        return {"words": []}
+    exp = decoder.logmath.exp
+    frame_rate = decoder.config["frate"]
+    return {
+        "words": [
+            [
+                segment.word,
+                segment.start_frame / frame_rate,
+                (segment.end_frame + 1) / frame_rate,
+                min(1.0, exp(segment.prob)),
+            ]
+            for segment in decoder.seg()
+        ]
+    }
+
+
+def main() -> None:
+    """Serve requests until the input ends."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent decides
+    decoder = pocketsphinx.Decoder(loglevel="FATAL", **SEARCH)
+    requests = sys.stdin.buffer
+    while len(header := requests.read(4)) == 4:
+        pcm = requests.read(*struct.unpack("<I", header))
+        print(json.dumps(answer(decoder, pcm)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
