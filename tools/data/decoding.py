@@ -1,0 +1,37 @@
+"""A file -> mono samples at the program's rate."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from streamer.errors import UserError
+from streamer.units import SAMPLE_RATE
+
+
+def decode(path: Path) -> NDArray[np.float32]:
+    """All of a recording, channels averaged, float32 [n] in [-1, 1] at 16 kHz.
+
+    Raises:
+        UserError: Not there, not audio, or damaged.
+    """
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0]
+            rate = int(stream.rate)
+            converter = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
+            blocks = [
+                converted.to_ndarray().mean(axis=0, dtype=np.float32)
+                for frame in container.decode(stream)
+                for converted in converter.resample(frame)
+            ]
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise UserError(f"{path}: cannot be decoded as audio ({error})") from error
+    if not blocks:
+        return np.zeros(0, np.float32)
+    samples = np.concatenate(blocks)
+    if rate != SAMPLE_RATE:
+        samples = soxr.resample(samples, rate, SAMPLE_RATE)
+    return np.asarray(samples, np.float32)
