@@ -5,13 +5,15 @@ as mono float32 at 16 kHz in the order of time, in chunks of any length; the cha
 share one time axis that begins at 0. A recording or a pipe ends; a microphone need not.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streamer.errors import UserError
 
 Samples = NDArray[np.float32]
 
@@ -80,3 +82,21 @@ class AudioSource(Protocol):
     ) -> None: ...
 
     def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]: ...
+
+
+def channel_names(given: Sequence[str], count: int, source: str) -> tuple[str, ...]:
+    """Names for all channels: those given, or made up if none are.
+
+    Raises:
+        UserError: if their number is not that of the channels, or a name stands twice.
+    """
+    if not given:
+        return ("mono",) if count == 1 else tuple(f"channel{n}" for n in range(1, count + 1))
+    if len(given) != count:
+        plural = "channel" if count == 1 else "channels"
+        raise UserError(
+            f"{source}: has {count} {plural}, but {len(given)} names were given ({', '.join(given)})"
+        )
+    if len(set(given)) != count:
+        raise UserError(f"{source}: channel names must differ ({', '.join(given)})")
+    return tuple(given)

@@ -1,0 +1,112 @@
+"""Raw 16-bit PCM from standard input: `ffmpeg ... -f s16le - | streamer replay -`."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+
+from streamer.errors import SourceError, UserError
+from streamer.sources import AudioChunk, SourceInfo, channel_names
+from streamer.units import SAMPLE_RATE
+
+_READ_SECONDS = 0.25
+
+
+class PcmSource:
+    """Interleaved little-endian 16-bit samples from a pipe or file descriptor.
+
+    Args:
+        rate: samples per second of each channel.
+        count: how many channels are interleaved.
+        channels: names of the speakers, one for each channel; none: made up.
+        live: whether whoever writes cannot be made to wait.
+        session: the session's id.
+        stream: where to read; None for standard input.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate: int = SAMPLE_RATE,
+        count: int = 1,
+        channels: Sequence[str] = (),
+        live: bool = False,
+        session: str = "stdin",
+        stream: BinaryIO | None = None,
+    ) -> None:
+        self._rate = rate
+        self._count = count
+        self._stream = stream or sys.stdin.buffer
+        self._info = SourceInfo("stdin", channel_names(channels, count, "stdin"), live, session)
+
+    @property
+    def info(self) -> SourceInfo:
+        """See `AudioSource.info`."""
+        return self._info
+
+    async def __aenter__(self) -> Self:
+        if self._stream.isatty():
+            raise UserError("standard input is a terminal; pipe raw 16-bit PCM into it")
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    async def __aiter__(self) -> AsyncIterator[AudioChunk]:
+        import soxr
+
+        resampler = soxr.ResampleStream(self._rate, SAMPLE_RATE, self._count, dtype=np.float32)
+        width = 2 * self._count
+        held, position, last = b"", 0, False
+        reader = await _reader(self._stream)
+        while not last:
+            data = await reader(round(self._rate * _READ_SECONDS) * width)
+            last = not data
+            held += data
+            whole = len(held) // width * width
+            frames = np.frombuffer(held[:whole], "<i2").reshape(-1, self._count)
+            held = held[whole:]
+            audio = resampler.resample_chunk(frames.astype(np.float32) / 32768.0, last=last)
+            if len(audio):
+                for channel in range(self._count):
+                    yield AudioChunk(channel, position, np.ascontiguousarray(audio[:, channel]))
+                position += len(audio)
+        if held:
+            seconds = position / SAMPLE_RATE
+            raise SourceError(f"stdin: cut off in the middle of a sample at {seconds:.2f} s")
+
+
+class _Reader:
+    """Reads a pipe on the loop, so that waiting for it can be cancelled; a plain file, in a thread."""
+
+    def __init__(self, stream: BinaryIO, pipe: asyncio.StreamReader | None) -> None:
+        self._stream = stream
+        self._pipe = pipe
+        self._thread = None if pipe else ThreadPoolExecutor(1, thread_name_prefix="read")
+
+    async def __call__(self, size: int) -> bytes:
+        """Up to `size` bytes; none at the end."""
+        if self._pipe:
+            return await self._pipe.read(size)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._stream.read, size
+        )
+
+
+async def _reader(stream: BinaryIO) -> _Reader:
+    loop = asyncio.get_running_loop()
+    pipe = asyncio.StreamReader()
+    try:
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(pipe), stream)
+    except (ValueError, OSError):
+        return _Reader(stream, None)
+    return _Reader(stream, pipe)
