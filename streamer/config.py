@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from streamer.errors import UserError
 
@@ -215,6 +215,85 @@ class Sinks(_Section):
     )
 
 
+class Mqtt(_Section):
+    """How events reach MQTT subscribers."""
+
+    url: str | None = Field(
+        default=None,
+        max_length=500,
+        description="broker and prefix, mqtt:// or mqtts://[USER@]HOST[:PORT][/PREFIX]; null: no MQTT",
+    )
+    node: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="name of this publisher, unique at its broker; null: host name and machine id",
+    )
+    username: str | None = Field(default=None, max_length=200, description="instead of the URL's")
+    password: SecretStr | None = Field(
+        default=None, description="better given in the environment, STREAMER_MQTT_PASSWORD"
+    )
+    password_file: Path | None = Field(
+        default=None,
+        description="file that holds the password; null: systemd's credential mqtt-password, if any",
+    )
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        default="auto", description="version of MQTT; auto: 5, or 3.1.1 if the broker has no 5"
+    )
+    ca: Path | None = Field(
+        default=None, description="certificates that a broker's is checked with; null: the system's"
+    )
+    certificate: Path | None = Field(default=None, description="our certificate for the broker")
+    key: Path | None = Field(default=None, description="key of the certificate, if not in its file")
+    check_host: bool = Field(
+        default=True, description="the broker's certificate must carry the host name of the URL"
+    )
+    keep_alive: int = Field(
+        default=15, ge=2, le=3600, description="seconds of silence after which the broker is asked"
+    )
+    in_flight: int = Field(
+        default=100, ge=1, le=10_000, description="messages sent ahead of their acknowledgement"
+    )
+    reconnect_max: float = Field(
+        default=30.0, ge=0.1, le=3600, description="most seconds between attempts to connect"
+    )
+    types: tuple[str, ...] = Field(
+        default=(), max_length=64, description="types of events that are published; empty: all"
+    )
+    update_interval: float = Field(
+        default=0.0,
+        ge=0,
+        le=60,
+        description="least seconds between published speech_update events of an utterance",
+    )
+    expiry: float = Field(
+        default=604_800.0,
+        ge=1,
+        le=31_536_000,
+        description="seconds that a broker (MQTT 5) keeps events for absent subscribers",
+    )
+    outbox: Path | None = Field(
+        default=None,
+        description="directory of what is not yet delivered; null: streamer's own state directory",
+    )
+    outbox_megabytes: float = Field(
+        default=64.0, ge=0.01, le=100_000, description="most that waits for delivery"
+    )
+    outbox_age: float = Field(
+        default=604_800.0, ge=1, le=31_536_000, description="seconds that an event waits at most"
+    )
+    flush: float = Field(
+        default=5.0, ge=0, le=600, description="seconds without progress to wait for at the end"
+    )
+    home_assistant: bool = Field(
+        default=False, description="announce the speakers to Home Assistant"
+    )
+    discovery_prefix: str = Field(
+        default="homeassistant", min_length=1, max_length=100, description="Home Assistant's own"
+    )
+    commands: bool = Field(default=False, description="obey pause, resume and mark over MQTT")
+
+
 class Privacy(_Section):
     """What may leave the program."""
 
@@ -243,6 +322,7 @@ class Settings(_Section):
     engine: Engine = Engine()
     live: Live = Live()
     sinks: Sinks = Sinks()
+    mqtt: Mqtt = Mqtt()
     privacy: Privacy = Privacy()
     log: Log = Log()
 
@@ -267,9 +347,12 @@ def load(
     for name, value in sorted((os.environ if environment is None else environment).items()):
         if name.startswith(ENVIRONMENT_PREFIX):
             path = _path_of_variable(name)
-            _put(tree, path, scalar(f"environment {name}", value))
+            verbatim = _is_secret(path.split("."))  # a password may look like YAML
+            _put(tree, path, value if verbatim else scalar(f"environment {name}", value))
             origins[path] = name
     for path, value in (overrides or {}).items():
+        if _is_secret(path.split(".")):
+            raise UserError(f"{path}: a secret, and other users can read the command line")
         _put(tree, path, value)
         origins[path] = "command line"
     try:
