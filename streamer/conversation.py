@@ -1,0 +1,242 @@
+"""What is made of the things heard: judgements in context, moods, and their events."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streamer import events
+from streamer.clock import Stopwatch
+from streamer.engine import Engine, Transcribed
+from streamer.listener import Ended, Estimate, Heard, Lost, Started
+from streamer.mood import MoodTracker
+from streamer.outlet import Outlet
+from streamer.sources import SourceInfo
+from streamer.transcription import Transcript
+from streamer.units import SAMPLE_RATE, to_seconds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.state import Judgement
+
+PATIENCE = 1.0
+"""Seconds that a transcription may still take once the conversation has been told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something heard, to be analysed."""
+
+    heard: Heard
+    transcription: "asyncio.Future[Transcribed] | None"
+    """Begun already, for an utterance that ended."""
+    watch: Stopwatch
+    """Started when it was heard."""
+
+
+class Conversation:
+    """Turns what was heard into events.
+
+    Args:
+        info: the source.
+        engine: the models.
+        outlet: where the events leave.
+        stop: done once the conversation is to end soon.
+        virtual: whether the clock is; waiting means nothing then, and latencies are the work's alone.
+    """
+
+    def __init__(
+        self,
+        info: SourceInfo,
+        engine: Engine,
+        outlet: Outlet,
+        stop: "asyncio.Future[str]",
+        *,
+        virtual: bool,
+    ) -> None:
+        self._info = info
+        self._engine = engine
+        self._outlet = outlet
+        self._stop = stop
+        self._virtual = virtual
+        self._state = engine.new_state()
+        modes = engine.settings.privacy.channels
+        self._silent = {i for i, name in enumerate(info.channels) if modes.get(name) == "context"}
+        half_life = engine.settings.emotion.mood_half_life
+        self._moods = [MoodTracker(half_life) for _ in info.channels]
+        self.utterances = 0
+        self.gaps = 0
+
+    async def take(self, job: Job) -> None:
+        """Do a job to its end."""
+        match job.heard:
+            case Started() as started:
+                await self._started(started)
+            case Estimate() as estimate:
+                await self._estimate(estimate)
+            case Ended() as ended:
+                number = await self._remember(ended)
+                await self._judge(ended, number, job)
+            case Lost() as lost:
+                await self._lost(lost)
+            case _:
+                pass
+
+    async def take_live(self, job: Job, group: asyncio.TaskGroup) -> None:
+        """Do a job as far as it goes without waiting for a transcript; the rest in a task of its own."""
+        if isinstance(job.heard, Ended):
+            number = await self._remember(job.heard)
+            group.create_task(self._judge(job.heard, number, job))
+        else:
+            await self.take(job)
+
+    async def _started(self, started: Started) -> None:
+        if started.channel not in self._silent:
+            await self._outlet.emit(
+                events.SpeechStarted,
+                **self._about(started.channel, started.start, started.at),
+            )
+
+    async def _estimate(self, estimate: Estimate) -> None:
+        from models.state import Embedded
+
+        if estimate.channel in self._silent:
+            return
+        speaking = Embedded(estimate.channel, audio=estimate.embedding)
+        try:
+            judgement = await self._engine.judge(self._state.window_with(speaking))
+        except (RuntimeError, ValueError) as error:
+            await self._outlet.error("analysis", str(error))
+            return
+        await self._outlet.emit(
+            events.SpeechUpdate,
+            **self._about(estimate.channel, estimate.start, estimate.at),
+            probabilities=judgement.probabilities,
+        )
+
+    async def _remember(self, ended: Ended) -> int:
+        """Add an utterance to the context, by its audio alone as yet; give its number."""
+        from models.state import Embedded
+
+        return self._state.add(Embedded(ended.channel, audio=ended.embedding))
+
+    async def _judge(self, ended: Ended, number: int, job: Job) -> None:
+        heard_alone: Judgement | None = None
+        judgement: Judgement | None = None
+        transcript = Transcript("", "skipped")
+        transcription_ms = analysis_ms = 0.0
+        try:
+            heard_alone = await self._engine.judge(self._state.window(number))
+            await self._emit_last_update(ended, heard_alone)
+            transcript, transcription_ms = await self._transcript(job)
+            watch = Stopwatch()
+            judgement = heard_alone
+            if transcript.status == "ok" and await self._add_text(number, transcript.text):
+                judgement = await self._engine.judge(self._state.window(number))
+            analysis_ms = watch.milliseconds()
+        except (RuntimeError, ValueError, LookupError) as error:
+            await self._outlet.error("analysis", f"an utterance could not be judged: {error}")
+        await self._emit_utterance(
+            ended, number, judgement or heard_alone, transcript, (transcription_ms, analysis_ms)
+        )
+
+    async def _add_text(self, number: int, text: str) -> bool:
+        embedding: Tensor | None = await self._engine.embed_text(text)
+        if embedding is None:
+            return False
+        self._state.set_text(number, embedding)
+        return True
+
+    async def _transcript(self, job: Job) -> tuple[Transcript, float]:
+        """The transcript, and the milliseconds that it was waited for."""
+        future = job.transcription
+        if future is None:
+            return Transcript("", "skipped"), 0.0
+        either: list[asyncio.Future[Any]] = [future, self._stop]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            await asyncio.wait({future}, timeout=PATIENCE)
+        if not future.done() or future.cancelled():
+            future.cancel()
+            return Transcript("", "skipped", reason="told to stop"), job.watch.milliseconds()
+        try:
+            done = future.result()
+        except Exception as error:  # noqa: BLE001 - a recogniser's library may raise anything
+            await self._outlet.error("transcription", f"{type(error).__name__}: {error}")
+            return Transcript("", "failed"), job.watch.milliseconds()
+        if done.transcript.status == "failed":
+            await self._outlet.error("transcription", done.transcript.reason)
+        waited = done.busy_ms if self._virtual else job.watch.milliseconds()
+        return done.transcript, waited
+
+    async def _emit_last_update(self, ended: Ended, judgement: "Judgement") -> None:
+        if ended.channel not in self._silent:
+            await self._outlet.emit(
+                events.SpeechUpdate,
+                **self._about(ended.channel, ended.speech.start, ended.speech.end),
+                probabilities=judgement.probabilities,
+            )
+
+    async def _emit_utterance(
+        self,
+        ended: Ended,
+        number: int,
+        judgement: "Judgement | None",
+        transcript: Transcript,
+        work_ms: tuple[float, float],
+    ) -> None:
+        if ended.channel in self._silent:
+            return
+        speech = ended.speech
+        said = transcript.status == "ok"
+        shown = said and self._engine.settings.privacy.text
+        endpoint_ms = (speech.at - speech.voice_end) / SAMPLE_RATE * 1000
+        transcription_ms, analysis_ms = work_ms
+        about = self._about(ended.channel, speech.start, speech.end)
+        self.utterances += 1
+        await self._outlet.emit(
+            events.Utterance,
+            **about,
+            turn=number,
+            emotion=judgement.label if judgement else None,
+            confidence=round(judgement.confidence, 4) if judgement else 0.0,
+            probabilities=judgement.probabilities if judgement else {},
+            abstained=judgement.abstained if judgement else True,
+            text=transcript.text if shown else None,
+            text_status="withheld" if said and not shown else transcript.status,
+            modalities=list(judgement.modalities) if judgement else [],
+            language=transcript.language if said else None,
+            latency_ms=events.Latency(
+                endpoint=endpoint_ms,
+                transcription=transcription_ms,
+                analysis=analysis_ms,
+                total=endpoint_ms + transcription_ms + analysis_ms,
+            ),
+        )
+        if judgement:
+            mood, trend = self._moods[ended.channel].update(
+                speech.end / SAMPLE_RATE, judgement.probabilities
+            )
+            del about["utterance"]
+            await self._outlet.emit(events.Mood, **about, probabilities=mood, trend=trend)
+
+    async def _lost(self, lost: Lost) -> None:
+        gap = lost.gap
+        self.gaps += 1
+        await self._outlet.emit(
+            events.Gap,
+            channel=self._info.channels[gap.channel],
+            start=to_seconds(gap.start),
+            end=to_seconds(gap.end),
+            reason=gap.reason,
+        )
+
+    def _about(self, channel: int, start: int, end: int) -> dict[str, str | float]:
+        """The fields of events about an utterance; its id depends on where it is, on nothing else."""
+        name = self._info.channels[channel]
+        return {
+            "channel": name,
+            "start": to_seconds(start),
+            "end": to_seconds(end),
+            "utterance": f"{self._outlet.session}:{name}:{start}",
+        }

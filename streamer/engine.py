@@ -1,0 +1,174 @@
+"""What conversations share: the loaded models and the threads that they work in."""
+
+import asyncio
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+
+from streamer.clock import Stopwatch
+from streamer.config import Settings
+from streamer.errors import UserError
+from streamer.listener import Heard, Listener
+from streamer.sources import AudioChunk, Gap, Samples, SourceInfo
+from streamer.transcription import Transcriber, Transcript
+from streamer.units import to_samples
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.bundle import Bundle
+    from models.state import ConversationState, Judgement, Window
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """A transcript and the time that it took."""
+
+    transcript: Transcript
+    busy_ms: float
+
+
+class Engine:
+    """Models and threads. A context manager; leaving it ends the threads.
+
+    Each kind of work has threads of its own, so that hearing one conversation never waits for the
+    transcription of another: `ear` hears, `mind` embeds text and judges, `scribe` transcribes.
+    """
+
+    def __init__(
+        self, settings: Settings, bundle: "Bundle", transcribers: Sequence[Transcriber]
+    ) -> None:
+        self.settings = settings
+        self.bundle = bundle
+        self.asr = transcribers[0].name
+        self._judge = bundle.judge(settings.emotion.threshold)
+        self._free: queue.SimpleQueue[Transcriber] = queue.SimpleQueue()
+        for transcriber in transcribers:
+            self._free.put(transcriber)
+        self._ear = ThreadPoolExecutor(1, thread_name_prefix="ear")
+        self._mind = ThreadPoolExecutor(1, thread_name_prefix="mind")
+        self._scribe = ThreadPoolExecutor(len(transcribers), thread_name_prefix="scribe")
+
+    @classmethod
+    def load(cls, settings: Settings, notify: Callable[[str], None]) -> Self:
+        """Load the models that the settings name.
+
+        Args:
+            settings: all settings.
+            notify: told, in one line, where something had to be replaced by something lesser.
+
+        Raises:
+            UserError: if a model cannot be had.
+        """
+        import torch
+
+        from models.bundle import Bundle, BundleError, find_bundle
+        from streamer.transcription.registry import make_transcriber
+
+        # One thread for each model: several models side by side use the cores better, and sums
+        # that are split among threads are not always the same.
+        torch.set_num_threads(settings.engine.threads or 1)
+        try:
+            bundle = Bundle.load(find_bundle(settings.emotion.bundle))
+        except BundleError as error:
+            raise UserError(f"emotion.bundle: {error}") from None
+        made = [
+            make_transcriber(settings.asr, settings.engine)
+            for _ in range(settings.engine.transcribers)
+        ]
+        if made[0][1]:
+            notify(made[0][1])
+        return cls(settings, bundle, [transcriber for transcriber, _ in made])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for executor in (self._ear, self._mind, self._scribe):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def listener(self, info: SourceInfo) -> Listener:
+        """The ear for a source's channels, without those that the settings exclude."""
+        from models.audio_stream import AudioStream
+
+        from streamer.segmentation.factory import make_segmenter
+
+        encoder = self.bundle.model.audio
+        if encoder is None:
+            raise UserError(f"emotion.bundle: {self.bundle.name} cannot judge audio")
+        modes = self.settings.privacy.channels
+        return Listener(
+            [
+                None
+                if modes.get(name) == "exclude"
+                else make_segmenter(self.settings.segmentation, channel)
+                for channel, name in enumerate(info.channels)
+            ],
+            lambda: AudioStream(encoder),
+            interval=to_samples(self.settings.emotion.update_interval),
+            wait=not info.live,
+        )
+
+    def new_state(self) -> "ConversationState":
+        """The memory of a conversation that begins."""
+        return self._judge.new_state()
+
+    async def hear(self, listener: Listener, item: AudioChunk | Gap | None) -> list[Heard]:
+        """Let a listener hear a piece of audio, or (None) the end of it."""
+        if item is None:
+            return await self._run(self._ear, listener.finish)
+        return await self._run(self._ear, listener.hear, item)
+
+    def transcribe(self, samples: Samples) -> "asyncio.Future[Transcribed]":
+        """Begin to transcribe an utterance; cancelling helps as long as it waits for its turn."""
+        return asyncio.get_running_loop().run_in_executor(self._scribe, self._transcribe, samples)
+
+    async def embed_text(self, text: str) -> "Tensor | None":
+        """The embedding of a transcript; None if the bundle has no text encoder."""
+        return await self._run(self._mind, self._embed_text, text)
+
+    async def judge(self, window: "Window") -> "Judgement":
+        """Judge the last utterance of a window."""
+        return (await self._run(self._mind, self._judge, [window]))[0]
+
+    def _embed_text(self, text: str) -> "Tensor | None":
+        import torch
+
+        encoder, tokenizer = self.bundle.model.text, self.bundle.tokenizer
+        if encoder is None or tokenizer is None:
+            return None
+        with torch.inference_mode():
+            embedding: Tensor = encoder(*tokenizer([text]))[0]
+        return embedding
+
+    def _transcribe(self, samples: Samples) -> Transcribed:
+        watch = Stopwatch()
+        transcriber = self._free.get()
+        try:
+            transcript = transcriber.transcribe(samples, language=self.settings.asr.language)
+        finally:
+            self._free.put(transcriber)
+        return Transcribed(transcript, watch.milliseconds())
+
+    async def _run(
+        self,
+        executor: ThreadPoolExecutor,
+        function: Callable[P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        future = asyncio.get_running_loop().run_in_executor(
+            executor, lambda: function(*args, **kwargs)
+        )
+        return await future

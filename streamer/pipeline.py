@@ -1,0 +1,243 @@
+"""One conversation, from its source to its sinks, as one group of tasks.
+
+    source -> listen (ear) -> jobs, in the order of audio time -> analyse (Conversation) -> outlet -> sinks
+
+A replay does its jobs one after the other, so its events come in the order of audio time, and its
+source waits when analysis is behind. Live, whatever is ready goes out.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from streamer import __version__, events
+from streamer.clock import Clock, Stopwatch, VirtualClock
+from streamer.conversation import Conversation, Job
+from streamer.engine import Engine, Transcribed
+from streamer.errors import SourceError, UserError
+from streamer.listener import Ended, Heard, Listener, Paused, Resumed
+from streamer.outlet import Outlet
+from streamer.queues import BoundedQueue
+from streamer.sinks import Sink
+from streamer.sources import AudioChunk, AudioSource, Gap, SourceInfo
+from streamer.units import SAMPLE_RATE, to_seconds
+
+log = logging.getLogger(__name__)
+
+READ_AHEAD = 60.0
+"""Seconds of speech that a replay may be ahead of its analysis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a conversation went."""
+
+    session: str
+    reason: str
+    """finished, failed, or what the stop said: interrupted, terminated."""
+    utterances: int
+    gaps: int
+    errors: int
+
+
+async def run(
+    source: AudioSource,
+    engine: Engine,
+    sinks: Sequence[Sink],
+    clock: Clock,
+    *,
+    session: str | None = None,
+    stop: "asyncio.Future[str] | None" = None,
+) -> Outcome:
+    """Analyse one conversation until its source ends.
+
+    Args:
+        source: where the audio comes from; entered here.
+        engine: the models.
+        sinks: where the events go; entered here.
+        clock: the time of the events, and what the source keeps to.
+        session: the session's id; None for the source's own.
+        stop: once it has a result, the conversation is ended properly, with that as its reason.
+
+    Raises:
+        UserError: if the source or a sink cannot be opened; no event has been emitted then.
+    """
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(source)
+        _check_modes(source.info, engine)
+        for sink in sinks:
+            await stack.enter_async_context(sink)
+        listener = engine.listener(source.info)
+        outlet = Outlet(
+            session or source.info.session,
+            clock,
+            len(sinks),
+            limit=engine.settings.sinks.queue,
+            wait=not source.info.live,
+        )
+        stop = stop or asyncio.get_running_loop().create_future()
+        async with asyncio.TaskGroup() as group:
+            for index, sink in enumerate(sinks):
+                group.create_task(outlet.drain(index, sink), name=f"sink {index}")
+            try:
+                return await _converse(source, engine, listener, outlet, clock, stop)
+            finally:
+                await outlet.close()
+
+
+async def _converse(
+    source: AudioSource,
+    engine: Engine,
+    listener: Listener,
+    outlet: Outlet,
+    clock: Clock,
+    stop: "asyncio.Future[str]",
+) -> Outcome:
+    info = source.info
+    await outlet.emit(
+        events.SessionStarted,
+        source=info.name,
+        channels=list(info.channels),
+        model=events.Model(name=engine.bundle.name, version=engine.bundle.version),
+        labels=list(engine.bundle.model.labels),
+        asr=engine.asr,
+        streamer_version=__version__,
+    )
+    virtual = isinstance(clock, VirtualClock)
+    conversation = Conversation(info, engine, outlet, stop, virtual=virtual)
+    ear = _Ear(source, engine, listener, stop, ahead=not virtual)
+    reason = "failed"
+    try:
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(ear.read(), name="ear")
+            async for job in ear.jobs:
+                if info.live:
+                    await conversation.take_live(job, group)
+                else:
+                    await conversation.take(job)
+        reason = reading.result()
+        if ear.damage:
+            await outlet.error("source", ear.damage)
+    except* Exception as failures:
+        # A defect of ours: say so on the wire as well, and end the session as promised.
+        log.debug("the conversation broke off", exc_info=failures)
+        await outlet.error("pipeline", "; ".join(repr(error) for error in failures.exceptions))
+    await outlet.emit(
+        events.SessionEnded,
+        duration=to_seconds(ear.position),
+        utterances=conversation.utterances,
+        gaps=conversation.gaps,
+        errors=outlet.errors,
+        reason=reason,
+    )
+    return Outcome(
+        outlet.session, reason, conversation.utterances, conversation.gaps, outlet.errors
+    )
+
+
+class _Ear:
+    """Reads the source, lets the listener hear it, and begins transcriptions."""
+
+    def __init__(
+        self,
+        source: AudioSource,
+        engine: Engine,
+        listener: Listener,
+        stop: "asyncio.Future[str]",
+        *,
+        ahead: bool,
+    ) -> None:
+        self._source = source
+        self._engine = engine
+        self._listener = listener
+        self._stop = stop
+        self._ahead = ahead and engine.settings.asr.ahead
+        self._begun: dict[int, tuple[int, asyncio.Future[Transcribed]]] = {}
+        self.jobs = BoundedQueue[Job](READ_AHEAD)
+        self.position = 0
+        self.damage = ""
+
+    async def read(self) -> str:
+        """Read to the end; tell why it ended."""
+        reason = "finished"
+        try:
+            try:
+                async for item in until(self._source, self._stop):
+                    self.position = max(self.position, item.end)
+                    await self._pass_on(await self._engine.hear(self._listener, item))
+            except SourceError as error:
+                self.damage = str(error)
+                reason = "failed"
+            if self._stop.done():
+                reason = self._stop.result()
+            await self._pass_on(await self._engine.hear(self._listener, None))
+        finally:
+            await self.jobs.close()
+        return reason
+
+    async def _pass_on(self, heard: Sequence[Heard]) -> None:
+        for what in heard:
+            transcription = self._transcription(what)
+            seconds = 0.0
+            if isinstance(what, Ended):
+                seconds = len(what.speech.samples) / SAMPLE_RATE
+            await self.jobs.put(Job(what, transcription, Stopwatch()), seconds)
+
+    def _transcription(self, heard: Heard) -> "asyncio.Future[Transcribed] | None":
+        """Begin to transcribe at a pause; give what was begun when the utterance ends there."""
+        match heard:
+            case Paused(channel=channel, end=end, samples=samples) if self._ahead:
+                self._forget(channel)
+                self._begun[channel] = (end, self._engine.transcribe(samples))
+            case Resumed(channel=channel):
+                self._forget(channel)
+            case Ended(channel=channel, speech=speech):
+                end, begun = self._begun.pop(channel, (-1, None))
+                if begun and end == speech.end:
+                    return begun
+                if begun:
+                    begun.cancel()
+                return self._engine.transcribe(speech.samples)
+            case _:
+                pass
+        return None
+
+    def _forget(self, channel: int) -> None:
+        _, begun = self._begun.pop(channel, (0, None))
+        if begun:
+            begun.cancel()
+
+
+async def until(
+    source: AudioSource, stop: "asyncio.Future[str]"
+) -> AsyncIterator[AudioChunk | Gap]:
+    """What a source delivers, until it ends or is told to stop."""
+    items = aiter(source)
+    while not stop.done():
+        coming = asyncio.ensure_future(anext(items, None))
+        either: list[asyncio.Future[Any]] = [coming, stop]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not coming.done():
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+        if coming.cancelled():
+            return
+        item = coming.result()
+        if item is None:
+            return
+        yield item
+
+
+def _check_modes(info: SourceInfo, engine: Engine) -> None:
+    """A channel that must not be analysed, but is not found, would be analysed under another name."""
+    for name, mode in engine.settings.privacy.channels.items():
+        if mode != "analyse" and name not in info.channels:
+            raise UserError(
+                f"{info.name}: privacy.channels says {name}: {mode}, but the channels are "
+                f"{', '.join(info.channels)}; name them with --channels"
+            )

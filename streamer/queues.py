@@ -1,0 +1,78 @@
+"""A queue between two stages: bounded by weight (seconds of audio, events), and closable."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Closed(Exception):  # noqa: N818 - a state, like StopIteration
+    """Nothing more can be put."""
+
+
+class BoundedQueue(Generic[T]):
+    """First in, first out, for the tasks of one event loop.
+
+    Args:
+        limit: weight that may wait. One item always fits, however heavy, so that none is stuck.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._items: deque[tuple[T, float]] = deque()
+        self._weight = 0.0
+        self._closed = False
+        self._changed = asyncio.Condition()
+
+    @property
+    def weight(self) -> float:
+        """What waits."""
+        return self._weight
+
+    async def put(self, item: T, weight: float = 1.0) -> None:
+        """Add an item, once there is room.
+
+        Raises:
+            Closed: if the queue is or gets closed.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or self._has_room(weight))
+            if self._closed:
+                raise Closed
+            self._add(item, weight)
+            self._changed.notify_all()
+
+    async def offer(self, item: T, weight: float = 1.0) -> bool:
+        """Add an item if there is room for it now; tell whether there was."""
+        async with self._changed:
+            if self._closed or not self._has_room(weight):
+                return False
+            self._add(item, weight)
+            self._changed.notify_all()
+            return True
+
+    async def close(self) -> None:
+        """Let readers come to the end of what is here, and writers fail."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._closed or bool(self._items))
+                if not self._items:
+                    return
+                item, weight = self._items.popleft()
+                self._weight = self._weight - weight if self._items else 0.0
+                self._changed.notify_all()
+            yield item
+
+    def _has_room(self, weight: float) -> bool:
+        return not self._items or self._weight + weight <= self._limit
+
+    def _add(self, item: T, weight: float) -> None:
+        self._items.append((item, weight))
+        self._weight += weight

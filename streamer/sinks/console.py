@@ -1,0 +1,184 @@
+"""Events for people: a live table in a terminal, plain lines elsewhere."""
+
+from collections import deque
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from streamer import events
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+    from rich.text import Text
+
+COLOURS = {"angry": "red", "happy": "green", "sad": "blue", "neutral": "white"}
+_OTHER = "magenta"
+_BAR = 8
+_SPARKS = "▁▂▃▄▅▆▇█"
+_HISTORY = 24
+"""Moods of a speaker that the sparkline shows."""
+_NO_TEXT = {
+    "rejected": "(no clear words)",
+    "failed": "(transcription failed)",
+    "skipped": "",
+    "withheld": "(withheld)",
+}
+
+
+class ConsoleSink:
+    """One line for each utterance; in a terminal also who speaks now, and how the moods move.
+
+    Args:
+        stderr: write there instead of standard output.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._stderr = stderr
+        self._speakers: dict[str, _Speaker] = {}
+        self._console: Console | None = None
+        self._live: Live | None = None
+        self._latencies: deque[float] = deque(maxlen=500)
+        self._heading = ""
+
+    async def __aenter__(self) -> Self:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(stderr=self._stderr, highlight=False, soft_wrap=False)
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+            self._live.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    async def emit(self, event: events.Event) -> None:
+        """Show one event."""
+        line = self._take(event)
+        if self._console and line is not None:
+            if self._console.is_terminal:
+                line.truncate(self._console.width, overflow="ellipsis")
+            self._console.print(line, soft_wrap=not self._console.is_terminal)
+        if self._live:
+            self._live.update(self._now())
+
+    def _take(self, event: events.Event) -> "Text | None":
+        """Remember what the event changes; give the line that it is worth."""
+        from rich.text import Text
+
+        match event:
+            case events.SessionStarted():
+                self._speakers = {name: _Speaker(name) for name in event.channels}
+                model = f"{event.model.name} {event.model.version}"
+                return Text(f"{event.source}  ·  {model}  ·  asr: {event.asr}", style="bold")
+            case events.SpeechStarted():
+                self._speaker(event.channel).speaking = {}
+            case events.SpeechUpdate():
+                self._speaker(event.channel).speaking = event.probabilities
+            case events.Utterance():
+                self._speaker(event.channel).speaking = None
+                self._latencies.append(event.latency_ms.total)
+                return self._utterance(event)
+            case events.Mood():
+                self._speaker(event.channel).moods.append(event.probabilities)
+                self._speaker(event.channel).trend = event.trend
+            case events.Gap():
+                lost = event.end - event.start
+                text = f"{_clock(event.start)}  {event.channel}: {lost:.2f} s lost ({event.reason})"
+                return Text(text, style="yellow")
+            case events.Error():
+                return Text(f"{event.part}: {event.message}", style="red")
+            case events.SessionEnded():
+                self._speakers = {}
+                return Text(self._summary(event), style="bold")
+        return None
+
+    def _utterance(self, event: events.Utterance) -> "Text":
+        from rich.text import Text
+
+        width = max((len(name) for name in self._speakers), default=0)
+        emotion = event.emotion or "?"
+        style = COLOURS.get(emotion, _OTHER) if not event.abstained else "dim"
+        filled = round(event.confidence * _BAR)
+        words = event.text if event.text is not None else _NO_TEXT.get(event.text_status, "")
+        return Text.assemble(
+            (_clock(event.start), "dim"),
+            f"  {event.channel:<{width}}  ",
+            (f"{emotion + ('?' if event.abstained else ''):<8}", style),
+            ("━" * filled, style),
+            ("━" * (_BAR - filled), "dim"),
+            f" {event.confidence:4.0%} ",
+            (f"{event.latency_ms.total:5.0f} ms  ", "dim"),
+            (words, "" if event.text is not None else "dim"),
+        )
+
+    def _now(self) -> "RenderableType":
+        """What stands below the lines: each speaker's present and mood."""
+        from rich.console import Group
+        from rich.text import Text
+
+        width = max((len(name) for name in self._speakers), default=0)
+        lines = []
+        for speaker in self._speakers.values():
+            line = Text.assemble(
+                ("● " if speaker.speaking is not None else "  ", "green"),
+                f"{speaker.name:<{width}}  ",
+                speaker.sparkline(),
+                (f"  {speaker.trend}" if speaker.trend else "", "dim"),
+            )
+            if speaker.speaking:
+                best = max(speaker.speaking, key=lambda label: (speaker.speaking or {})[label])
+                line.append(
+                    f"  speaking: {best} {speaker.speaking[best]:.0%}", COLOURS.get(best, _OTHER)
+                )
+            lines.append(line)
+        return Group(*lines)
+
+    def _summary(self, event: events.SessionEnded) -> str:
+        parts = [f"{event.reason}: {event.utterances} utterances in {_clock(event.duration)}"]
+        if self._latencies:
+            ordered = sorted(self._latencies)
+            p50, p95 = (ordered[int(q * (len(ordered) - 1))] for q in (0.5, 0.95))
+            parts.append(f"latency p50 {p50:.0f} ms, p95 {p95:.0f} ms")
+        if event.gaps:
+            parts.append(f"{event.gaps} gaps")
+        if event.errors:
+            parts.append(f"{event.errors} errors")
+        return "  ·  ".join(parts)
+
+    def _speaker(self, name: str) -> "_Speaker":
+        return self._speakers.setdefault(name, _Speaker(name))
+
+
+class _Speaker:
+    """What is known of one speaker."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.speaking: dict[str, float] | None = None
+        """The present estimate while the person speaks."""
+        self.moods: deque[dict[str, float]] = deque(maxlen=_HISTORY)
+        self.trend = ""
+
+    def sparkline(self) -> "Text":
+        """The mood of the last utterances: the height is its strength, the colour its emotion."""
+        from rich.text import Text
+
+        line = Text()
+        for mood in self.moods:
+            best = max(mood, key=lambda label: mood[label])
+            height = min(int(mood[best] * len(_SPARKS)), len(_SPARKS) - 1)
+            line.append(_SPARKS[height], COLOURS.get(best, _OTHER))
+        return line
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes):02d}:{rest:04.1f}"
