@@ -14,3 +14,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the development data (../shared/data) is not here")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of an English Whisper model with random weights, for `asr.model`."""
+    from tests.whisper_model import make_whisper
+
+    return make_whisper(tmp_path_factory.mktemp("whisper") / "tiny-random.en")

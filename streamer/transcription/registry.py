@@ -19,13 +19,13 @@ class NoTranscriber:
 
 
 def _whisper(asr: Asr, engine: Engine) -> Transcriber:
-    from streamer.transcription.whisper import WhisperTranscriber  # noqa: PLC0415 - heavy
+    from streamer.transcription.whisper import WhisperTranscriber
 
     return WhisperTranscriber(asr, engine)
 
 
 def _sphinx(asr: Asr, _: Engine) -> Transcriber:
-    from streamer.transcription.sphinx import SphinxTranscriber  # noqa: PLC0415 - heavy
+    from streamer.transcription.sphinx import SphinxTranscriber
 
     return SphinxTranscriber(asr)
 

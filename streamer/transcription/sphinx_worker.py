@@ -25,7 +25,6 @@ def answer(decoder: Any, pcm: bytes) -> dict[str, Any]:
     The whole utterance is given at once, so that the cepstral mean is its own: nothing is adapted
     from one utterance to the next, and their order does not matter.
     """
-    decoder.start_stream()
     decoder.start_utt()
     decoder.process_raw(pcm, full_utt=True)
     decoder.end_utt()
@@ -55,7 +54,8 @@ def main() -> None:
     requests = sys.stdin.buffer
     while len(header := requests.read(4)) == 4:
         pcm = requests.read(*struct.unpack("<I", header))
-        print(json.dumps(answer(decoder, pcm)), flush=True)
+        sys.stdout.write(json.dumps(answer(decoder, pcm)) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,24 +1,150 @@
 """faster-whisper: Whisper on CTranslate2."""
 
+import math
+from typing import Any
+
+import numpy as np
+
 from streamer.config import Asr, Engine
 from streamer.errors import UserError
 from streamer.sources import Samples
 from streamer.transcription import Transcript
+from streamer.transcription.gates import invented
+from streamer.transcription.whisper_models import obtain
+from streamer.units import SAMPLE_RATE
+
+WINDOW = 30 * SAMPLE_RATE
+"""What Whisper hears at once; only longer audio needs its timestamps, to go from window to window."""
+MIN_SAMPLES = SAMPLE_RATE // 10
+"""Anything shorter holds no word."""
+TOKENS_PER_SECOND = 60
+FREE_TOKENS = 20
+MAX_TOKENS = 440
+"""Bounds of a transcript, of which the library decodes half: Whisper's decoder has 448 places, and a
+loop in short audio ends long before, since no script needs 30 tokens for a second of speech."""
 
 
 class WhisperTranscriber:
-    """One Whisper model."""
-
-    name = "faster-whisper"
+    """One Whisper model, kept in memory; one thread uses it at a time."""
 
     def __init__(self, asr: Asr, engine: Engine) -> None:
-        """Load the model.
+        """Find and load the model.
 
         Raises:
-            UserError: if there is none.
+            UserError: if it cannot be had or loaded, or does not know the language.
         """
-        raise UserError(f"whisper model {asr.model}: not there")
+        if asr.model.endswith(".en"):
+            _require_english(asr)
+        files = obtain(asr.model, offline=asr.offline)
+        device = _device(engine)
+        compute_type = asr.compute_type
+        if compute_type == "auto":
+            compute_type = "float16" if device == "cuda" else "int8"
+        self._model = _load(asr, str(files.directory), device, compute_type, engine.threads)
+        self._languages = frozenset(self._model.supported_languages)
+        if self._languages == {"en"}:
+            _require_english(asr)
+        elif asr.language and asr.language not in self._languages:
+            raise UserError(f"asr.language {asr.language}: whisper does not know it")
+        self._asr = asr
+        model = files.directory.resolve().name if files.origin == "directory" else asr.model
+        self._name = f"faster-whisper {model} {compute_type}"
+
+    @property
+    def name(self) -> str:
+        """See `Transcriber.name`."""
+        return self._name
 
     def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:
         """See `Transcriber.transcribe`."""
-        raise NotImplementedError
+        if language and language not in self._languages:
+            return Transcript("", "skipped", language, reason="a language the model does not know")
+        if len(samples) < MIN_SAMPLES:
+            return Transcript("", "rejected", language, reason="too short to hold a word")
+        if not np.isfinite(samples).all():
+            return Transcript("", "failed", language, reason="samples that are not numbers")
+        try:
+            segments, info = self._decode(samples, language)
+        except Exception as error:  # noqa: BLE001 - what the library may raise is not written down
+            return Transcript("", "failed", language, reason=f"whisper: {type(error).__name__}")
+        return self._judge(segments, info.language, len(samples) / SAMPLE_RATE)
+
+    def _decode(self, samples: Samples, language: str | None) -> tuple[list[Any], Any]:
+        padding = round(self._asr.tail_padding * SAMPLE_RATE)
+        audio = np.concatenate([samples, np.zeros(padding, np.float32)])
+        tokens = FREE_TOKENS + math.ceil(TOKENS_PER_SECOND * len(samples) / SAMPLE_RATE)
+        segments, info = self._model.transcribe(
+            audio,
+            language=language,
+            beam_size=self._asr.beam_size,
+            temperature=0.0,  # no second try: the time is bounded and the text always the same
+            condition_on_previous_text=False,
+            without_timestamps=len(audio) <= WINDOW,
+            vad_filter=False,
+            max_new_tokens=min(tokens, MAX_TOKENS),
+            # Our gates judge, and they say why.
+            no_speech_threshold=None,
+            log_prob_threshold=None,
+            compression_ratio_threshold=None,
+        )
+        return list(segments), info
+
+    def _judge(self, segments: list[Any], language: str, seconds: float) -> Transcript:
+        text = " ".join("".join(segment.text for segment in segments).split())
+        if not text:
+            return Transcript("", "rejected", language, reason="no word heard")
+        confidence = math.exp(
+            min(0.0, float(np.mean([segment.avg_logprob for segment in segments])))
+        )
+        reason = next(filter(None, map(self._doubt, segments)), "") or invented(
+            text.split(), seconds, self._asr.max_words_per_second
+        )
+        if reason:
+            return Transcript("", "rejected", language, confidence, reason=reason)
+        return Transcript(text, "ok", language, confidence)
+
+    def _doubt(self, segment: Any) -> str:
+        """Which of the measures that Whisper gives speaks against a segment, or ""."""
+        if segment.no_speech_prob > self._asr.no_speech:
+            return f"no speech with probability {segment.no_speech_prob:.2f}"
+        if segment.avg_logprob < self._asr.min_log_probability:
+            return f"average log probability {segment.avg_logprob:.2f}"
+        if segment.compression_ratio > self._asr.max_compression:
+            return f"compression ratio {segment.compression_ratio:.1f}"
+        return ""
+
+
+def _require_english(asr: Asr) -> None:
+    if asr.language not in ("en", None):
+        raise UserError(
+            f"whisper model {asr.model} knows English only: set asr.language to en, "
+            "or asr.model to a model without .en"
+        )
+
+
+def _device(engine: Engine) -> str:
+    from ctranslate2 import get_cuda_device_count
+
+    if engine.device == "cpu":
+        return "cpu"
+    if get_cuda_device_count():
+        return "cuda"
+    if engine.device == "cuda":
+        raise UserError("engine.device cuda: CTranslate2 finds no GPU; set engine.device to auto")
+    return "cpu"
+
+
+def _load(asr: Asr, directory: str, device: str, compute_type: str, threads: int) -> Any:
+    from faster_whisper import WhisperModel
+
+    try:
+        return WhisperModel(
+            directory,
+            device=device,
+            compute_type=compute_type,
+            cpu_threads=threads,
+            local_files_only=True,
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"whisper model {asr.model}: cannot be loaded: {reason}") from error
