@@ -13,9 +13,10 @@ import torch
 import transformers
 
 WORDS = (
-    "yes no well thank you please help good morning bad day time call order late price wonderful "
-    "terrible sorry happy angry maybe never always today again"
-).split()  # noqa: SIM905 - reads as what it is
+    *("yes", "no", "well", "thank", "you", "please", "help", "good", "morning", "bad", "day"),
+    *("time", "call", "order", "late", "price", "wonderful", "terrible", "sorry", "happy"),
+    *("angry", "maybe", "never", "always", "today", "again"),
+)
 LANGUAGE_TOKENS = [
     f"<|{code}|>" for code in ("en", "de", "es", "fr", "it", "pl", "ur", "am", "hi", "zh")
 ]

@@ -1,6 +1,7 @@
 """faster-whisper: Whisper on CTranslate2."""
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class WhisperTranscriber:
         compute_type = asr.compute_type
         if compute_type == "auto":
             compute_type = "float16" if device == "cuda" else "int8"
-        self._model = _load(asr, str(files.directory), device, compute_type, engine.threads)
+        self._model = _load(asr, str(files.directory), device, compute_type, _threads(engine))
         self._languages = frozenset(self._model.supported_languages)
         if self._languages == {"en"}:
             _require_english(asr)
@@ -132,6 +133,13 @@ def _device(engine: Engine) -> str:
     if engine.device == "cuda":
         raise UserError("engine.device cuda: CTranslate2 finds no GPU; set engine.device to auto")
     return "cpu"
+
+
+def _threads(engine: Engine) -> int:
+    """The half of the cores that is left by hearing, divided among the transcribers; no use above 4."""
+    if engine.threads:
+        return engine.threads
+    return max(1, min(4, (os.cpu_count() or 1) // (2 * engine.transcribers)))
 
 
 def _load(asr: Asr, directory: str, device: str, compute_type: str, threads: int) -> Any:
