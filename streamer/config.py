@@ -47,7 +47,7 @@ class Segmentation(_Section):
         description="voice detector; both: webrtcvad as the cheap gate, Silero to confirm",
     )
     aggressiveness: int = Field(
-        default=1, ge=0, le=3, description="webrtcvad's filter of non-speech, 3 the strictest"
+        default=2, ge=0, le=3, description="webrtcvad's filter of non-speech, 3 the strictest"
     )
     start_threshold: float = Field(
         default=0.5, gt=0, lt=1, description="probability at which a frame counts as speech"

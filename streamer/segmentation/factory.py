@@ -22,14 +22,14 @@ def make_detector(settings: Segmentation) -> VoiceDetector:
         case "both":
             from streamer.segmentation.both import GatedDetector
 
-            return GatedDetector(settings)
+            return GatedDetector(settings.aggressiveness)
         case "silero":
             from streamer.segmentation.silero import SileroDetector
 
-            return SileroDetector(settings)
+            return SileroDetector()
         case "webrtcvad":
             from streamer.segmentation.webrtc import WebrtcDetector
 
-            return WebrtcDetector(settings)
+            return WebrtcDetector(settings.aggressiveness)
         case _:
             assert_never(settings.detector)

@@ -5,7 +5,6 @@ from collections import deque
 import numpy as np
 import webrtcvad
 
-from streamer.config import Segmentation
 from streamer.sources import Samples
 from streamer.units import SAMPLE_RATE
 
@@ -33,8 +32,8 @@ class WebrtcGate:
 class WebrtcDetector:
     """WebRTC's decisions as a probability: the share of the last frames that it called speech."""
 
-    def __init__(self, settings: Segmentation) -> None:
-        self._gate = WebrtcGate(settings.aggressiveness)
+    def __init__(self, aggressiveness: int) -> None:
+        self._gate = WebrtcGate(aggressiveness)
         self._recent: deque[bool] = deque(maxlen=_WINDOW)
 
     def __call__(self, frame: Samples) -> float:
