@@ -123,7 +123,7 @@ class Decoder:
     def _frames(self) -> Iterator[Samples | Missing]:
         import av
 
-        convert = av.AudioResampler(format="fltp", layout=self._stream.layout, rate=self.rate)
+        convert = av.AudioResampler(format="flt", layout=self._stream.layout, rate=self.rate)
         first: float | None = None
         position = 0.0
         try:
@@ -139,9 +139,8 @@ class Decoder:
                         yield Missing(missing)
                         position += missing
                 for converted in convert.resample(frame):
-                    samples = np.nan_to_num(
-                        converted.to_ndarray().T, nan=0.0, posinf=1.0, neginf=-1.0
-                    )
+                    interleaved = converted.to_ndarray().reshape(-1, self.channels)
+                    samples = np.nan_to_num(interleaved, nan=0.0, posinf=1.0, neginf=-1.0)
                     position += len(samples) / self.rate
                     yield np.clip(samples, -1.0, 1.0, dtype=np.float32)
         except self._errors:

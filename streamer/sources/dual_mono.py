@@ -13,7 +13,7 @@ _PROBE_SECONDS = 600.0
 _AUDIBLE = 1e-3
 """RMS under which a block says nothing."""
 
-_SAME = 0.98
+_SAME = 0.95
 """Correlation of two copies, even when a lossy codec has coded them apart."""
 
 

@@ -41,6 +41,7 @@ class PcmSource:
         self._rate = rate
         self._count = count
         self._stream = stream or sys.stdin.buffer
+        self._reader: _PipeReader | _FileReader | None = None
         self._info = SourceInfo("stdin", channel_names(channels, count, "stdin"), live, session)
 
     @property
@@ -59,7 +60,9 @@ class PcmSource:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        pass
+        if self._reader:
+            self._reader.close()
+            await asyncio.sleep(0)  # the loop closes the pipe in its next turn
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk]:
         import soxr
@@ -67,9 +70,9 @@ class PcmSource:
         resampler = soxr.ResampleStream(self._rate, SAMPLE_RATE, self._count, dtype=np.float32)
         width = 2 * self._count
         held, position, last = b"", 0, False
-        reader = await _reader(self._stream)
+        self._reader = await _reader(self._stream)
         while not last:
-            data = await reader(round(self._rate * _READ_SECONDS) * width)
+            data = await self._reader.read(round(self._rate * _READ_SECONDS) * width)
             last = not data
             held += data
             whole = len(held) // width * width
@@ -85,28 +88,42 @@ class PcmSource:
             raise SourceError(f"stdin: cut off in the middle of a sample at {seconds:.2f} s")
 
 
-class _Reader:
-    """Reads a pipe on the loop, so that waiting for it can be cancelled; a plain file, in a thread."""
+class _PipeReader:
+    """Reads a pipe on the loop, so that waiting for it can be cancelled."""
 
-    def __init__(self, stream: BinaryIO, pipe: asyncio.StreamReader | None) -> None:
-        self._stream = stream
+    def __init__(self, pipe: asyncio.StreamReader, transport: asyncio.BaseTransport) -> None:
         self._pipe = pipe
-        self._thread = None if pipe else ThreadPoolExecutor(1, thread_name_prefix="read")
+        self._transport = transport
 
-    async def __call__(self, size: int) -> bytes:
-        """Up to `size` bytes; none at the end."""
-        if self._pipe:
-            return await self._pipe.read(size)
+    async def read(self, size: int) -> bytes:
+        return await self._pipe.read(size)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class _FileReader:
+    """Reads a plain file in a thread: the loop cannot watch those."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="read")
+
+    async def read(self, size: int) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(
             self._thread, self._stream.read, size
         )
 
+    def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
 
-async def _reader(stream: BinaryIO) -> _Reader:
-    loop = asyncio.get_running_loop()
+
+async def _reader(stream: BinaryIO) -> _PipeReader | _FileReader:
     pipe = asyncio.StreamReader()
     try:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(pipe), stream)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(pipe), stream
+        )
     except (ValueError, OSError):
-        return _Reader(stream, None)
-    return _Reader(stream, pipe)
+        return _FileReader(stream)
+    return _PipeReader(pipe, transport)

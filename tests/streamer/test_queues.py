@@ -1,0 +1,55 @@
+"""Queues between stages are bounded by weight, keep their order and can be closed."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.queues import BoundedQueue, Closed
+
+
+@given(st.lists(st.floats(0, 10), max_size=30))
+def test_everything_arrives_in_order_and_what_waits_stays_bounded(weights):
+    async def scenario():
+        queue = BoundedQueue(12.0)
+
+        async def write():
+            for index, weight in enumerate(weights):
+                await queue.put(index, weight)
+                assert queue.weight <= 12.0 + 1e-9
+            await queue.close()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(write())
+            return [item async for item in queue]
+
+    assert asyncio.run(scenario()) == list(range(len(weights)))
+
+
+async def test_one_item_always_fits_however_heavy():
+    queue = BoundedQueue(1.0)
+    await queue.put("heavy", 100.0)
+    assert not await queue.offer("light", 0.1)
+
+
+async def test_a_writer_waits_for_room():
+    queue = BoundedQueue(1.0)
+    await queue.put("first")
+    writer = asyncio.create_task(queue.put("second"))
+    await asyncio.sleep(0)
+    assert not writer.done()
+    assert await anext(aiter(queue)) == "first"
+    await writer
+
+
+async def test_closing_lets_readers_finish_and_writers_fail():
+    queue = BoundedQueue(1.0)
+    await queue.put("last")
+    waiting = asyncio.create_task(queue.put("too late"))
+    await asyncio.sleep(0)
+    await queue.close()
+    with pytest.raises(Closed):
+        await waiting
+    assert [item async for item in queue] == ["last"]
+    assert not await queue.offer("too late")
