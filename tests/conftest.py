@@ -22,3 +22,11 @@ def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.whisper_model import make_whisper
 
     return make_whisper(tmp_path_factory.mktemp("whisper") / "tiny-random.en")
+
+
+@pytest.fixture(scope="session")
+def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a small bundle with random weights, for `emotion.bundle`."""
+    from tests.bundles import make_bundle
+
+    return make_bundle(tmp_path_factory.mktemp("bundle"))
