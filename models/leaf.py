@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.gabor_grid import GaborGrid
+from models.gabor_energies import GaborPlan, make_plan, pooled_energies
 from models.pcen import Pcen
 
 
@@ -44,8 +44,8 @@ class LeafConfig:
 class Leaf(nn.Module):
     """Waveform [B, T], float32 in [-1, 1], to compressed energies [B, filters, F] with F = max(1, ceil(T / hop)).
 
-    Column f is centred on sample f * hop. Energies come from `GaborGrid`, which equals `direct_energies` to well
-    within the precision of what follows at a small part of the cost, with gradients.
+    Column f is centred on sample f * hop. Energies equal those of `direct_energies`, gradients included, at a
+    small part of the cost.
     """
 
     def __init__(self, config: LeafConfig | None = None) -> None:
@@ -56,7 +56,7 @@ class Leaf(nn.Module):
         self.width = nn.Parameter(widths)
         self.pool_width = nn.Parameter(torch.full((self.config.filters,), self.config.pool_width))
         self.pcen = Pcen(self.config.filters)
-        self._grid = GaborGrid(self.config.window, self.config.hop)
+        self._plan: tuple[list[Tensor], GaborPlan] | None = None
 
     def forward(self, wave: Tensor) -> Tensor:
         """Waveform [B, T] -> compressed energies [B, filters, F]."""
@@ -64,14 +64,26 @@ class Leaf(nn.Module):
 
     def energies(self, wave: Tensor) -> Tensor:
         """Pooled energies of each filter, floored, [B, T] -> [B, filters, F]."""
-        pooled = self._grid(wave * self.config.gain, *self.kernels())
-        floored: Tensor = pooled.clamp(min=self.config.floor)
-        return floored
+        pooled = pooled_energies(wave * self.config.gain, self.plan(), self.config.hop)
+        return pooled.clamp(min=self.config.floor)
 
     def compress(self, energies: Tensor) -> Tensor:
         """PCEN of energies [B, filters, F], from the beginning of an utterance."""
         compressed: Tensor = self.pcen(energies)[0]
         return compressed
+
+    def plan(self) -> GaborPlan:
+        """How the energies are evaluated; kept until the filters change, except where gradients are wanted."""
+        filters = [self.centre, self.width, self.pool_width]
+        if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in filters):
+            return make_plan(*self.kernels())
+        if self._plan is None or not all(map(torch.equal, filters, self._plan[0])):
+            with torch.no_grad():
+                self._plan = (
+                    [parameter.clone() for parameter in filters],
+                    make_plan(*self.kernels()),
+                )
+        return self._plan[1]
 
     def kernels(self) -> tuple[Tensor, Tensor, Tensor]:
         """What the energies are made with, held within the bounds of the paper.
