@@ -29,13 +29,12 @@ class ConsoleSink:
     """One line for each utterance; in a terminal also who speaks now, and how the moods move.
 
     Args:
-        stderr: write there instead of standard output.
+        console: where to write; None for standard output.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        self._stderr = stderr
+    def __init__(self, *, console: "Console | None" = None) -> None:
         self._speakers: dict[str, _Speaker] = {}
-        self._console: Console | None = None
+        self._console = console
         self._live: Live | None = None
         self._latencies: deque[float] = deque(maxlen=500)
         self._heading = ""
@@ -44,7 +43,7 @@ class ConsoleSink:
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(stderr=self._stderr, highlight=False, soft_wrap=False)
+        self._console = self._console or Console(highlight=False)
         if self._console.is_terminal:
             self._live = Live(console=self._console, refresh_per_second=8, transient=True)
             self._live.start()

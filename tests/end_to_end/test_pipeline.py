@@ -198,9 +198,9 @@ def test_an_excluded_channel_is_not_heard_and_a_context_channel_never_labelled(r
 
 
 def test_a_protected_channel_that_is_not_there_is_an_error_before_anything_is_heard(random_bundle):
-    with engine_for(random_bundle, privacy__channels={"agent": "exclude"}) as engine:
-        with pytest.raises(UserError, match="agent: exclude, but the channels are channel1"):
-            asyncio.run(converse(Played(two_speakers()), engine))
+    expected = pytest.raises(UserError, match="agent: exclude, but the channels are channel1")
+    with engine_for(random_bundle, privacy__channels={"agent": "exclude"}) as engine, expected:
+        asyncio.run(converse(Played(two_speakers()), engine))
 
 
 async def test_a_stop_ends_the_session_properly_with_its_reason(engine):
