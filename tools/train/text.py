@@ -27,6 +27,9 @@ from tools.train.text_noise import RecogniserNoise
 CHECKPOINT = "text.safetensors"
 _PROGRESS = "text.progress.safetensors"
 
+Start: TypeAlias = tuple[TextEncoder, TextTokenizer]
+"""What a training begins with."""
+
 TextBatch: TypeAlias = tuple[Tensor, Tensor, Tensor]
 """Token ids [B, T], their mask [B, T], the classes [B]."""
 
@@ -90,7 +93,7 @@ def train_text(
     resume: bool = False,
     settings: TextSettings | None = None,
     noise: RecogniserNoise | None = None,
-    start: tuple[TextEncoder, TextTokenizer] | None = None,
+    start: Start | None = None,
 ) -> tuple[TextEncoder, nn.Linear]:
     """Trains the text encoder and a classifier, and writes `CHECKPOINT` to `out`.
 
@@ -286,7 +289,7 @@ class _Run:
                 [p for group in self.optimizer.param_groups for p in group["params"]], 1.0
             )
             self.optimizer.step()
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
         self.epoch += 1
         return float(np.mean(losses))
 

@@ -1,0 +1,110 @@
+"""What every evaluation prints and writes: the measures with their intervals, groups, and whose they are."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from models.bundle import BundleError, find_bundle
+from streamer.errors import UserError
+from tools.evaluate.metrics import SCALARS, Judgements
+
+REJECTED = 0.25
+"""The share of least confident utterances that `abstention` leaves out."""
+
+
+def bundle_directory(name: str) -> Path:
+    """The directory of a bundle.
+
+    Raises:
+        UserError: There is none.
+    """
+    try:
+        return find_bundle(name)
+    except BundleError as error:
+        raise UserError(str(error)) from error
+
+
+def bundle_identity(directory: Path) -> dict[str, str]:
+    """Name, and the SHA-256 of the file which in turn names those of all others."""
+    manifest = (directory / "bundle.json").read_bytes()
+    return {
+        "name": json.loads(manifest)["name"],
+        "sha256": hashlib.sha256(manifest).hexdigest(),
+    }
+
+
+def abstention(judgements: Judgements, threshold: float) -> dict[str, float]:
+    """What is gained by saying nothing where confidence is low.
+
+    Returns:
+        `threshold`; `rejected`, the share of utterances under it, and `accuracy` of the others; and
+        `accuracy_without_least_confident`, after leaving out a quarter whatever the threshold.
+    """
+    confidence = judgements.probabilities.max(axis=1)
+    correct = judgements.predicted == judgements.truth
+    order = np.argsort(confidence, kind="stable")
+    rest = order[round(REJECTED * len(order)) :]
+    kept = confidence >= threshold
+    return {
+        "threshold": round(threshold, 4),
+        "rejected": _mean(~kept),
+        "accuracy": _mean(correct[kept]),
+        "accuracy_without_least_confident": _mean(correct[rest]),
+    }
+
+
+def write_json(path: Path | None, result: Mapping[str, Any]) -> None:
+    """Writes a result where a file was asked for.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def print_table(title: str, result: Mapping[str, Any], labels: Sequence[str]) -> None:
+    """The result and its groups as a table on standard output."""
+    table = Table(title=title)
+    table.add_column("part")
+    for name in ("n", *SCALARS, *labels):
+        table.add_column(name, justify="right")
+
+    def row(name: str, part: Mapping[str, Any]) -> None:
+        cells = [_interval(part[scalar]) for scalar in SCALARS]
+        recalls = [_plain(part["recall"].get(label)) for label in labels]
+        table.add_row(name, str(part["n"]), *cells, *recalls)
+
+    row("all", result)
+    for grouping, groups in result.get("groups", {}).items():
+        table.add_section()
+        for name, part in groups.items():
+            row(f"{grouping} {name}", part)
+    Console(width=200 if not Console().is_terminal else None).print(table)
+
+
+def _interval(measure: Mapping[str, float | None]) -> str:
+    value = _plain(measure["value"])
+    if measure["low"] is None:
+        return value
+    return f"{value} [{_plain(measure['low'])}-{_plain(measure['high'])}]"
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _mean(values: NDArray[np.bool_]) -> float:
+    return round(float(values.mean()), 4) if len(values) else float("nan")

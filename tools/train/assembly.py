@@ -1,0 +1,142 @@
+"""The trained networks -> a bundle: rounded as it will be stored, calibrated, given a threshold and a card.
+
+All is fitted on the development parts: speakers and dialogues that no stage has learnt from.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.bundle import Bundle
+from models.calibration import Calibration, fit_temperature
+from models.conversation import ConversationModel, Dialogue
+from models.text_encoder import TextTokenizer
+from tools.data.cache import open_clips
+from tools.data.conversations import in_split, read_dialogues
+from tools.data.manifest import Clip
+from tools.evaluate.conversations import embedded, judged
+from tools.evaluate.judging import judge
+from tools.evaluate.metrics import Judgements
+from tools.evaluate.output import REJECTED
+from tools.train.audio_data import development_clips, open_versions
+from tools.train.clip_embeddings import embed_clips
+from tools.train.composition import ClipBank
+from tools.train.model_card import Part, model_card
+from tools.train.open_dialogues import LABELS
+
+
+def assemble(
+    model: ConversationModel,
+    tokenizer: TextTokenizer,
+    data: Path,
+    out: Path,
+    *,
+    name: str,
+    version: str,
+    seed: int,
+    cache: Path,
+) -> Bundle:
+    """Writes the bundle to `out`.
+
+    Args:
+        model: Fully trained.
+        tokenizer: Of its text encoder.
+        data: Folder with speech/ and conversations/, whose development parts are used.
+        out: The bundle's directory.
+        name: Of the bundle.
+        version: Of the bundle.
+        seed: Of the casting of development dialogues.
+        cache: Where decoded clips and energies are kept.
+
+    Returns:
+        The bundle as it was written.
+    """
+    raw = Bundle(name, version, model, Calibration(), 0.0, tokenizer, card="")
+    raw.save(out)
+    raw = Bundle.load(out)  # rounded, as it will be used
+    development = _Development(raw, data, seed, cache)
+    parts = development.parts(raw)
+    calibration = Calibration(
+        both=_temperature(parts["both"].judgements),
+        audio=_temperature(parts["speech"].judgements),
+        text=_temperature(parts["text"].judgements),
+    )
+    calibrated = replace(raw, calibration=calibration)
+    parts = development.parts(calibrated)
+    bundle = replace(
+        calibrated, threshold=_threshold([parts[name] for name in ("speech", "text", "both")])
+    )
+    bundle = replace(bundle, card=model_card(bundle, parts, seed))
+    bundle.save(out)
+    return bundle
+
+
+@dataclass(frozen=True)
+class _Clips:
+    """Development clips, each a conversation of one utterance."""
+
+    clips: list[Clip]
+    dialogues: list[Dialogue]
+
+
+class _Development:
+    """What is judged: clips alone, MELD's text alone, MELD's text with voices."""
+
+    def __init__(self, bundle: Bundle, data: Path, seed: int, cache: Path) -> None:
+        speech = open_clips(data / "speech", cache)
+        audio = bundle.model.audio
+        assert audio is not None  # noqa: S101 - it was trained with one
+        version = open_versions(speech, copies=0, seed=seed, cache=cache)[0]
+        places = development_clips(speech.clips)
+        clips = [speech.clips[place] for place in places]
+        embeddings = embed_clips(audio, version, places)
+        self.clips = _Clips(clips, [_alone(row) for row in embeddings])
+        self.written = in_split(read_dialogues(data / "conversations" / "meld"), "val")
+        bank = ClipBank(clips, embeddings[None])
+        self.text = embedded(bundle, self.written, None, seed=seed)
+        self.both = embedded(bundle, self.written, bank, seed=seed)
+
+    def parts(self, bundle: Bundle) -> dict[str, Part]:
+        """The judgements of each part, by its name in the card."""
+        clips = self.clips.clips
+        said = np.concatenate(judge(bundle, self.clips.dialogues))
+        speech = Judgements.of(
+            LABELS, [clip.emotion4 for clip in clips], said, [clip.speaker for clip in clips]
+        )
+        text, _ = judged(bundle, self.written, self.text)
+        both, _ = judged(bundle, self.written, self.both)
+        alone, _ = judged(bundle, self.written, self.text, context=False)
+        groups = {
+            "corpus": [clip.corpus for clip in clips],
+            "sex": [clip.gender for clip in clips],
+            "speaker": [clip.speaker for clip in clips],
+        }
+        return {
+            "speech": Part("Acted speech, audio alone, no context", speech, groups),
+            "text": Part("MELD, text and past context", text, {}),
+            "alone": Part("MELD, text alone, no context", alone, {}),
+            "both": Part("MELD, text and composed voices, past context", both, {}),
+        }
+
+
+def _alone(embedding: torch.Tensor) -> Dialogue:
+    """A conversation of one utterance that was heard, not read."""
+    row = embedding[None]
+    yes, no = torch.ones(1, dtype=torch.bool), torch.zeros(1, dtype=torch.bool)
+    return Dialogue(row, torch.zeros_like(row), yes, no, torch.zeros(1, dtype=torch.int64))
+
+
+def _temperature(judgements: Judgements) -> float:
+    """From uncalibrated probabilities: their logarithms are logits."""
+    logits = torch.from_numpy(np.log(np.maximum(judgements.probabilities, 1e-12)))
+    return fit_temperature(logits, torch.from_numpy(judgements.truth))
+
+
+def _threshold(parts: list[Part]) -> float:
+    """The confidence under which a quarter of the utterances lie, the parts counting alike."""
+    confidences = [part.judgements.probabilities.max(axis=1) for part in parts]
+    size = min(map(len, confidences))
+    even = [np.quantile(c, (np.arange(size) + 0.5) / size) for c in confidences]
+    return round(float(np.quantile(np.concatenate(even), REJECTED)), 4)
