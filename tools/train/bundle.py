@@ -27,7 +27,8 @@ from streamer.errors import UserError
 from tools.data.cache import DEFAULT_CACHE, open_clips
 from tools.data.conversations import TextDialogue
 from tools.data.manifest import manifest_hash
-from tools.train import audio, text
+from tools.train import audio as audio_stage
+from tools.train import text as text_stage
 from tools.train.assembly import assemble
 from tools.train.audio_data import open_versions, training_clips
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
@@ -61,8 +62,8 @@ class BundleSettings:
         calls: Calls made of clips alone.
     """
 
-    audio: audio.AudioSettings = field(default_factory=audio.AudioSettings)
-    text: text.TextSettings = field(default_factory=text.TextSettings)
+    audio: audio_stage.AudioSettings = field(default_factory=audio_stage.AudioSettings)
+    text: text_stage.TextSettings = field(default_factory=text_stage.TextSettings)
     composition: Composition = field(default_factory=Composition)
     context: StageSettings = field(default_factory=lambda: StageSettings(epochs=4, batch=8))
     fusion: StageSettings = field(default_factory=lambda: StageSettings(epochs=4, batch=8))
@@ -123,7 +124,7 @@ def train_bundle(
     resume: bool = False,
     settings: BundleSettings | None = None,
     cache: Path = DEFAULT_CACHE,
-    start: text.Start | None = None,
+    start: text_stage.Start | None = None,
 ) -> None:
     """Trains stages of the bundle; the last of them also puts it together.
 
@@ -161,18 +162,18 @@ class _Run:
     resume: bool
     settings: BundleSettings
     cache: Path
-    start: text.Start | None
+    start: text_stage.Start | None
 
     def audio(self) -> None:
         """The audio stage, in `out`/audio."""
         folder = self.out / "audio"
-        if self.resume and (folder / audio.CHECKPOINT).is_file():
-            _, found = load_checkpoint(folder / audio.CHECKPOINT)
+        if self.resume and (folder / audio_stage.CHECKPOINT).is_file():
+            _, found = load_checkpoint(folder / audio_stage.CHECKPOINT)
             wanted = (self.seed, manifest_hash(self.data / "speech"))
             if (found.get("seed"), found.get("speech")) != wanted:
                 raise UserError(f"{folder}: of another seed or data; train without --resume")
             return
-        audio.train_audio(
+        audio_stage.train_audio(
             self.data,
             folder,
             seed=self.seed,
@@ -184,7 +185,7 @@ class _Run:
     def text(self) -> None:
         """The text stage, in `out`/text."""
         learnt = labelled_texts(open_dialogues(self.data, "train"))
-        text.train_text(
+        text_stage.train_text(
             learnt,
             (*LABELS, OTHER),
             self.out / "text",
@@ -223,7 +224,7 @@ class _Run:
             kept = {k: v for k, v in model.state_dict().items() if k.startswith("fusion.")}
             save_checkpoint(place, kept, identity)
             self._provenance("fusion", identity["settings"], identity["from"])
-        _, _, tokenizer = text.load_text_stage(self.out / "text")
+        _, _, tokenizer = text_stage.load_text_stage(self.out / "text")
         assemble(
             model.eval(),
             tokenizer,
@@ -238,8 +239,8 @@ class _Run:
 
     def _model(self) -> ConversationModel:
         """The whole model with the first two stages in it, the others new."""
-        audio_encoder, _ = audio.load_audio_stage(self.out / "audio")
-        text_encoder, _, _ = text.load_text_stage(self.out / "text")
+        audio_encoder, _ = audio_stage.load_audio_stage(self.out / "audio")
+        text_encoder, _, _ = text_stage.load_text_stage(self.out / "text")
         torch.manual_seed(self.seed)
         model = ConversationModel(
             ConversationConfig(
@@ -295,16 +296,16 @@ class _Run:
         versions = open_versions(
             speech, copies=self.settings.clip_versions, seed=self.seed, cache=self.cache
         )
-        encoder, _ = audio.load_audio_stage(self.out / "audio")
+        encoder, _ = audio_stage.load_audio_stage(self.out / "audio")
         clips = [embed_clips(encoder, version, train) for version in versions]
         clips.append(embed_clips(encoder, versions[0], train, short=rng))
-        text_encoder, _, tokenizer = text.load_text_stage(self.out / "text")
+        text_encoder, _, tokenizer = text_stage.load_text_stage(self.out / "text")
         said = [turn.text for dialogue in written for turn in dialogue.turns]
         noise = RecogniserNoise(said)
-        texts = [text.embed_texts(text_encoder, tokenizer, said)]
+        texts = [text_stage.embed_texts(text_encoder, tokenizer, said)]
         for _ in range(self.settings.noisy_texts):
             heard = [noise(t, rng.uniform(0, self.settings.noise), rng) for t in said]
-            texts.append(text.embed_texts(text_encoder, tokenizer, heard))
+            texts.append(text_stage.embed_texts(text_encoder, tokenizer, heard))
         tensors = {"clips": torch.stack(clips), "texts": torch.stack(texts)}
         save_checkpoint(place, tensors, identity)
         return tensors["clips"], tensors["texts"]
@@ -312,7 +313,7 @@ class _Run:
     def _identity(self, stage: str, how: StageSettings | None, *made: str) -> dict[str, Any]:
         """What the result of a stage depends on."""
         settings = self.settings
-        files = ("audio/" + audio.CHECKPOINT, "text/" + text.CHECKPOINT, *made)
+        files = ("audio/" + audio_stage.CHECKPOINT, "text/" + text_stage.CHECKPOINT, *made)
         for name in files:
             if not (self.out / name).is_file():
                 raise UserError(f"{self.out / name}: not there; train that stage first")

@@ -1,0 +1,119 @@
+"""The command that makes the bundle: whole, repeatable, resumable, clear about what is missing."""
+
+import json
+
+import pytest
+import torch
+
+from models.bundle import Bundle
+from streamer.errors import UserError
+from tests.tools.small_world import text_start, world
+from tools.train.audio import AudioSettings
+from tools.train.bundle import STAGES, BundleSettings, train_bundle
+from tools.train.composition import Composition
+from tools.train.dialogues import StageSettings
+from tools.train.text import TextSettings
+
+SETTINGS = BundleSettings(
+    audio=AudioSettings(epochs=1, clips=16, batch=8, copies=1),
+    text=TextSettings(epochs=2, utterances=None, tokens=64),
+    composition=Composition(versions=2),
+    context=StageSettings(epochs=1),
+    fusion=StageSettings(epochs=1),
+    window=3,
+    written=2,
+    clip_versions=1,
+    casts=1,
+    calls=3,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return world(tmp_path_factory.mktemp("world") / "data")
+
+
+@pytest.fixture(scope="module")
+def train(data, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+
+    def call(out, stages=STAGES, *, settings=SETTINGS, seed=3, resume=False):
+        train_bundle(
+            data,
+            out,
+            stages=stages,
+            seed=seed,
+            resume=resume,
+            settings=settings,
+            cache=cache,
+            start=text_start(),
+        )
+        return out
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(train, tmp_path_factory):
+    return train(tmp_path_factory.mktemp("run") / "bundle")
+
+
+def test_the_result_is_a_whole_bundle(trained):
+    bundle = Bundle.load(trained)
+    assert (bundle.name, bundle.model.labels) == (
+        "streamer-en-1",
+        ("angry", "happy", "sad", "neutral"),
+    )
+    assert 0.25 <= bundle.threshold <= 1
+    assert "not for commercial use" in bundle.card
+    assert "pairing of text and voice is composed" in bundle.card
+    assert "--seed 3" in bundle.card
+    assert "{" not in bundle.card
+
+
+def test_what_it_was_made_from_is_written_beside_every_stage(trained):
+    for path in ("text/text", "context/context", "fusion/fusion", "bundle"):
+        record = json.loads((trained / f"{path}.run.json").read_text())
+        assert record["seed"] == 3
+        assert record["settings"]
+        assert record["data"]
+
+
+def test_a_seed_gives_the_same_bundle_stage_by_stage_or_at_once(trained, train, tmp_path):
+    for stage in STAGES:
+        train(tmp_path, (stage,))
+    for name in ("weights.safetensors", "bundle.json", "MODEL_CARD.md"):
+        assert (tmp_path / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_resuming_keeps_what_is_finished_and_makes_the_rest(trained, train, tmp_path):
+    train(tmp_path, ("audio", "text", "context"))
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/*.safetensors")}
+    train(tmp_path, resume=True)
+    for path, written in before.items():
+        assert path.stat().st_mtime_ns == written, path.name
+    assert (tmp_path / "bundle.json").read_bytes() == (trained / "bundle.json").read_bytes()
+
+
+def test_another_seed_is_not_taken_for_the_same_run(trained, train):
+    with pytest.raises(UserError, match="train without --resume"):
+        train(trained, ("audio",), seed=4, resume=True)
+    with pytest.raises(UserError, match="train without --resume"):
+        train(trained, ("text",), seed=4, resume=True)
+
+
+def test_a_stage_asks_for_the_earlier_ones(train, tmp_path):
+    with pytest.raises(UserError, match="train that stage first"):
+        train(tmp_path, ("context",))
+
+
+def test_later_stages_leave_earlier_ones_as_they_are(trained):
+    from tools.train.text import load_text_stage
+
+    encoder, _, _ = load_text_stage(trained / "text")
+    kept = Bundle.load(trained).model.text
+    assert kept is not None
+    for name, tensor in encoder.state_dict().items():
+        torch.testing.assert_close(
+            kept.state_dict()[name], tensor, atol=0.02, rtol=0.02, msg=name
+        )  # half precision
