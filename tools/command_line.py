@@ -1,0 +1,47 @@
+"""One program with several commands, each of which is one module that is imported only when it is called.
+
+A command's module has `add_arguments(parser)` and `run(arguments)`.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+from streamer.errors import UserError
+
+
+def dispatch(
+    program: str,
+    description: str,
+    commands: Mapping[str, tuple[str, str]],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Runs the command that the arguments name.
+
+    Args:
+        program: As typed, for the usage line.
+        description: What the commands have in common.
+        commands: name -> (module, one line of help).
+        argv: The arguments; those of the process by default.
+
+    Returns:
+        The exit code: 0 done, 2 a mistake of the user's (said in one line on stderr), 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(program, description=description)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, summary) in commands.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        if name in arguments[:1]:
+            import_module(module).add_arguments(subparser)
+    parsed = parser.parse_args(arguments)
+    try:
+        import_module(commands[parsed.command][0]).run(parsed)
+    except UserError as error:
+        print(f"{program} {parsed.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program} {parsed.command}: interrupted", file=sys.stderr)
+        return 130
+    return 0

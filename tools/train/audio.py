@@ -1,0 +1,359 @@
+"""The audio stage: LEAF's compression and the convolutional network learn emotions from labelled clips.
+
+LEAF's filters stay as they begin (see energies.py). What is kept is a running average of the weights at the last
+epoch; the development part chooses settings, not epochs.
+"""
+
+import copy
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.audio_encoder import AudioEncoder, AudioEncoderConfig
+from streamer.errors import UserError
+from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
+from tools.evaluate.metrics import Judgements, grouped_report
+from tools.train.audio_data import (
+    LABELS,
+    NONE,
+    Batch,
+    Sampler,
+    Targets,
+    balanced_weights,
+    development_clips,
+    open_versions,
+    training_clips,
+)
+from tools.train.audio_network import AudioNetwork, Masks, Variation
+from tools.train.checkpoint import load_checkpoint, save_checkpoint
+from tools.train.energies import Energies
+from tools.train.provenance import write_provenance
+
+CHECKPOINT = "audio.safetensors"
+REPORT = "audio.json"
+_PROGRESS = "audio.progress.safetensors"
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """All that could be chosen otherwise; the defaults are those of the shipped bundle.
+
+    Attributes:
+        epochs: Each draws `clips` clips, balanced over corpora, emotions and speakers.
+        copies: Augmented versions kept of each clip.
+        clean: The share of draws from the clips as recorded.
+        longest: Frames (30 ms) to which clips are cut.
+        four: Weight of the loss over the four labels; the one over all emotions has weight 1.
+        speaker: Weight of the loss over speakers.
+        mixup: The share of batches in which clips are mixed in pairs.
+        average: Decay of the running average of the weights, each step.
+        ramp: The share of the training over which variation and mixing grow from nothing to their full strength.
+        pcen_delta: Where the compression's offset begins: nearer to a logarithm than LEAF's own 2, which learns slower.
+        pcen_root: Likewise, in place of 2.
+    """
+
+    epochs: int = 60
+    clips: int = 6400
+    batch: int = 32
+    copies: int = 3
+    clean: float = 0.4
+    longest: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    dropout: float = 0.2
+    smoothing: float = 0.1
+    four: float = 1.0
+    speaker: float = 0.1
+    unlabelled: float = 0.04
+    mixup: float = 0.3
+    average: float = 0.998
+    ramp: float = 0.3
+    pcen_delta: float = 0.05
+    pcen_root: float = 4.0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of an epoch."""
+        return max(1, self.clips // self.batch)
+
+
+def train_audio(
+    data: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    settings: AudioSettings | None = None,
+    cache: Path = DEFAULT_CACHE,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Trains the audio stage on `data`/speech and writes `CHECKPOINT` and `REPORT` to `out`.
+
+    Args:
+        data: The folder that holds speech/.
+        out: Where the result goes; progress is kept there too.
+        seed: Equal seeds give equal results on one machine.
+        resume: Goes on where an interrupted run of the same settings stopped.
+        settings: By default those of the shipped bundle.
+        cache: Where decoded clips and energies are kept.
+        say: Told a line after each epoch.
+
+    Returns:
+        The report on the development part.
+    """
+    settings = settings or AudioSettings()
+    speech = open_clips(data / "speech", cache)
+    versions = open_versions(speech, copies=settings.copies, seed=seed, cache=cache)
+    train = training_clips(speech.clips)
+    targets = Targets.of(speech.clips, train)
+    sampler = Sampler(
+        versions,
+        np.asarray(train),
+        balanced_weights(speech.clips, train, unlabelled=settings.unlabelled),
+        targets,
+        settings.clean,
+        settings.longest,
+    )
+    identity = {"seed": seed, "settings": asdict(settings), "speech": speech.sha256}
+    run = _Run(settings, targets.speakers, seed)
+    progress = out / _PROGRESS
+    if resume and progress.is_file():
+        run.restore(progress, identity)
+    for epoch in range(run.epoch, settings.epochs):
+        batches = sampler.epoch(seed, epoch, clips=settings.clips, batch=settings.batch)
+        loss = run.train_epoch(
+            track(batches, f"Epoch {epoch + 1}/{settings.epochs}", total=settings.steps)
+        )
+        run.save(progress, identity)
+        results = evaluate_energies(run.averaged.encoder, run.averaged.head(), speech, versions[0])
+        say(f"epoch {epoch + 1}: loss {loss:.3f}, {summary(results)}")
+    results = evaluate_energies(run.averaged.encoder, run.averaged.head(), speech, versions[0])
+    save_audio_stage(
+        out, run.averaged.encoder, run.averaged.head(), {**identity, "dev": results["ua"]}
+    )
+    (out / REPORT).write_text(json.dumps({"part": "dev", **results}, indent=2) + "\n")
+    write_provenance(
+        out / "audio.run.json", seed=seed, settings=asdict(settings), data={"speech": speech.sha256}
+    )
+    progress.unlink(missing_ok=True)
+    return results
+
+
+def save_audio_stage(
+    out: Path, encoder: AudioEncoder, head: nn.Linear, about: dict[str, Any]
+) -> None:
+    """Writes the stage's result in one step."""
+    tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    tensors |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
+    description = {"labels": LABELS, "encoder": asdict(encoder.config), **about}
+    save_checkpoint(out / CHECKPOINT, tensors, description)
+
+
+def load_audio_stage(folder: Path) -> tuple[AudioEncoder, nn.Linear]:
+    """The result of the audio stage, in evaluation mode.
+
+    Args:
+        folder: What the stage was given as `--out`.
+
+    Returns:
+        The encoder, and its classifier: embedding [B, 100] -> logits [B, 4] in the order of `LABELS`.
+
+    Raises:
+        UserError: The stage has not been trained, or the file is damaged or of another shape.
+    """
+    tensors, description = load_checkpoint(folder / CHECKPOINT)
+    encoder = AudioEncoder(AudioEncoderConfig())
+    if description.get("encoder") != json.loads(json.dumps(asdict(encoder.config))):
+        raise UserError(
+            f"{folder / CHECKPOINT}: made by another version of the encoder; train the audio stage again"
+        )
+    head = nn.Linear(encoder.config.embedding, len(LABELS))
+    for module, prefix in ((encoder, "encoder."), (head, "head.")):
+        module.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        )
+    return encoder.eval(), head.eval()
+
+
+@torch.inference_mode()
+def evaluate_energies(
+    encoder: AudioEncoder, head: nn.Linear, speech: DecodedClips, version: Energies
+) -> dict[str, Any]:
+    """The report on the labelled clips of the development part, whole clips, with the corpora as groups."""
+    clips = sorted(development_clips(speech.clips), key=version.frames)
+    floor = encoder.config.leaf.floor
+    logits: list[Tensor] = []
+    for start in range(0, len(clips), 32):
+        pieces = [
+            torch.from_numpy(version.of(clip).astype(np.float32)).exp()
+            for clip in clips[start : start + 32]
+        ]
+        frames = torch.tensor([len(piece) for piece in pieces])
+        energies = nn.utils.rnn.pad_sequence(
+            pieces, batch_first=True, padding_value=floor
+        ).transpose(1, 2)
+        logits.append(head(encoder.from_energies(energies, frames)))
+    rows = [speech.clips[clip] for clip in clips]
+    judgements = Judgements.of(
+        LABELS,
+        [row.emotion4 for row in rows],
+        torch.cat(logits).softmax(dim=1).numpy(),
+        [row.speaker for row in rows],
+    )
+    return grouped_report(judgements, {"corpus": [row.corpus for row in rows]})
+
+
+def summary(results: dict[str, Any]) -> str:
+    """A report in one line: unweighted accuracy, of all and of each corpus."""
+    corpora = results["groups"]["corpus"]
+    mean = np.mean([part["ua"]["value"] for part in corpora.values()])
+    each = ", ".join(f"{name} {part['ua']['value']:.3f}" for name, part in corpora.items())
+    return f"dev UA {results['ua']['value']:.3f}, mean of corpora {mean:.3f} ({each})"
+
+
+class _Run:
+    """Network, optimiser and average of a training that can stop after any epoch."""
+
+    def __init__(self, settings: AudioSettings, speakers: int, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.settings = settings
+        self.seed = seed
+        self.epoch = 0
+        self.network = AudioNetwork(AudioEncoder(AudioEncoderConfig()), speakers, settings.dropout)
+        for parameter in self.network.encoder.cnn.parameters():
+            if parameter.ndim == 4:  # channels last: twice as fast in bfloat16
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        leaf = self.network.encoder.leaf.requires_grad_(False)
+        leaf.pcen.requires_grad_(True)
+        with torch.no_grad():
+            leaf.pcen.delta.fill_(settings.pcen_delta)
+            leaf.pcen.root.fill_(settings.pcen_root)
+        self.averaged = copy.deepcopy(self.network).eval()
+        rest = [*self.network.encoder.cnn.parameters(), *self.network.emotion.parameters()]
+        rest += self.network.speaker.parameters()
+        # `share` is each group's part of the learning rate: the compression's few numbers must not jump
+        self.optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": [p for p in rest if p.ndim > 1],
+                    "weight_decay": settings.weight_decay,
+                    "share": 1.0,
+                },
+                {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "share": 1.0},
+                {"params": list(leaf.pcen.parameters()), "weight_decay": 0.0, "share": 0.1},
+            ]
+        )
+        self.variation, self.masks = Variation(), Masks()
+
+    def train_epoch(self, batches: Iterable[Batch]) -> float:
+        """One epoch; gives its mean loss."""
+        torch.manual_seed(self.seed * 100_003 + self.epoch)
+        self.network.train()
+        losses = []
+        for index, batch in enumerate(batches):
+            rate = self._learning_rate(self.epoch * self.settings.steps + index)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate * group["share"]
+            loss = self._loss(batch)
+            self.optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            self.optimizer.step()
+            self._average(self.epoch * self.settings.steps + index)
+            losses.append(float(loss.detach()))
+        self.epoch += 1
+        return float(np.mean(losses))
+
+    def save(self, path: Path, identity: dict[str, Any]) -> None:
+        """Keeps all that the next epoch depends on."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
+        for place, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{place}.{name}": value for name, value in state.items()}
+        save_checkpoint(path, tensors, {"epoch": self.epoch, "identity": identity})
+
+    def restore(self, path: Path, identity: dict[str, Any]) -> None:
+        """Takes up what `save` kept.
+
+        Raises:
+            UserError: It belongs to a run with other settings, seed or data.
+        """
+        tensors, description = load_checkpoint(path)
+        if description["identity"] != json.loads(json.dumps(identity)):
+            raise UserError(
+                f"{path}: of a run with other settings, seed or data; train without --resume"
+            )
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}}
+        for name, tensor in tensors.items():
+            part, rest = name.split(".", 1)
+            parts[part][rest] = tensor
+        self.network.load_state_dict(parts["network"])
+        self.averaged.load_state_dict(parts["averaged"])
+        whole = self.optimizer.state_dict()
+        for name, tensor in parts["optimizer"].items():
+            place, key = name.split(".")
+            whole["state"].setdefault(int(place), {})[key] = tensor
+        self.optimizer.load_state_dict(whole)
+        self.epoch = int(description["epoch"])
+
+    def _loss(self, batch: Batch) -> Tensor:
+        settings = self.settings
+        floor = math.log(self.network.encoder.config.leaf.floor)
+        strength = min(1.0, (self.epoch + 1) / max(1e-9, settings.ramp * settings.epochs))
+        energies = self.variation(batch.logarithms, floor, strength).exp()
+        share, partner = 1.0, torch.arange(len(energies))
+        if float(torch.rand(())) < settings.mixup * strength:
+            share = float(torch.empty(()).uniform_(0.5, 1.0))
+            partner = torch.randperm(len(energies))
+            energies = share * energies + (1 - share) * energies[partner]
+        emotions, speakers = self.network(energies, self.masks)
+        total = torch.zeros(())
+        for weight, mates in ((share, slice(None)), (1 - share, partner)):
+            if weight > 0:
+                emotion, speaker = batch.emotion[mates], batch.speaker[mates]
+                four = torch.where(emotion < len(LABELS), emotion, NONE)
+                total = total + weight * (
+                    _cross_entropy(emotions, emotion, settings.smoothing)
+                    + settings.four
+                    * _cross_entropy(emotions[:, : len(LABELS)], four, settings.smoothing)
+                    + settings.speaker * _cross_entropy(speakers, speaker, 0.0)
+                )
+        return total
+
+    def _learning_rate(self, step: int) -> float:
+        """Warm-up over a twentieth of the steps, then half a cosine down to a thousandth."""
+        whole = self.settings.epochs * self.settings.steps
+        warm = whole / 20
+        if step < warm:
+            return self.settings.learning_rate * (step + 1) / warm
+        done = (step - warm) / max(1.0, whole - warm)
+        return self.settings.learning_rate * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        """Moves the average a little; in the beginning, when the weights are worth nothing yet, more."""
+        decay = min(self.settings.average, (1 + step) / (10 + step))
+        for kept, now in zip(
+            self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True
+        ):
+            if kept.is_floating_point():
+                kept.lerp_(now, 1 - decay)
+            else:
+                kept.copy_(now)
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    """Mean over the batch; clips without that label count as zero."""
+    summed = functional.cross_entropy(
+        logits, target, ignore_index=NONE, label_smoothing=smoothing, reduction="sum"
+    )
+    return summed / len(logits)
