@@ -1,6 +1,17 @@
-"""What tells invented text from heard text by its shape alone, whatever the recogniser."""
+"""What every recogniser's audio and text must pass, whichever it is."""
 
 from collections.abc import Sequence
+
+import numpy as np
+
+from streamer.sources import Samples
+from streamer.transcription import Transcript
+from streamer.units import SAMPLE_RATE
+
+MIN_SAMPLES = SAMPLE_RATE // 10
+"""Anything shorter holds no word."""
+MIN_PEAK = 1e-4
+"""-80 dBFS: anything below is silence, of which recognisers like to make a "yeah"."""
 
 LOOP_TIMES = 3
 LOOP_WORDS = 10
@@ -9,6 +20,17 @@ LOOP_WORDS = 10
 
 FREE_WORDS = 3
 """Words that any utterance may have, however short: its ends may be cut close."""
+
+
+def refused(samples: Samples, language: str | None) -> Transcript | None:
+    """The transcript of audio that no recogniser need hear: none can make anything of it."""
+    if len(samples) < MIN_SAMPLES:
+        return Transcript("", "rejected", language, reason="too short to hold a word")
+    if not np.isfinite(samples).all():
+        return Transcript("", "failed", language, reason="samples that are not numbers")
+    if np.abs(samples).max() < MIN_PEAK:
+        return Transcript("", "rejected", language, reason="silence")
+    return None
 
 
 def invented(words: Sequence[str], seconds: float, max_words_per_second: float) -> str:

@@ -16,13 +16,11 @@ from streamer.config import Asr
 from streamer.errors import UserError
 from streamer.sources import Samples
 from streamer.transcription import Transcript, Word
-from streamer.transcription.gates import invented
+from streamer.transcription.gates import invented, refused
 from streamer.units import SAMPLE_RATE
 
 LANGUAGE = "en"
 WORKER = Path(__file__).with_name("sphinx_worker.py")
-MIN_SAMPLES = SAMPLE_RATE // 10
-"""Anything shorter holds no word."""
 
 
 class SphinxTranscriber:
@@ -48,10 +46,8 @@ class SphinxTranscriber:
         """See `Transcriber.transcribe`; a language other than English is skipped."""
         if language not in (LANGUAGE, None):
             return Transcript("", "skipped", language, reason="pocketsphinx knows English only")
-        if len(samples) < MIN_SAMPLES:
-            return Transcript("", "rejected", LANGUAGE, reason="too short to hold a word")
-        if not np.isfinite(samples).all():
-            return Transcript("", "failed", LANGUAGE, reason="samples that are not numbers")
+        if refusal := refused(samples, LANGUAGE):
+            return refusal
         pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes() + self._padding
         try:
             answer = self._ask(pcm)
@@ -88,15 +84,15 @@ class SphinxTranscriber:
 
     def _start(self) -> None:
         # -P: a file json.py in the user's directory must not stand for the library's.
-        worker = subprocess.Popen(  # noqa: S603 - our own script, by our own interpreter
+        self._worker = subprocess.Popen(  # noqa: S603 - our own script, by our own interpreter
             [sys.executable, "-P", str(WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        self._requests = cast("IO[bytes]", worker.stdin)
-        self._answers = cast("IO[bytes]", worker.stdout)
-        self._end_worker = weakref.finalize(self, _end, worker)
+        self._requests = cast("IO[bytes]", self._worker.stdin)
+        self._answers = cast("IO[bytes]", self._worker.stdout)
+        self._end_worker = weakref.finalize(self, _end, self._worker)
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:

@@ -10,14 +10,12 @@ from streamer.config import Asr, Engine
 from streamer.errors import UserError
 from streamer.sources import Samples
 from streamer.transcription import Transcript
-from streamer.transcription.gates import invented
+from streamer.transcription.gates import invented, refused
 from streamer.transcription.whisper_models import obtain
 from streamer.units import SAMPLE_RATE
 
 WINDOW = 30 * SAMPLE_RATE
 """What Whisper hears at once; only longer audio needs its timestamps, to go from window to window."""
-MIN_SAMPLES = SAMPLE_RATE // 10
-"""Anything shorter holds no word."""
 TOKENS_PER_SECOND = 60
 FREE_TOKENS = 20
 MAX_TOKENS = 440
@@ -60,10 +58,8 @@ class WhisperTranscriber:
         """See `Transcriber.transcribe`."""
         if language and language not in self._languages:
             return Transcript("", "skipped", language, reason="a language the model does not know")
-        if len(samples) < MIN_SAMPLES:
-            return Transcript("", "rejected", language, reason="too short to hold a word")
-        if not np.isfinite(samples).all():
-            return Transcript("", "failed", language, reason="samples that are not numbers")
+        if refusal := refused(samples, language):
+            return refusal
         try:
             segments, info = self._decode(samples, language)
         except Exception as error:  # noqa: BLE001 - what the library may raise is not written down

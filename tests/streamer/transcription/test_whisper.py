@@ -1,0 +1,189 @@
+"""faster-whisper's real code, from samples to words, on a model whose weights are random."""
+
+import logging
+import shutil
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streamer.config import Asr, Engine
+from streamer.errors import UserError
+from streamer.transcription.whisper import WhisperTranscriber
+from tests.whisper_model import WORDS, make_whisper
+
+CPU = Engine(device="cpu", threads=1)
+LENIENT = {"no_speech": 1.0, "min_log_probability": -10.0, "max_compression": 20.0}
+
+
+def voice(seconds=2.0, seed=0, volume=0.1):
+    """Something of the loudness of a voice."""
+    return (np.random.default_rng(seed).normal(size=int(seconds * 16000)) * volume).astype(
+        np.float32
+    )
+
+
+@pytest.fixture(scope="module")
+def make(tiny_whisper):
+    def make(engine=CPU, **asr):
+        return WhisperTranscriber(Asr(model=str(tiny_whisper), **{**LENIENT, **asr}), engine)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def lenient(make):
+    return make()
+
+
+@pytest.fixture(scope="module")
+def multilingual(tmp_path_factory):
+    directory = make_whisper(tmp_path_factory.mktemp("whisper") / "random", multilingual=True)
+    return partial(Asr, model=str(directory), **LENIENT)
+
+
+def test_it_hears_words(lenient):
+    transcript = lenient.transcribe(voice(), language="en")
+    assert transcript.status == "ok"
+    assert transcript.language == "en"
+    assert 0 < transcript.confidence <= 1
+    assert set(transcript.text.split()) <= set(WORDS)
+
+
+def test_its_name_tells_model_and_arithmetic_but_no_path(lenient):
+    assert lenient.name == "faster-whisper tiny-random.en int8"
+
+
+def test_the_same_audio_gives_the_same_text_whatever_came_before(make, lenient):
+    audio = [voice(seconds, seed) for seed, seconds in enumerate((0.5, 2.0, 3.5))]
+    first = [lenient.transcribe(samples, language="en") for samples in audio]
+    again = [lenient.transcribe(samples, language="en") for samples in reversed(audio)]
+    assert again[::-1] == first
+    other = make(engine=Engine(device="cpu", threads=2))
+    assert [other.transcribe(samples, language="en").text for samples in audio] == [
+        transcript.text for transcript in first
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [
+        ({"no_speech": 0.0}, "no speech"),
+        ({"min_log_probability": 0.0}, "log probability"),
+        ({"max_words_per_second": 1e-9}, "words in"),
+    ],
+)
+def test_each_gate_rejects_and_hides_the_text(make, caplog, gate, reason):
+    caplog.set_level(logging.DEBUG)
+    strict = make(**gate)
+    transcript = strict.transcribe(voice(), language="en")
+    assert (transcript.status, transcript.text, transcript.words) == ("rejected", "", ())
+    assert reason in transcript.reason
+    assert not [word for word in WORDS if f" {word} " in caplog.text]
+
+
+def test_text_that_compresses_too_well_is_doubted(make):
+    transcriber = make(max_compression=2.4)
+    segment = SimpleNamespace(no_speech_prob=0.0, avg_logprob=-0.1, compression_ratio=2.5)
+    assert "compression ratio 2.5" in transcriber._doubt(segment)
+    segment.compression_ratio = 2.3
+    assert transcriber._doubt(segment) == ""
+
+
+def test_an_utterance_longer_than_whispers_window_is_heard_to_its_end(lenient):
+    transcript = lenient.transcribe(voice(45.0), language="en")
+    assert transcript.status in ("ok", "rejected")
+
+
+@pytest.mark.parametrize("samples", [0, 1, 480, 1599])
+def test_what_is_too_short_for_a_word_is_rejected_unheard(lenient, samples):
+    transcript = lenient.transcribe(np.zeros(samples, np.float32), language="en")
+    assert (transcript.status, transcript.text) == ("rejected", "")
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    fill=st.sampled_from([0.0, 1.0, -1.0, 1e30, np.inf, -np.inf, np.nan]),
+    spoilt=st.integers(0, 9000),
+    seconds=st.sampled_from([0.05, 0.1, 0.5]),
+)
+def test_bad_audio_never_raises(lenient, fill, spoilt, seconds):
+    samples = voice(seconds)
+    samples[:spoilt] = fill
+    transcript = lenient.transcribe(samples, language="en")
+    assert transcript.status in ("ok", "rejected", "failed")
+    assert bool(transcript.text) == (transcript.status == "ok")
+    if len(samples) >= 1600 and not np.isfinite(samples).all():
+        assert transcript.status == "failed"
+
+
+def test_a_failure_of_the_library_is_told_not_raised(make, monkeypatch):
+    transcriber = make()
+    monkeypatch.setattr(transcriber._model, "encode", lambda _: 1 / 0)
+    transcript = transcriber.transcribe(voice(), language="en")
+    assert (transcript.status, transcript.reason) == ("failed", "whisper: ZeroDivisionError")
+
+
+def test_an_english_model_refuses_other_languages(tiny_whisper, lenient, tmp_path):
+    with pytest.raises(UserError, match=r"English only.*asr\.language"):
+        WhisperTranscriber(Asr(model=str(tiny_whisper), language="de"), CPU)
+    disguised = tmp_path / "without-the-ending"
+    shutil.copytree(tiny_whisper, disguised)
+    with pytest.raises(UserError, match="English only"):
+        WhisperTranscriber(Asr(model=str(disguised), language="de"), CPU)
+    assert lenient.transcribe(voice(), language="de").status == "skipped"
+
+
+def test_english_only_is_known_before_anything_is_downloaded(hub):
+    with pytest.raises(UserError, match="English only"):
+        WhisperTranscriber(Asr(model="base.en", language="de"), CPU)
+    assert hub.requests == []
+
+
+def test_a_multilingual_model_recognises_the_language(multilingual):
+    transcriber = WhisperTranscriber(multilingual(language=None), CPU)
+    heard = transcriber.transcribe(voice(), language=None)
+    assert heard.language in {"en", "de", "es", "fr", "it", "pl", "ur", "am", "hi", "zh"}
+    assert transcriber.transcribe(voice(), language="de").language == "de"
+
+
+def test_a_language_that_does_not_exist_is_an_error(multilingual):
+    with pytest.raises(UserError, match="xx"):
+        WhisperTranscriber(multilingual(language="xx"), CPU)
+
+
+def test_beams_may_be_as_wide_as_configured(make):
+    assert make(beam_size=3).transcribe(voice(), language="en").status == "ok"
+
+
+def test_a_damaged_model_is_one_line(tiny_whisper, tmp_path):
+    damaged = tmp_path / "damaged.en"
+    shutil.copytree(tiny_whisper, damaged)
+    weights = damaged / "model.bin"
+    weights.write_bytes(weights.read_bytes()[:50_000])
+    with pytest.raises(UserError, match="cannot be loaded") as error:
+        WhisperTranscriber(Asr(model=str(damaged)), CPU)
+    assert "\n" not in str(error.value)
+
+
+def test_a_gpu_that_is_not_there_is_one_line(tiny_whisper):
+    import ctranslate2
+
+    if ctranslate2.get_cuda_device_count():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(UserError, match=r"engine\.device"):
+        WhisperTranscriber(Asr(model=str(tiny_whisper)), Engine(device="cuda"))
+
+
+def test_arithmetic_that_the_machine_lacks_is_one_line(tiny_whisper):
+    import ctranslate2
+
+    if "float16" in ctranslate2.get_supported_compute_types("cpu"):
+        pytest.skip("this processor computes in float16")
+    with pytest.raises(UserError, match="float16"):
+        WhisperTranscriber(Asr(model=str(tiny_whisper), compute_type="float16"), CPU)
