@@ -10,7 +10,7 @@ from importlib import import_module
 from streamer import __version__
 from streamer.errors import UserError
 
-COMMANDS = ("replay", "config", "schema", "doctor")
+COMMANDS = ("replay", "watch", "mqtt", "config", "schema", "doctor")
 """Each is a module with `add_parser(subparsers)`; its parser sets `run`, which gives the exit code."""
 
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130

@@ -257,6 +257,12 @@ class Mqtt(_Section):
     reconnect_max: float = Field(
         default=30.0, ge=0.1, le=3600, description="most seconds between attempts to connect"
     )
+    repeat: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="when the connection broke, seconds of acknowledged events that are sent again",
+    )
     types: tuple[str, ...] = Field(
         default=(), max_length=64, description="types of events that are published; empty: all"
     )

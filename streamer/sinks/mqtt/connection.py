@@ -28,6 +28,9 @@ CONNECT_TIMEOUT = 3.0
 ANSWER_TIMEOUT = 5.0
 """Seconds that a broker may take to answer what is waited for."""
 
+MAX_PACKET = 1_000_000
+"""Bytes of the largest packet that a broker (MQTT 5) may send us."""
+
 FAILURE = 0x80
 """Reason codes from here on are failures (MQTT 5, 2.4)."""
 
@@ -76,6 +79,16 @@ class Will:
 
     topic: str
     payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """How long the broker keeps our subscriptions, and what they bring, while we are away."""
+
+    seconds: float
+    """For MQTT 5."""
+    for_good: bool
+    """MQTT 3.1.1 knows only for ever, or not at all."""
 
 
 class Connection:
@@ -185,7 +198,7 @@ async def connect(
     will: Will | None = None,
     schema: str | None = None,
     expiry: float | None = None,
-    remember: float | None = None,
+    remember: Remember | None = None,
     window: int = 100,
 ) -> AsyncIterator[Connection]:
     """Connect, and disconnect at the end.
@@ -196,7 +209,7 @@ async def connect(
         will: what to publish for us when the connection breaks.
         schema: version of the events, told as user property of each message (MQTT 5).
         expiry: seconds that the broker keeps events for absent subscribers (MQTT 5).
-        remember: seconds that the broker shall keep our subscriptions; None: forget us at once.
+        remember: what the broker shall keep of us while we are away; None: nothing.
         window: messages that we take ahead of our acknowledgement.
 
     Raises:
@@ -245,7 +258,7 @@ class _Client(aiomqtt.Client):
         identifier: str,
         version: aiomqtt.ProtocolVersion,
         will: Will | None,
-        remember: float | None,
+        remember: Remember | None,
         window: int,
     ) -> None:
         self.version = version
@@ -261,8 +274,9 @@ class _Client(aiomqtt.Client):
         if five:
             properties = _properties(PacketTypes.CONNECT)
             properties.ReceiveMaximum = window
+            properties.MaximumPacketSize = MAX_PACKET
             if remember is not None:
-                properties.SessionExpiryInterval = round(remember)
+                properties.SessionExpiryInterval = round(remember.seconds)
         super().__init__(
             broker.host,
             broker.port,
@@ -271,7 +285,7 @@ class _Client(aiomqtt.Client):
             identifier=identifier,
             protocol=version,
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True) if will else None,
-            clean_session=None if five else remember is None,
+            clean_session=None if five else remember is None or not remember.for_good,
             clean_start=remember is None,
             keepalive=broker.keep_alive,
             timeout=ANSWER_TIMEOUT,

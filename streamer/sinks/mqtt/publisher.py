@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -11,6 +11,7 @@ from functools import partial
 from pydantic import ValidationError
 
 from streamer import events
+from streamer.clock import WallClock
 from streamer.config import Settings
 from streamer.sinks.mqtt import home_assistant
 from streamer.sinks.mqtt.address import Broker
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 FIRST_DELAY = 0.25
 """Seconds, at most, before the first attempt to connect again; doubled for each further one."""
+
+RECENT = 20_000
+"""Acknowledged events remembered at most."""
 
 PAGE = 200
 """Events read from the outbox at once."""
@@ -84,7 +88,10 @@ class Publisher:
         self._presence = Presence(broker.topics)
         self._stopping = asyncio.Event()
         self._first: asyncio.Future[BrokerError | None] = asyncio.Future()
-        self._in_flight: OrderedDict[int, None] = OrderedDict()
+        self._in_flight: dict[int, Entry] = {}
+        self._recent: deque[tuple[float, Entry]] = deque(maxlen=RECENT)
+        """What the broker has acknowledged lately, and when."""
+        self._clock = WallClock()
         self._seen = 0
         """The last event that the view has followed."""
         self._stuck = (0, 0)
@@ -213,12 +220,12 @@ class Publisher:
     # What is sent.
 
     async def _send(self, link: Connection, trouble: "asyncio.Future[None]") -> None:
-        self._in_flight.clear()
         size = max(1, min(self._mqtt.in_flight, link.receive_maximum - RESERVE))
         window = asyncio.Semaphore(size)
         cursor = 0
+        entries = self._unsure()
         while True:
-            entries = await self._outbox.fetch(cursor, PAGE)
+            entries = entries or await self._outbox.fetch(cursor, PAGE)
             for entry in entries:
                 cursor = entry.id
                 self._follow(entry)
@@ -227,7 +234,7 @@ class Publisher:
                     self._give_up(entry, reason)
                     continue
                 await window.acquire()
-                self._in_flight[entry.id] = None
+                self._in_flight[entry.id] = entry
                 link.send(topic, entry.payload, partial(self._acknowledged, entry, window, trouble))
                 if entry.id == self._stuck[0]:
                     # Alone, so that it shows whether this one is the cause.
@@ -238,6 +245,23 @@ class Publisher:
             await self._publish_states(link)
             if not entries:
                 await self._outbox.added()
+            entries = []
+
+    def _unsure(self) -> list[Entry]:
+        """What is sent again after the connection broke, in order.
+
+        That is what was in flight, and what the broker acknowledged so recently that it may not have handed it on: if
+        it crashed, it has lost that.
+        """
+        again = self._in_flight | {entry.id: entry for _, entry in self._lately()}
+        self._in_flight = {}
+        return [again[id_] for id_ in sorted(again)]
+
+    def _lately(self) -> deque[tuple[float, Entry]]:
+        oldest = self._clock.seconds() - self._mqtt.repeat
+        while self._recent and self._recent[0][0] < oldest:
+            self._recent.popleft()
+        return self._recent
 
     def _unsendable(self, link: Connection, topic: str, entry: Entry) -> str:
         size = len(topic.encode()) + len(entry.payload) + OVERHEAD
@@ -260,6 +284,7 @@ class Publisher:
         if code < FAILURE:
             self._in_flight.pop(entry.id, None)
             self._outbox.remove(entry.id)
+            self._lately().append((self._clock.seconds(), entry))
             return
         topic = self._topics.event(entry.session, entry.type)
         reason = f"publishing to {topic}: {name.lower()}"
