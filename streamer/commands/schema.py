@@ -14,12 +14,21 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         help="print the JSON Schema of the events",
         description="Print the JSON Schema (2020-12) of an event.",
     )
+    parser.add_argument(
+        "--asyncapi", action="store_true", help="print the MQTT topics, as an AsyncAPI 3 document"
+    )
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:  # noqa: ARG001 - all commands have this shape
+def run(options: argparse.Namespace) -> int:
     """Print the schema on standard output."""
-    from streamer import events
+    if options.asyncapi:
+        from streamer.sinks.mqtt.asyncapi import asyncapi
 
-    print(json.dumps(events.json_schema(), indent=2))
+        document = asyncapi()
+    else:
+        from streamer import events
+
+        document = events.json_schema()
+    print(json.dumps(document, indent=2))
     return 0
