@@ -17,7 +17,7 @@ SHORTEST, LONGEST_SHORT = 12, 45
 _BATCH = 32
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed_clips(
     encoder: AudioEncoder,
     energies: Energies,

@@ -176,7 +176,7 @@ def load_text_stage(folder: Path) -> tuple[TextEncoder, nn.Linear, TextTokenizer
     return encoder.eval(), head.eval(), tokenizer
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed_texts(
     encoder: TextEncoder, tokenizer: TextTokenizer, texts: Sequence[str], *, batch: int = 64
 ) -> Tensor:
