@@ -9,6 +9,18 @@ COMMANDS = {
         "tools.evaluate.speech",
         "clips of speech with a manifest.csv, judged by audio alone",
     ),
+    "conversations": (
+        "tools.evaluate.conversations",
+        "written dialogues in order, past only; voices can be added",
+    ),
+    "recordings": (
+        "tools.evaluate.recordings",
+        "recordings with turns and emotions, through the whole pipeline",
+    ),
+    "transcription": (
+        "tools.evaluate.transcription",
+        "recordings with a text beside each: the word error rate",
+    ),
 }
 
 if __name__ == "__main__":
