@@ -1,0 +1,210 @@
+"""`python -m tools.evaluate transcription`: recordings cut and transcribed as the program does it, against texts.
+
+Each FILE.ogg stands beside FILE.txt; a line of it may begin with `speaker:`. Several channels are heard as one. Case
+and punctuation do not count, hyphens divide words, and what the program rejects is missing text: deletions.
+"""
+
+import argparse
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from streamer import config
+from streamer.config import Settings
+from streamer.errors import UserError
+from streamer.segmentation import SpeechEnded
+from streamer.segmentation.factory import make_segmenter
+from streamer.sources import AudioChunk, Samples
+from streamer.transcription import Transcriber, Transcript
+from streamer.transcription.registry import make_transcriber
+from streamer.units import SAMPLE_RATE
+from tools.data.decoding import decode
+from tools.evaluate.metrics import RESAMPLES
+from tools.evaluate.output import write_json
+
+SPEAKER = re.compile(r"^\s*\w+:\s", re.MULTILINE)
+CURLED = "\u2019"
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of one recording."""
+
+    words: int
+    """Words of the reference."""
+    errors: int
+    """Words substituted, deleted and inserted: the edit distance."""
+    utterances: int
+    rejected: int
+    """Utterances whose text was thought invented."""
+    seconds: float
+    """Length of the recording."""
+    busy: float
+    """Seconds that the transcriber took."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of recordings, each FILE.ogg with FILE.txt"
+    )
+    parser.add_argument("--config", type=Path, help="settings of the program (YAML)")
+    parser.add_argument(
+        "--asr",
+        choices=("auto", "faster-whisper", "pocketsphinx", "none"),
+        help="what transcribes; default: as in the settings",
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measures, prints, writes."""
+    overrides = {"asr.backend": arguments.asr} if arguments.asr else {}
+    settings = config.load(arguments.config, overrides=overrides)
+    recordings = find_recordings(arguments.data)
+    transcriber, notice = make_transcriber(settings.asr, settings.engine)
+    if notice:
+        print(notice)
+    heard = {
+        file.name: hear(decode(file), words, transcriber, settings)
+        for file, words in track(recordings, "Transcribing")
+    }
+    result = {"asr": transcriber.name, **report(list(heard.values()))}
+    result["groups"] = {"file": {name: report([one]) for name, one in heard.items()}}
+    _print_table(f"{transcriber.name}, {arguments.data}", result)
+    write_json(arguments.json, result)
+
+
+def find_recordings(folder: Path) -> list[tuple[Path, list[str]]]:
+    """The recordings of a folder that have a text, and its words.
+
+    Raises:
+        UserError: There is none, or a text cannot be read.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: not a folder; give the one that holds FILE.ogg and FILE.txt")
+    found = []
+    for file in sorted(folder.glob("*.ogg")):
+        text = file.with_suffix(".txt")
+        if text.is_file():
+            try:
+                found.append((file, words_of(text.read_text(encoding="utf-8"))))
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(f"{text}: cannot be read as text ({error})") from error
+    if not found:
+        raise UserError(f"{folder}: no FILE.ogg with a FILE.txt beside it")
+    return found
+
+
+def words_of(text: str) -> list[str]:
+    """The words that count, in lower case, without who says them."""
+    return WORD.findall(SPEAKER.sub("", text).replace(CURLED, "'").casefold())
+
+
+def hear(
+    samples: Samples, reference: Sequence[str], transcriber: Transcriber, settings: Settings
+) -> Heard:
+    """Cut a recording into utterances, transcribe each, and compare all their words with the reference.
+
+    Args:
+        samples: float32 [n], mono, 16 kHz.
+        reference: The words that are said.
+        transcriber: Called once for each utterance.
+        settings: `segmentation` and `asr.language` are used.
+    """
+    utterances = _utterances(samples, settings)
+    began = time.perf_counter()
+    transcripts = [
+        transcriber.transcribe(utterance, language=settings.asr.language)
+        for utterance in utterances
+    ]
+    busy = time.perf_counter() - began
+    return Heard(
+        words=len(reference),
+        errors=edit_distance(reference, _words(transcripts)),
+        utterances=len(transcripts),
+        rejected=sum(transcript.status == "rejected" for transcript in transcripts),
+        seconds=len(samples) / SAMPLE_RATE,
+        busy=busy,
+    )
+
+
+def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """The least number of substitutions, deletions and insertions between two texts (Levenshtein, 1966)."""
+    row = list(range(len(hypothesis) + 1))
+    for place, word in enumerate(reference, 1):
+        diagonal, row[0] = row[0], place
+        for column, other in enumerate(hypothesis, 1):
+            substituted = diagonal + (word != other)
+            diagonal = row[column]
+            row[column] = min(substituted, diagonal + 1, row[column - 1] + 1)
+    return row[-1]
+
+
+def report(heard: Sequence[Heard], *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+    """The word error rate pooled over recordings, as it stands in JSON.
+
+    Returns:
+        `n` recordings, `words`, `errors`; `wer` as {"value", "low", "high"} with the 2.5th and 97.5th percentile of
+        resamplings of recordings (None for a single one); `utterances`, the share `rejected` of them, and
+        `real_time_factor`, the transcriber's seconds for each second of audio.
+    """
+    words = np.array([one.words for one in heard], np.float64)
+    errors = np.array([one.errors for one in heard], np.float64)
+    low = high = None
+    if len(heard) > 1 and words.sum():
+        rng = np.random.default_rng(seed)
+        weights = rng.multinomial(len(heard), np.full(len(heard), 1 / len(heard)), size=resamples)
+        drawn = weights @ words > 0
+        rates = (weights @ errors)[drawn] / (weights @ words)[drawn]
+        low, high = (round(float(limit), 4) for limit in np.percentile(rates, (2.5, 97.5)))
+    utterances = sum(one.utterances for one in heard)
+    return {
+        "n": len(heard),
+        "words": int(words.sum()),
+        "errors": int(errors.sum()),
+        "wer": {"value": _ratio(errors.sum(), words.sum()), "low": low, "high": high},
+        "utterances": utterances,
+        "rejected": _ratio(sum(one.rejected for one in heard), utterances),
+        "real_time_factor": _ratio(
+            sum(one.busy for one in heard), sum(one.seconds for one in heard)
+        ),
+    }
+
+
+def _utterances(samples: Samples, settings: Settings) -> list[Samples]:
+    segmenter = make_segmenter(settings.segmentation, 0)
+    events = [*segmenter.push(AudioChunk(0, 0, samples)), *segmenter.flush()]
+    return [event.samples for event in events if isinstance(event, SpeechEnded)]
+
+
+def _words(transcripts: Iterable[Transcript]) -> list[str]:
+    return words_of(" ".join(transcript.text for transcript in transcripts))
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return round(float(part / whole), 4) if whole else None
+
+
+def _print_table(title: str, result: Mapping[str, Any]) -> None:
+    table = Table(title=title)
+    columns = ("n", "words", "errors", "wer", "utterances", "rejected", "real_time_factor")
+    table.add_column("part")
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right")
+    for name, part in (("all", result), *result["groups"]["file"].items()):
+        wer = part["wer"]
+        interval = f" [{wer['low']}-{wer['high']}]" if wer["low"] is not None else ""
+        cells = {**part, "wer": f"{wer['value']}{interval}"}
+        table.add_row(name, *("-" if cells[c] is None else str(cells[c]) for c in columns))
+    console = Console()
+    Console(width=None if console.is_terminal else 140).print(table)
