@@ -272,7 +272,9 @@ class Outbox:
                 ids = [id_ for (id_,) in self._database.execute(query)]
                 if not ids:
                     break
-                lost += self._delete(ids)
+                for id_ in ids:
+                    if self._bytes > room:
+                        lost += self._delete([id_])
         return lost
 
     def _expire(self, now: float) -> Counter[str]:
