@@ -5,6 +5,10 @@ import sys
 from tools.command_line import dispatch
 
 COMMANDS = {
+    "segmentation": (
+        "tools.evaluate.segmentation",
+        "where speech is found in recordings, against turns in RTTM",
+    ),
     "speech": (
         "tools.evaluate.speech",
         "clips of speech with a manifest.csv, judged by audio alone",
@@ -20,6 +24,14 @@ COMMANDS = {
     "transcription": (
         "tools.evaluate.transcription",
         "recordings with a text beside each: the word error rate",
+    ),
+    "iemocap": (
+        "tools.evaluate.iemocap",
+        "a bundle of train iemocap on other sessions: context, words and sound as asked for",
+    ),
+    "report": (
+        "tools.evaluate.report",
+        "one page from the JSON of other evaluations: confusion, calibration, risk, speakers",
     ),
 }
 

@@ -6,6 +6,14 @@ from tools.command_line import dispatch
 
 COMMANDS = {
     "bundle": ("tools.train.bundle", "train the shipped bundle, stage by stage, on open data"),
+    "iemocap": (
+        "tools.train.iemocap",
+        "the research benchmark: four emotions in dyadic talk, from features and texts",
+    ),
+    "iemocap-release": (
+        "tools.train.iemocap_release",
+        "the same from the corpus as it is released: waveforms and transcripts",
+    ),
 }
 
 if __name__ == "__main__":

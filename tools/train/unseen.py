@@ -1,0 +1,191 @@
+"""Encoders of a corpus in sessions, and its embeddings as if no encoder had seen it.
+
+An encoder knows the utterances that it was trained on: their embeddings are better than any will be later, and a
+fusion that learns from them trusts too much. So each session's come from encoders which were trained without it,
+mapped linearly into the space of the final encoders (the idea of stacking: Wolpert, Neural Networks 5, 1992).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.audio_encoder import AudioEncoder
+from models.text_encoder import TextEncoder, TextTokenizer
+from tools.data.iemocap import LABELS, Utterance
+from tools.train.text import LabelledTexts, TextSettings, embed_texts, load_text_stage, train_text
+from tools.train.text_noise import RecogniserNoise
+
+Dialogues: TypeAlias = Sequence[Sequence[Utterance]]
+
+CLASSES = (*LABELS, "frustrated", "other")
+"""What the text stage's own classifier tells apart."""
+
+_ALIGNED_ON = 2500
+"""Utterances from which the map between two encoders' spaces is found."""
+_RIDGE = 1e-2
+"""Of that map: how much it is drawn to zero, as a share of the mean variance."""
+
+
+class Ear(Protocol):
+    """Utterances of dialogues -> audio embeddings."""
+
+    @property
+    def encoder(self) -> AudioEncoder | None:
+        """What a bundle can hold of it: nothing, where it does not hear waveforms."""
+        ...
+
+    def __call__(self, dialogues: Dialogues) -> tuple[Tensor, Tensor]:
+        """Embeddings of all utterances [N, embedding], and which have one, bool [N]."""
+        ...
+
+    def save(self, directory: Path) -> None:
+        """Writes what a bundle cannot hold beside it."""
+        ...
+
+
+class AudioStage(Protocol):
+    """How an ear is trained."""
+
+    def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> Ear:
+        """Trains one; what `out` holds of the same training is taken instead."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """All that could be chosen otherwise, as JSON holds it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The final encoders, and for each session those which have not seen it (none, if there is only one)."""
+
+    ear: Ear
+    text: TextEncoder
+    tokenizer: TextTokenizer
+    without: dict[int, tuple[Ear, TextEncoder]]
+
+
+def train_encoders(
+    dialogues: Dialogues,
+    audio: AudioStage,
+    out: Path,
+    *,
+    seed: int,
+    settings: TextSettings,
+    unlabelled: float,
+) -> Encoders:
+    """Trains the audio and the text stage, once on all and once without each session.
+
+    Args:
+        dialogues: To learn from.
+        audio: How the audio stage is trained.
+        out: Where each encoder has a folder; finished ones are taken from there.
+        seed: Equal seeds give equal results on one machine.
+        settings: Of the text stage.
+        unlabelled: How often an utterance without one of `LABELS` is drawn in the text stage, to one with.
+    """
+    numbers = sorted({dialogue[0].session for dialogue in dialogues})
+    parts = {number: [d for d in dialogues if d[0].session != number] for number in numbers}
+
+    def text_of(part: Dialogues, name: str) -> tuple[TextEncoder, TextTokenizer]:
+        return _train_text(part, out / name, seed, settings, unlabelled)
+
+    text, tokenizer = text_of(dialogues, "text")
+    ear = audio.train(dialogues, out / "audio", seed=seed)
+    without = {}
+    for number, part in parts.items() if len(numbers) > 1 else ():
+        ears = audio.train(part, out / f"audio-without-{number}", seed=seed)
+        without[number] = (ears, text_of(part, f"text-without-{number}")[0])
+    return Encoders(ear, text, tokenizer, without)
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Of N utterances, in the order of their dialogues."""
+
+    audio: Tensor
+    """[N, embedding]."""
+    text: Tensor
+    """[versions, N, embedding]."""
+    has_audio: Tensor
+    """bool [N]."""
+    has_text: Tensor
+
+
+def unseen_embeddings(
+    dialogues: Dialogues, encoders: Encoders, noise: Sequence[float], *, seed: int
+) -> Embeddings:
+    """Embeddings of the dialogues that the encoders were trained on, as if they had not been.
+
+    Args:
+        dialogues: Those that `train_encoders` was given.
+        encoders: What it gave.
+        noise: Word error rate of each version of the texts.
+        seed: Decides the errors.
+    """
+    rng = np.random.default_rng((seed, 11))
+    utterances = [utterance for dialogue in dialogues for utterance in dialogue]
+    texts = [utterance.text for utterance in utterances]
+    recogniser = RecogniserNoise(texts)
+    versions = [[recogniser(t, rate, rng) if rate else t for t in texts] for rate in noise]
+    sessions = torch.tensor([utterance.session for utterance in utterances])
+    audio, has_audio = encoders.ear(dialogues)
+    text = torch.zeros(len(versions), *audio.shape)
+
+    def read(encoder: TextEncoder, rows: Sequence[str], places: Tensor) -> Tensor:
+        return embed_texts(encoder, encoders.tokenizer, [rows[i] for i in places.tolist()])
+
+    heard = audio.clone()
+    for number, (ear, encoder) in encoders.without.items():
+        held, rest = (
+            torch.nonzero(sessions == number)[:, 0],
+            torch.nonzero(sessions != number)[:, 0],
+        )
+        other, _ = ear(dialogues)
+        known = rest[has_audio[rest]]
+        heard[held] = linear_map(other[known], audio[known])(other[held])
+        chosen = rest[torch.from_numpy(rng.permutation(len(rest))[:_ALIGNED_ON])]
+        into = linear_map(read(encoder, texts, chosen), read(encoders.text, texts, chosen))
+        for version, rows in enumerate(versions):
+            text[version, held] = into(read(encoder, rows, held))
+    if not encoders.without:
+        every = torch.arange(len(texts))
+        text = torch.stack([read(encoders.text, rows, every) for rows in versions])
+    has_text = torch.tensor([bool(row) for row in texts])
+    return Embeddings(heard, text, has_audio, has_text)
+
+
+def linear_map(source: Tensor, target: Tensor) -> Callable[[Tensor], Tensor]:
+    """The affine map of vectors [n, D] that takes `source` nearest to `target`, by ridge regression."""
+    middle, goal = source.double().mean(0), target.double().mean(0)
+    x, y = source.double() - middle, target.double() - goal
+    square = x.T @ x
+    ridge = _RIDGE * square.diagonal().mean().clamp(min=1e-9) * torch.eye(len(square))
+    weights = torch.linalg.solve(square + ridge, x.T @ y)
+    return lambda vectors: ((vectors.double() - middle) @ weights + goal).float()
+
+
+def _train_text(
+    dialogues: Dialogues, out: Path, seed: int, settings: TextSettings, unlabelled: float
+) -> tuple[TextEncoder, TextTokenizer]:
+    utterances = [u for dialogue in dialogues for u in dialogue if u.text]
+    texts = [utterance.text for utterance in utterances]
+    data = LabelledTexts(
+        texts,
+        np.array([CLASSES.index(_class_of(u)) for u in utterances], np.int64),
+        np.array([1.0 if u.emotion4 else unlabelled for u in utterances]),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    noise = RecogniserNoise(texts)
+    train_text(data, CLASSES, out, seed=seed, resume=True, settings=settings, noise=noise)
+    encoder, _, tokenizer = load_text_stage(out)
+    return encoder, tokenizer
+
+
+def _class_of(utterance: Utterance) -> str:
+    return utterance.emotion4 or ("frustrated" if utterance.emotion == "frustration" else "other")
