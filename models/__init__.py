@@ -5,7 +5,10 @@ audio_encoder.py   columns -> the 100-d audio embedding of an utterance; audio_s
 text_encoder.py    words -> the 100-d text embedding
 context.py         the embeddings of a window of utterances, one modality -> the same in context
 fusion.py          both modalities of a window -> the classes
-conversation.py    all of these together; the state of a conversation and its step
+conversation.py    all of these together, and the windows over which they judge
 calibration.py     logits -> probabilities that mean what they say
-bundle.py          all of it on disk
+state.py           a conversation while it happens, and the judgement of its utterances
+bundle.py          all of it on disk; storage.py, the weights as bytes
+
+transformer.py and recurrent.py hold the layers that several of these share.
 """

@@ -166,7 +166,7 @@ class ConversationState:
                         torch.from_numpy(text.copy()) if has_text else None,
                     )
                 )
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"these arrays are not a conversation's state: {error!r}") from error
         if len(state) != min(count, 2 * size - 1):
             raise ValueError("these arrays are not a conversation's state: wrong count")

@@ -136,14 +136,14 @@ class TextTokenizer:
 
     @property
     def vocabulary(self) -> int:
-        """How many ids there are."""
-        size: int = self._tokenizer.get_vocab_size()
-        return size
+        """The least number that is above every id."""
+        return 1 + max(self._tokenizer.get_vocab().values(), default=-1)
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token ids (int64 [B, T]) and their mask (bool [B, T]), padded to the longest of the texts."""
         longest = self.max_tokens * MAX_CHARACTERS_PER_TOKEN
-        rows = [row.ids for row in self._tokenizer.encode_batch([t[:longest] for t in texts])]
+        # one by one: encode_batch starts a pool of threads as large as the machine
+        rows = [self._tokenizer.encode(text[:longest]).ids for text in texts]
         width = max(map(len, rows), default=0)
         ids = torch.zeros(len(rows), width, dtype=torch.int64)
         mask = torch.zeros(len(rows), width, dtype=torch.bool)

@@ -178,6 +178,8 @@ def test_a_state_can_be_stored_and_goes_on_as_before(n, after):
     "change",
     [
         {"size": np.array(0)},
+        {"size": np.array(2**63, np.uint64)},
+        {"size": np.zeros(3)},
         {"count": np.array(2)},
         {"speaker": np.zeros(2, np.int64)},
         {"audio": np.full((3, 100), np.nan, np.float32), "has_audio": np.ones(3, np.bool_)},
