@@ -6,14 +6,13 @@ bundle, in a file of its own, and what runs live never needs it.
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress, track
+from rich.progress import track
 from torch import Tensor, nn
 
 from models.audio_encoder import RECEPTIVE_FIELD, AudioEncoder
@@ -21,6 +20,7 @@ from streamer.errors import UserError
 from tools.data.iemocap import BANDS, LABELS, Features
 from tools.train.acoustic_encoder import AcousticEncoder, AcousticSet
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
+from tools.train.fitting import fit
 from tools.train.unseen import Dialogues
 
 CHECKPOINT = "acoustics.safetensors"
@@ -93,7 +93,27 @@ def train_acoustics(
     raw = data.raw()[data.has]
     encoder.mean.copy_(raw.nanmean(0))
     encoder.deviation.copy_((raw - encoder.mean).square().nanmean(0).sqrt().clamp(min=1e-6))
-    _fit(encoder, data, labels, classes, settings)
+    classifier = _Classifier(encoder, classes, settings.dropout)
+    statistics = data.statistics(encoder)
+    usable = torch.nonzero((labels >= 0) & data.has)[:, 0]
+    shares = torch.bincount(labels[usable], minlength=classes).clamp(min=1) / len(usable)
+    loss = nn.CrossEntropyLoss(shares**-settings.class_weights, label_smoothing=settings.smoothing)
+
+    def loss_of(places: list[int]) -> Tensor:
+        frames, counts = _varied(data, places, settings)
+        mean: Tensor = loss(classifier(frames, counts, statistics[places]), labels[places])
+        return mean
+
+    fit(
+        classifier,
+        usable.tolist(),
+        loss_of,
+        settings,
+        kept=out / f"{CHECKPOINT}.progress",
+        identity=identity,
+        seed=seed,
+        title="audio",
+    )
     _save(out / CHECKPOINT, encoder, identity)
     return encoder.eval()
 
@@ -194,44 +214,19 @@ def _load(path: Path) -> tuple[AcousticEncoder, dict[str, Any]]:
     return encoder.eval(), description
 
 
-def _fit(
-    encoder: AcousticEncoder,
-    data: AcousticSet,
-    labels: Tensor,
-    classes: int,
-    settings: AcousticSettings,
-) -> None:
-    """AdamW with one cycle of the learning rate."""
-    head = nn.Sequential(
-        nn.Dropout(settings.dropout), nn.Linear(encoder.projection.out_features, classes)
-    )
-    statistics = data.statistics(encoder)
-    usable = torch.nonzero((labels >= 0) & data.has)[:, 0]
-    shares = torch.bincount(labels[usable], minlength=classes).clamp(min=1) / len(usable)
-    weights = shares**-settings.class_weights
-    parameters = [*encoder.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, weight_decay=settings.weight_decay)
-    steps = settings.epochs * math.ceil(len(usable) / settings.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=max(2, steps), pct_start=0.2
-    )
-    loss_of = nn.CrossEntropyLoss(weights, label_smoothing=settings.smoothing)
-    encoder.train()
-    with Progress() as progress:
-        bar = progress.add_task("audio", total=steps)
-        for _ in range(settings.epochs):
-            order = usable[torch.randperm(len(usable))]
-            for places in torch.split(order, settings.batch):
-                frames, counts = _varied(data, places.tolist(), settings)
-                logits = head(encoder(frames, counts, statistics[places]))
-                loss = loss_of(logits, labels[places])
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                nn.utils.clip_grad_norm_(parameters, 5.0)
-                optimizer.step()
-                schedule.step()
-                progress.advance(bar)
-            progress.update(bar, description=f"audio, loss {loss.item():.3f}")
+class _Classifier(nn.Module):
+    """What is trained: the encoder and a linear classifier."""
+
+    def __init__(self, encoder: AcousticEncoder, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(encoder.projection.out_features, classes)
+        )
+
+    def forward(self, frames: Tensor, counts: Tensor, statistics: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.encoder(frames, counts, statistics))
+        return logits
 
 
 def _varied(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models.context import ContextEncoder
 from models.conversation import ConversationModel, Dialogue, Windows
 from models.recurrent import last_real, lengths_of
+from tools.train.fitting import factor
 
 MODALITIES = ("audio", "text")
 
@@ -206,7 +207,7 @@ def _train(
         classifier.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
     steps = settings.epochs * math.ceil(len(learning) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step / steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step / steps))
     with Progress() as progress:
         bar = progress.add_task(title, total=steps)
         for _ in range(settings.epochs):
@@ -273,11 +274,3 @@ def _loss(logits: Tensor, targets: Tensor, weights: Tensor, settings: StageSetti
     smooth = (1 - smoothing) * targets + smoothing / targets.shape[-1]
     each = -(smooth * logits.log_softmax(-1)).sum(-1)
     return (each * (targets @ weights)).mean()
-
-
-def _pace(done: float) -> float:
-    """The learning rate's factor after a share of the steps."""
-    warm_up = 0.1
-    if done < warm_up:
-        return (done + 0.005) / (warm_up + 0.005)
-    return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
