@@ -15,13 +15,16 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-_POINTS_PER_WIDTH = 2.5
+_POINTS_PER_WIDTH = 3.0
 """Grid points per standard deviation of a filter's envelope."""
 
 _COARSEST = 8
 
-_WHOLE_ENVELOPE = 4.0
-"""Standard deviations within the window beyond which an envelope's cut ends leak nothing that can be seen."""
+_SMOOTHNESS = 2.3
+"""The width of the interpolation's prior correlation, in grid steps."""
+
+_LEAK = 1e-6
+"""What may be lost of a sound outside of the band: -120 dB, well under LEAF's floor."""
 
 _CHUNK = 48
 """Columns evaluated together: their spectra stay in the processor's cache."""
@@ -148,19 +151,25 @@ def _responses(centre: Tensor, width: Tensor, reach: int, size: int) -> Tensor:
 
 def _grid_step(width: float, reach: int) -> int:
     """The coarsest grid, a power of two, on which a filter's energies are exact enough."""
-    if width * _WHOLE_ENVELOPE > reach:
-        return 1
     step = _COARSEST
-    while step > 1 and (step * _POINTS_PER_WIDTH > width or reach % step):
+    while step > 1 and (
+        step * _POINTS_PER_WIDTH > width or _leak(width, reach, step) > _LEAK or reach % step
+    ):
         step //= 2
     return step
+
+
+def _leak(width: float, reach: int, step: int) -> float:
+    """The response at the edge of the band of a filter whose envelope the window cuts off: that of the two steps."""
+    cut = math.exp(-0.5 * (reach / width) ** 2) / (math.sqrt(2 * math.pi) * width)
+    return 2 * cut * step / math.pi
 
 
 @lru_cache(maxsize=16)
 def interpolation(reach: int, step: int) -> Tensor:
     """What each grid point contributes to the interpolated value at each sample of a window.
 
-    The prior is a Gaussian process whose correlation is twice as wide as the grid.
+    The prior is a Gaussian process with a correlation somewhat wider than the grid.
 
     Returns:
         float64 [2 * reach + 1, points]; the points are the samples -reach, -reach + step, ... reach.
@@ -171,7 +180,7 @@ def interpolation(reach: int, step: int) -> Tensor:
     points = samples[::step]
 
     def correlation(a: Tensor, b: Tensor) -> Tensor:
-        return torch.exp(-0.5 * ((a[:, None] - b) / (2 * step)).square())
+        return torch.exp(-0.5 * ((a[:, None] - b) / (_SMOOTHNESS * step)).square())
 
     shares: Tensor = torch.linalg.solve(correlation(points, points), correlation(points, samples))
     return shares.T
