@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -286,7 +287,7 @@ class _Client(aiomqtt.Client):
             protocol=version,
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True) if will else None,
             clean_session=None if five else remember is None or not remember.for_good,
-            clean_start=remember is None,
+            clean_start=remember is None if five else MQTT_CLEAN_START_FIRST_ONLY,
             keepalive=broker.keep_alive,
             timeout=ANSWER_TIMEOUT,
             properties=properties,

@@ -88,14 +88,16 @@ class Publisher:
         self._presence = Presence(broker.topics)
         self._stopping = asyncio.Event()
         self._first: asyncio.Future[BrokerError | None] = asyncio.Future()
-        self._in_flight: dict[int, Entry] = {}
+        self._in_flight: set[int] = set()
+        self._progress = False
+        """This connection has brought an acknowledgement."""
         self._recent: deque[tuple[float, Entry]] = deque(maxlen=RECENT)
         """What the broker has acknowledged lately, and when."""
         self._clock = WallClock()
         self._seen = 0
         """The last event that the view has followed."""
         self._stuck = (0, 0)
-        """The event that was first in flight when the connection broke, and how often."""
+        """The event that was alone in flight when the connection broke, and how often it was."""
         self._announced = ""
 
     async def first_attempt(self) -> BrokerError | None:
@@ -115,8 +117,9 @@ class Publisher:
             if problem is None:
                 return
             if self.connected:
-                attempts = 0
                 self.connected = False
+                if self._progress or not self._in_flight:
+                    attempts = 0
                 self._note_stuck()
             reason = f"broker {self._broker}: {problem}"
             if not self._first.done():
@@ -222,40 +225,33 @@ class Publisher:
     async def _send(self, link: Connection, trouble: "asyncio.Future[None]") -> None:
         size = max(1, min(self._mqtt.in_flight, link.receive_maximum - RESERVE))
         window = asyncio.Semaphore(size)
+        self._progress = False
+        # One of those may be why the connection broke: alone it will show.
+        suspects, self._in_flight = self._in_flight, set()
+        # What was acknowledged lately a broker that crashed may not have handed on.
+        again = [entry for _, entry in self._lately()]
         cursor = 0
-        entries = self._unsure()
         while True:
-            entries = entries or await self._outbox.fetch(cursor, PAGE)
-            for entry in entries:
-                cursor = entry.id
+            page = await self._outbox.fetch(cursor, PAGE)
+            cursor = page[-1].id if page else cursor
+            for entry in sorted(again + page, key=lambda entry: entry.id):
                 self._follow(entry)
                 topic = self._topics.event(entry.session, entry.type)
                 if reason := self._unsendable(link, topic, entry):
                     self._give_up(entry, reason)
                     continue
-                await window.acquire()
-                self._in_flight[entry.id] = entry
+                alone = entry.id in suspects
+                await _take(window, size if alone else 1)
+                self._in_flight.add(entry.id)
                 link.send(topic, entry.payload, partial(self._acknowledged, entry, window, trouble))
-                if entry.id == self._stuck[0]:
-                    # Alone, so that it shows whether this one is the cause.
-                    for _ in range(size):
-                        await window.acquire()
+                if alone:
+                    await _take(window, 1)  # acknowledged
                     for _ in range(size):
                         window.release()
+            again = []
             await self._publish_states(link)
-            if not entries:
+            if not page:
                 await self._outbox.added()
-            entries = []
-
-    def _unsure(self) -> list[Entry]:
-        """What is sent again after the connection broke, in order.
-
-        That is what was in flight, and what the broker acknowledged so recently that it may not have handed it on: if
-        it crashed, it has lost that.
-        """
-        again = self._in_flight | {entry.id: entry for _, entry in self._lately()}
-        self._in_flight = {}
-        return [again[id_] for id_ in sorted(again)]
 
     def _lately(self) -> deque[tuple[float, Entry]]:
         oldest = self._clock.seconds() - self._mqtt.repeat
@@ -282,8 +278,9 @@ class Publisher:
     ) -> None:
         window.release()
         if code < FAILURE:
-            self._in_flight.pop(entry.id, None)
+            self._in_flight.discard(entry.id)
             self._outbox.remove(entry.id)
+            self._progress = True
             self._lately().append((self._clock.seconds(), entry))
             return
         topic = self._topics.event(entry.session, entry.type)
@@ -294,13 +291,15 @@ class Publisher:
                 refused = code == NOT_AUTHORIZED
                 trouble.set_exception((RefusedError if refused else UnreachableError)(reason))
             return
-        self._in_flight.pop(entry.id, None)
+        self._in_flight.discard(entry.id)
         self._give_up(entry, reason)
 
     def _note_stuck(self) -> None:
-        first = next(iter(self._in_flight), 0)
+        if len(self._in_flight) != 1:
+            return
+        (only,) = self._in_flight
         stuck, drops = self._stuck
-        self._stuck = (first, drops + 1 if first == stuck else 1)
+        self._stuck = (only, drops + 1 if only == stuck else 1)
 
     def _follow(self, entry: Entry) -> None:
         if entry.id > self._seen:
@@ -338,6 +337,11 @@ class Publisher:
         channels = [name for name in view.channels if modes.get(name, "analyse") == "analyse"]
         model = f"{view.model.name} {view.model.version}"
         return home_assistant.discovery(self._topics, channels, view.labels, model)
+
+
+async def _take(window: asyncio.Semaphore, places: int) -> None:
+    for _ in range(places):
+        await window.acquire()
 
 
 async def _raised(trouble: "asyncio.Future[None]") -> None:
