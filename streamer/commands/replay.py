@@ -2,21 +2,23 @@
 
 import argparse
 import asyncio
-import contextlib
-import signal
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.commands import Subparsers, add_settings_options, load_settings
+from streamer.commands.outputs import (
+    add_output_options,
+    exit_code,
+    notify,
+    sinks,
+    stopped_by_signals,
+)
 from streamer.errors import UserError
 
 if TYPE_CHECKING:
     from streamer.clock import Clock
     from streamer.config import Settings
     from streamer.engine import Engine
-    from streamer.sinks import Sink
     from streamer.sources import AudioSource
 
 MIN_SPEED, MAX_SPEED = 0.25, 16.0
@@ -54,21 +56,6 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
     parser.set_defaults(run=run)
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what conversations are called and where their events go."""
-    parser.add_argument(
-        "--channels",
-        type=lambda names: tuple(name.strip() for name in names.split(",")),
-        metavar="NAME,NAME",
-        help="who speaks on each channel",
-    )
-    parser.add_argument("--session", metavar="ID", help="the session's id (default: made up)")
-    parser.add_argument(
-        "--jsonl", metavar="FILE", help="append events as JSON lines; - for standard output"
-    )
-    parser.add_argument("--quiet", action="store_true", help="show no table")
-
-
 def run(options: argparse.Namespace) -> int:
     """Replay all files, one after the other; give the gravest exit code."""
     from streamer.engine import Engine
@@ -82,46 +69,6 @@ def run(options: argparse.Namespace) -> int:
             if codes[-1] == 130:
                 break
     return max(codes)
-
-
-def notify(line: str) -> None:
-    """Tell the user something on stderr, once."""
-    print(f"streamer: {line}", file=sys.stderr)
-
-
-def sinks(options: argparse.Namespace, settings: "Settings") -> "list[Sink]":  # noqa: ARG001 - settings: for sinks that have a section
-    """The sinks that the options ask for."""
-    from streamer.sinks.console import ConsoleSink
-    from streamer.sinks.jsonl import JsonlSink
-
-    chosen: list[Sink] = []
-    if options.jsonl:
-        chosen.append(JsonlSink(None if options.jsonl == "-" else Path(options.jsonl)))
-    if not options.quiet and options.jsonl != "-":
-        chosen.append(ConsoleSink())
-    return chosen
-
-
-@contextlib.contextmanager
-def stopped_by_signals(stop: "asyncio.Future[str]") -> Iterator[None]:
-    """End the conversation properly at the first SIGINT or SIGTERM, at once at the second."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-
-    def ask(reason: str) -> None:
-        if not stop.done():
-            stop.set_result(reason)
-        elif task:
-            task.cancel()
-
-    signals = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-    for number, reason in signals.items():
-        loop.add_signal_handler(number, ask, reason)
-    try:
-        yield
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
 
 
 async def _replay(file: str, options: argparse.Namespace, engine: "Engine") -> int:
@@ -141,11 +88,6 @@ async def _replay(file: str, options: argparse.Namespace, engine: "Engine") -> i
             stop=stop,
         )
     return exit_code(outcome.reason)
-
-
-def exit_code(reason: str) -> int:
-    """The exit code for how a conversation ended."""
-    return {"finished": 0, "failed": 1}.get(reason, 130)
 
 
 def _source(

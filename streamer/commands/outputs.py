@@ -1,0 +1,83 @@
+"""What the commands that analyse conversations share: where events go, signals, exit codes."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamer.config import Settings
+    from streamer.sinks import Sink
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what conversations are called and where their events go."""
+    parser.add_argument(
+        "--channels",
+        type=lambda names: tuple(name.strip() for name in names.split(",")),
+        metavar="NAME,NAME",
+        help="who speaks on each channel",
+    )
+    parser.add_argument("--session", metavar="ID", help="the session's id (default: made up)")
+    parser.add_argument(
+        "--jsonl", metavar="FILE", help="append events as JSON lines; - for standard output"
+    )
+    parser.add_argument(
+        "--mqtt",
+        metavar="URL",
+        help="publish events: mqtt[s]://[USER@]HOST[:PORT][/PREFIX]",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no table")
+
+
+def notify(line: str) -> None:
+    """Tell the user something on stderr, once."""
+    print(f"streamer: {line}", file=sys.stderr)
+
+
+def sinks(options: argparse.Namespace, settings: "Settings") -> "list[Sink]":
+    """The sinks that the options ask for."""
+    from streamer.sinks.console import ConsoleSink
+    from streamer.sinks.jsonl import JsonlSink
+
+    chosen: list[Sink] = []
+    if options.jsonl:
+        chosen.append(JsonlSink(None if options.jsonl == "-" else Path(options.jsonl)))
+    if options.mqtt or settings.mqtt.url:
+        from streamer.sinks.mqtt import mqtt_sink
+
+        chosen.append(mqtt_sink(settings, options.mqtt))
+    if not options.quiet and options.jsonl != "-":
+        chosen.append(ConsoleSink())
+    return chosen
+
+
+@contextlib.contextmanager
+def stopped_by_signals(stop: "asyncio.Future[str]") -> Iterator[None]:
+    """End the conversation properly at the first SIGINT or SIGTERM, at once at the second."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def ask(reason: str) -> None:
+        if not stop.done():
+            stop.set_result(reason)
+        elif task:
+            task.cancel()
+
+    signals = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+    for number, reason in signals.items():
+        loop.add_signal_handler(number, ask, reason)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def exit_code(reason: str) -> int:
+    """The exit code for how a conversation ended."""
+    return {"finished": 0, "failed": 1}.get(reason, 130)
