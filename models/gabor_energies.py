@@ -91,38 +91,25 @@ def make_plan(centre: Tensor, width: Tensor, pool: Tensor) -> GaborPlan:
     return GaborPlan(reach, size, tuple(groups), order.argsort().to(centre.device))
 
 
-def pooled_energies(wave: Tensor, plan: GaborPlan, hop: int) -> Tensor:
-    """Pooled squared moduli, [B, T] -> [B, N, F], F = max(1, ceil(T / hop)), column f centred on sample f * hop.
-
-    Before and after the wave there is silence.
-    """
-    frames = max(1, -(-wave.shape[-1] // hop))
-    before = 2 * plan.reach
-    after = (frames - 1) * hop + plan.size - before - wave.shape[-1]
-    return energies_of_pieces(
-        nn.functional.pad(wave, (before, after)).unfold(-1, plan.size, hop), plan
-    )
-
-
-def energies_of_pieces(pieces: Tensor, plan: GaborPlan) -> Tensor:
-    """Energies of columns, each given as the samples around it.
+def pooled_energies(pieces: Tensor, plan: GaborPlan) -> Tensor:
+    """Pooled squared moduli of columns, each given as the samples around it.
 
     Args:
-        pieces: [B, F, plan.size], from 2 * plan.reach samples before each column's centre.
+        pieces: [B, F, 4 * plan.reach + 1], each with its column's centre in the middle.
         plan: the filters.
 
     Returns:
         [B, N, F].
     """
-    rows = pieces.reshape(-1, plan.size)
+    rows = pieces.flatten(0, 1)
     energies = torch.cat([_energies(chunk, plan) for chunk in torch.split(rows, _CHUNK)])
     return energies[:, plan.order].view(*pieces.shape[:2], -1).transpose(1, 2)
 
 
 def _energies(rows: Tensor, plan: GaborPlan) -> Tensor:
-    """Energies [R, N] of pieces [R, size], filters in the groups' order."""
+    """Energies [R, N] of pieces [R, 4 * reach + 1], filters in the groups' order."""
     half = plan.size // 2
-    spectrum = torch.fft.fft(rows)
+    spectrum = torch.fft.fft(rows, plan.size)
     around = torch.cat([spectrum[:, half:], spectrum], dim=1)
     parts = []
     for group in plan.groups:

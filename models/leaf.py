@@ -64,8 +64,26 @@ class Leaf(nn.Module):
 
     def energies(self, wave: Tensor) -> Tensor:
         """Pooled energies of each filter, floored, [B, T] -> [B, filters, F]."""
-        pooled = pooled_energies(wave * self.config.gain, self.plan(), self.config.hop)
-        return pooled.clamp(min=self.config.floor)
+        reach = self.config.reach
+        after = (
+            (columns(wave.shape[-1], self.config.hop) - 1) * self.config.hop
+            + reach
+            + 1
+            - wave.shape[-1]
+        )
+        return self.energies_within(nn.functional.pad(wave, (reach, after)))
+
+    def energies_within(self, wave: Tensor) -> Tensor:
+        """Energies of the columns whose surroundings `wave` holds whole; the first is centred on sample `reach`.
+
+        Args:
+            wave: [B, T] with T > 2 * reach.
+
+        Returns:
+            [B, filters, (T - 2 * reach - 1) // hop + 1], floored.
+        """
+        pieces = (wave * self.config.gain).unfold(-1, 2 * self.config.reach + 1, self.config.hop)
+        return pooled_energies(pieces, self.plan()).clamp(min=self.config.floor)
 
     def compress(self, energies: Tensor) -> Tensor:
         """PCEN of energies [B, filters, F], from the beginning of an utterance."""

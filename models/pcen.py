@@ -64,18 +64,18 @@ class Pcen(nn.Module):
         self.root = nn.Parameter(torch.full((channels,), 2.0))
 
     def forward(self, energies: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Compress energies; a stream passes on the average from one call to the next.
+        """Compress energies; a stream passes on the last average from one call to the next.
 
         Args:
             energies: positive, [B, N, F] with F >= 1.
             before: the average before the first frame, [B, N]; by default it begins at the first frame's energy.
 
         Returns:
-            The compressed energies [B, N, F], and the average after the last frame [B, N].
+            The compressed energies and the average after each frame, both [B, N, F].
         """
         first = energies[..., 0] if before is None else before
         mean = exponential_average(energies, self.smoothing.clamp(0, 1), first)
         delta = self.delta.clamp(min=0)[:, None]
         power = 1 / self.root.clamp(min=1)[:, None]
         gain = torch.exp(-self.alpha.clamp(max=1)[:, None] * torch.log(mean + _EPS))
-        return (energies * gain + delta).pow(power) - delta.pow(power), mean[..., -1]
+        return (energies * gain + delta).pow(power) - delta.pow(power), mean
