@@ -137,4 +137,16 @@ def _tls(settings: config.Mqtt) -> ssl.SSLContext:
                 f"mqtt.certificate {certificate}: not a certificate with its unencrypted key (PEM)"
             ) from None
     context.check_hostname = settings.check_host
+    context.sslsocket_class = _Socket
     return context
+
+
+class _Socket(ssl.SSLSocket):
+    """Closes itself when the handshake fails, which the MQTT library leaves to chance."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise

@@ -316,10 +316,12 @@ class _Client(aiomqtt.Client):
             if isinstance(cause, ssl.SSLError):
                 raise RefusedError(_explain(cause)) from None
             if isinstance(cause, OSError):
-                raise UnreachableError(_explain(cause)) from None
+                reset = self._tls and isinstance(cause, ConnectionResetError)
+                hint = " (is TLS spoken there?)" if reset else ""
+                raise UnreachableError(_explain(cause) + hint) from None
             if self._tls and self._errors.text:
                 raise RefusedError(self._errors.text) from None
-            raise _ClosedError(str(error).lower()) from None
+            raise _ClosedError(str(error)) from None
 
     async def close(self) -> None:
         """Say farewell, if anybody listens."""
@@ -426,7 +428,7 @@ class _Client(aiomqtt.Client):
         properties: Any = None,
     ) -> None:
         if not self._connected.done():  # aiomqtt would go on waiting for the CONNACK
-            hint = " (a TLS port?)" if not self._tls else ""
+            hint = " (does it want TLS?)" if not self._tls else ""
             error = aiomqtt.MqttError(f"the broker closed the connection{hint}")
             self._connected.set_exception(error)
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
@@ -483,7 +485,7 @@ def _explain(error: OSError) -> str:
         return f"the broker's certificate: {error.verify_message.rstrip('.')}"
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).replace("_", " ").lower()
-        hint = " (not a TLS port?)" if "wrong version" in reason else ""
+        hint = " (is TLS spoken there?)" if "wrong version" in reason else ""
         return f"TLS: {reason}{hint}"
     if isinstance(error, TimeoutError):
         return "timed out"

@@ -1,0 +1,152 @@
+"""Who is there: availability, what is retained, and two publishers under one name."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from streamer import config
+from streamer.errors import UserError
+from streamer.sinks.mqtt.forget import forget
+from tests.brokers import Recorder, retained, wait_for
+from tests.event_streams import conversation
+
+PUBLISHER = """
+    import asyncio, sys
+    from streamer import config
+    from streamer.sinks.mqtt import mqtt_sink
+    from tests.event_streams import conversation
+
+    async def main(url, directory):
+        settings = {"mqtt.url": url, "mqtt.node": "desk", "mqtt.outbox": directory}
+        sink = mqtt_sink(config.load(environment={}, overrides=settings))
+        async with sink:
+            for event in list(conversation(30))[:12]:
+                await sink.emit(event)
+            while sink.waiting:
+                await asyncio.sleep(0.01)
+            print("there", flush=True)
+            await asyncio.sleep(60)
+
+    asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def killed(broker, tmp_path) -> None:
+    """A publisher has been there, and was killed."""
+    command = [sys.executable, "-c", textwrap.dedent(PUBLISHER), broker.url(), tmp_path / "outbox"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as publisher:
+        assert publisher.stdout.readline() == b"there\n"
+        publisher.kill()
+    recorder = Recorder(broker, "streamer/desk/availability")
+    wait_for(lambda: recorder.latest("availability") == b"offline", what="the last will")
+    recorder.close()
+
+
+async def published(sink, count: int = 30) -> None:
+    async with sink:
+        for event in conversation(count):
+            await sink.emit(event)
+
+
+async def test_after_a_clean_stop_the_node_is_stopped_and_its_speakers_are_known(broker, make_sink):
+    await published(make_sink(broker))
+    kept = retained(broker)
+    assert set(kept) == {
+        "streamer/desk/availability",
+        "streamer/desk/diagnostics",
+        "streamer/desk/state/agent",
+        "streamer/desk/state/customer",
+    }
+    assert kept["streamer/desk/availability"] == b"stopped"
+    agent = json.loads(kept["streamer/desk/state/agent"])
+    assert agent["emotion"] == "neutral"
+    assert agent["mood"]["emotion"] == "neutral"
+    assert not agent["speaking"]
+
+
+async def test_while_it_runs_the_node_is_online(broker, make_sink):
+    async with make_sink(broker):
+        kept = retained(broker)
+        assert kept["streamer/desk/availability"] == b"online"
+        assert json.loads(kept["streamer/desk/instance"])["version"]
+
+
+def test_after_a_crash_the_broker_says_offline(broker, killed):
+    kept = retained(broker)
+    assert kept["streamer/desk/availability"] == b"offline"
+    assert json.loads(kept["streamer/desk/state/agent"])["emotion"] == "angry"
+
+
+async def test_after_a_crash_the_next_run_is_online_again(broker, killed, make_sink):
+    async with make_sink(broker):
+        assert retained(broker)["streamer/desk/availability"] == b"online"
+
+
+async def test_forgetting_removes_all_that_is_retained(broker, killed):
+    overrides = {"mqtt.url": broker.url(), "mqtt.node": "desk"}
+    assert await forget(config.load(environment={}, overrides=overrides)) == 5
+    assert retained(broker) == {}
+
+
+async def test_a_node_that_is_online_is_not_forgotten_by_mistake(broker, make_sink):
+    settings = config.load(environment={}, overrides={"mqtt.node": "desk"})
+    async with make_sink(broker):
+        with pytest.raises(UserError, match="online"):
+            await forget(settings, broker.url())
+        await forget(settings, broker.url(), force=True)
+
+
+async def test_a_late_last_will_does_not_leave_a_living_node_offline(broker, make_sink):
+    async with make_sink(broker):
+        recorder = Recorder(broker, "streamer/desk/availability")
+        recorder.client.publish("streamer/desk/availability", b"offline", 1, retain=True)
+        await asyncio.to_thread(
+            wait_for, lambda: recorder.payloads()[-2:] == [b"offline", b"online"]
+        )
+        recorder.close()
+
+
+async def test_a_second_publisher_elsewhere_is_refused_and_the_first_hears_of_it(
+    broker, make_sink, tmp_path
+):
+    told = []
+    first = make_sink(broker)
+    first.report = told.append
+    async with first:
+        # Another machine has another outbox, so only the broker connects the two.
+        second = make_sink(broker, outbox=tmp_path / "elsewhere")
+        with pytest.raises(UserError, match=r"process \d+ on .* as node desk already.*mqtt\.node"):
+            await second.__aenter__()
+        await asyncio.to_thread(wait_for, lambda: told)
+        assert "wants to publish as node desk too" in told[0]
+        assert retained(broker)["streamer/desk/availability"] == b"online"
+        for event in conversation(30):
+            await first.emit(event)
+    assert retained(broker)["streamer/desk/availability"] == b"stopped"
+
+
+async def test_of_two_that_come_at_once_at_most_one_stays(broker, make_sink, tmp_path):
+    sinks = [make_sink(broker, outbox=tmp_path / str(number)) for number in range(2)]
+    outcomes = await asyncio.gather(*(sink.__aenter__() for sink in sinks), return_exceptions=True)
+    entered = [sink for sink in sinks if sink in outcomes]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, UserError)]
+    assert len(entered) == 1
+    assert len(refused) == 1
+    await entered[0].__aexit__(None, None, None)
+
+
+async def test_a_second_process_on_the_same_machine_is_refused(broker, make_sink):
+    async with make_sink(broker):
+        with pytest.raises(UserError, match="another streamer"):
+            await make_sink(broker).__aenter__()
+
+
+async def test_names_differ_so_nodes_share_a_broker(broker, make_sink):
+    async with make_sink(broker, node="one"), make_sink(broker, node="two"):
+        kept = retained(broker)
+    assert kept["streamer/one/availability"] == kept["streamer/two/availability"] == b"online"
