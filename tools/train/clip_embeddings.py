@@ -45,7 +45,7 @@ def embed_clips(
         batch = [torch.from_numpy(pieces[i].astype(np.float32)).exp() for i in places]
         padded = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)
         frames = torch.tensor([len(piece) for piece in batch])
-        rows[places] = encoder.from_energies(padded.transpose(1, 2), frames)
+        rows[places] = encoder.from_energies(padded.transpose(1, 2), frames).float()
     return rows
 
 

@@ -186,7 +186,7 @@ def embed_texts(
     starts = range(0, len(order), batch)
     for first in track(starts, f"Embedding {len(texts)} texts", transient=True):
         places = order[first : first + batch]
-        rows[places] = encoder(*tokenizer([texts[i] for i in places]))
+        rows[places] = encoder(*tokenizer([texts[i] for i in places])).float()
     return rows
 
 
