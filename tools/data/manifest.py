@@ -72,8 +72,9 @@ def read_manifest(folder: Path) -> list[Clip]:
 
 def manifest_hash(folder: Path) -> str:
     """SHA-256 over the manifest and the sizes of the files that it lists."""
+    clips = read_manifest(folder)
     digest = hashlib.sha256((folder / MANIFEST).read_bytes())
-    for clip in read_manifest(folder):
+    for clip in clips:
         file = folder / clip.path
         if not file.is_file():
             raise UserError(f"{file}: listed in {MANIFEST}, but not there")

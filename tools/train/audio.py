@@ -50,33 +50,35 @@ class AudioSettings:
     Attributes:
         epochs: Each draws `clips` clips, balanced over corpora, emotions and speakers.
         copies: Augmented versions kept of each clip.
-        clean: The share of draws from the clips as recorded.
+        clean: The share of draws from the clips as recorded, once the training is as hard as it gets.
         longest: Frames (30 ms) to which clips are cut.
         four: Weight of the loss over the four labels; the one over all emotions has weight 1.
         speaker: Weight of the loss over speakers.
         mixup: The share of batches in which clips are mixed in pairs.
         average: Decay of the running average of the weights, each step.
-        ramp: The share of the training over which variation and mixing grow from nothing to their full strength.
+        ramp: The share of the training over which it grows from plain clips to the full strength of all variation.
+        look: Epochs from one look at the development part to the next.
         pcen_delta: Where the compression's offset begins: nearer to a logarithm than LEAF's own 2, which learns slower.
         pcen_root: Likewise, in place of 2.
     """
 
-    epochs: int = 60
-    clips: int = 6400
+    epochs: int = 80
+    clips: int = 3200
     batch: int = 32
     copies: int = 3
-    clean: float = 0.4
-    longest: int = 64
-    learning_rate: float = 2e-3
+    clean: float = 0.5
+    longest: int = 72
+    learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
-    dropout: float = 0.2
-    smoothing: float = 0.1
+    dropout: float = 0.1
+    smoothing: float = 0.05
     four: float = 1.0
-    speaker: float = 0.1
+    speaker: float = 0.05
     unlabelled: float = 0.04
-    mixup: float = 0.3
+    mixup: float = 0.2
     average: float = 0.998
-    ramp: float = 0.3
+    ramp: float = 0.4
+    look: int = 5
     pcen_delta: float = 0.05
     pcen_root: float = 4.0
 
@@ -84,6 +86,10 @@ class AudioSettings:
     def steps(self) -> int:
         """Optimiser steps of an epoch."""
         return max(1, self.clips // self.batch)
+
+    def strength(self, epoch: int) -> float:
+        """How hard the training is made: 0 at first, 1 from `ramp` on."""
+        return min(1.0, epoch / max(1.0, self.ramp * self.epochs))
 
 
 def train_audio(
@@ -120,7 +126,6 @@ def train_audio(
         np.asarray(train),
         balanced_weights(speech.clips, train, unlabelled=settings.unlabelled),
         targets,
-        settings.clean,
         settings.longest,
     )
     identity = {"seed": seed, "settings": asdict(settings), "speech": speech.sha256}
@@ -129,14 +134,19 @@ def train_audio(
     if resume and progress.is_file():
         run.restore(progress, identity)
     for epoch in range(run.epoch, settings.epochs):
-        batches = sampler.epoch(seed, epoch, clips=settings.clips, batch=settings.batch)
+        clean = 1.0 - settings.strength(epoch) * (1.0 - settings.clean)
+        batches = sampler.epoch(
+            seed, epoch, clips=settings.clips, batch=settings.batch, clean=clean
+        )
         loss = run.train_epoch(
             track(batches, f"Epoch {epoch + 1}/{settings.epochs}", total=settings.steps)
         )
         run.save(progress, identity)
-        results = evaluate_energies(run.averaged.encoder, run.averaged.head(), speech, versions[0])
-        say(f"epoch {epoch + 1}: loss {loss:.3f}, {summary(results)}")
-    results = evaluate_energies(run.averaged.encoder, run.averaged.head(), speech, versions[0])
+        line = f"epoch {epoch + 1}: loss {loss:.3f}"
+        if run.epoch % settings.look == 0:
+            line += f", {summary(evaluate_energies(run.averaged, speech, versions[0]))}"
+        say(line)
+    results = evaluate_energies(run.averaged, speech, versions[0])
     save_audio_stage(
         out, run.averaged.encoder, run.averaged.head(), {**identity, "dev": results["ua"]}
     )
@@ -186,9 +196,10 @@ def load_audio_stage(folder: Path) -> tuple[AudioEncoder, nn.Linear]:
 
 @torch.inference_mode()
 def evaluate_energies(
-    encoder: AudioEncoder, head: nn.Linear, speech: DecodedClips, version: Energies
+    network: AudioNetwork, speech: DecodedClips, version: Energies
 ) -> dict[str, Any]:
     """The report on the labelled clips of the development part, whole clips, with the corpora as groups."""
+    encoder, head = network.encoder, network.head()
     clips = sorted(development_clips(speech.clips), key=version.frames)
     floor = encoder.config.leaf.floor
     logits: list[Tensor] = []
@@ -308,14 +319,15 @@ class _Run:
     def _loss(self, batch: Batch) -> Tensor:
         settings = self.settings
         floor = math.log(self.network.encoder.config.leaf.floor)
-        strength = min(1.0, (self.epoch + 1) / max(1e-9, settings.ramp * settings.epochs))
+        strength = settings.strength(self.epoch)
         energies = self.variation(batch.logarithms, floor, strength).exp()
         share, partner = 1.0, torch.arange(len(energies))
         if float(torch.rand(())) < settings.mixup * strength:
             share = float(torch.empty(()).uniform_(0.5, 1.0))
             partner = torch.randperm(len(energies))
             energies = share * energies + (1 - share) * energies[partner]
-        emotions, speakers = self.network(energies, self.masks)
+        masked = float(torch.rand(())) < strength
+        emotions, speakers = self.network(energies, self.masks if masked else None)
         total = torch.zeros(())
         for weight, mates in ((share, slice(None)), (1 - share, partner)):
             if weight > 0:
@@ -330,13 +342,10 @@ class _Run:
         return total
 
     def _learning_rate(self, step: int) -> float:
-        """Warm-up over a twentieth of the steps, then half a cosine down to a thousandth."""
+        """Warm-up over 100 steps, constant for half of the training, then linearly down to nothing."""
         whole = self.settings.epochs * self.settings.steps
-        warm = whole / 20
-        if step < warm:
-            return self.settings.learning_rate * (step + 1) / warm
-        done = (step - warm) / max(1.0, whole - warm)
-        return self.settings.learning_rate * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done)))
+        warm = min(1.0, (step + 1) / 100)
+        return self.settings.learning_rate * min(warm, 2 * (1 - step / whole))
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

@@ -153,7 +153,6 @@ class Sampler:
         train: Places of the clips to train on.
         weights: How often each is drawn, [len(train)].
         targets: What is to be learnt.
-        clean: The share of draws from the first version.
         longest: Frames to which clips are cut.
     """
 
@@ -161,10 +160,11 @@ class Sampler:
     train: NDArray[np.int64]
     weights: NDArray[np.float64]
     targets: Targets
-    clean: float
     longest: int
 
-    def epoch(self, seed: int, epoch: int, *, clips: int, batch: int) -> Iterator[Batch]:
+    def epoch(
+        self, seed: int, epoch: int, *, clips: int, batch: int, clean: float
+    ) -> Iterator[Batch]:
         """Batches of clips of similar length, each cut at random to the shortest of its batch.
 
         Args:
@@ -172,11 +172,12 @@ class Sampler:
             epoch: Number of the epoch.
             clips: How many are drawn.
             batch: Clips in a batch.
+            clean: The share of draws from the first version.
         """
         rng = np.random.default_rng((seed, epoch, 1))
         drawn = rng.choice(self.train, size=clips, p=self.weights)
         copies = rng.integers(1, max(2, len(self.versions)), size=clips)
-        copies[(rng.random(clips) < self.clean) | (len(self.versions) == 1)] = 0
+        copies[(rng.random(clips) < clean) | (len(self.versions) == 1)] = 0
         lengths = np.array([self.versions[v].frames(c) for v, c in zip(copies, drawn, strict=True)])
         order = np.argsort(lengths * rng.uniform(0.9, 1.1, size=clips), kind="stable")
         batches = np.array_split(order, max(1, clips // batch))

@@ -1,0 +1,183 @@
+"""`python -m tools.evaluate speech`: clips by audio alone, heard as the running program hears them."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor
+
+from models.audio_encoder import AudioEncoder
+from models.bundle import Bundle
+from models.conversation import Dialogue
+from streamer.errors import UserError
+from tools.data.augmentation import Wave, gain, telephone
+from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
+from tools.data.manifest import Clip
+from tools.evaluate.judging import judge
+from tools.evaluate.metrics import Judgements, grouped_report
+from tools.evaluate.output import (
+    abstention,
+    bundle_directory,
+    bundle_identity,
+    print_table,
+    write_json,
+)
+
+TRAINING = "train"
+_BATCH = 16
+
+LOUDNESS_DB = (-12.0, 12.0)
+CONDITIONS: Mapping[str, Callable[[Wave], Wave]] = {
+    "quieter": lambda wave: gain(wave, LOUDNESS_DB[0]),
+    "louder": lambda wave: np.clip(gain(wave, LOUDNESS_DB[1]), -1.0, 1.0),
+    "telephone": telephone,
+}
+"""What a live source does to speech, by its name in the result."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument("--bundle", default="streamer-en-1", help="name or directory of a bundle")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder of clips with manifest.csv (path, speaker, emotion4; also corpus, gender, split)",
+    )
+    parser.add_argument(
+        "--split", help="judge this part only; default: all that is not 'train', if there is any"
+    )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="judge each clip also 12 dB quieter, 12 dB louder, and over a telephone line",
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument(
+        "--cache", type=Path, default=DEFAULT_CACHE, help="decoded clips (default %(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measures, prints, writes."""
+    directory = bundle_directory(arguments.bundle)
+    bundle = Bundle.load(directory)
+    speech = open_clips(arguments.data, arguments.cache)
+    places = evaluated(speech.clips, bundle.model.labels, arguments.split)
+    result = evaluate(bundle, speech, places, robustness=arguments.robustness)
+    result["bundle"] = bundle_identity(directory)
+    print_table(f"{arguments.data}: audio alone", result, bundle.model.labels)
+    for name, value in result["abstention"].items():
+        print(f"abstention, {name}: {value}")
+    for name, part in result.get("robustness", {}).items():
+        print(
+            f"{name}: ua {part['ua']}, change {part['ua_change']:+}, other label {part['changed']:.1%}"
+        )
+    write_json(arguments.json, result)
+
+
+def evaluated(clips: Sequence[Clip], labels: Sequence[str], split: str | None) -> list[int]:
+    """The places of the labelled clips of a part; without one, of all that no model has learnt from.
+
+    Raises:
+        UserError: There are none.
+    """
+    labelled = [i for i, clip in enumerate(clips) if clip.is_speech and clip.emotion4 in labels]
+    if split is not None:
+        chosen = [i for i in labelled if clips[i].split == split]
+    else:
+        chosen = [i for i in labelled if clips[i].split != TRAINING] or labelled
+    if not chosen:
+        parts = ", ".join(sorted({clips[i].split for i in labelled} - {""})) or "none"
+        raise UserError(
+            f"no clips with an emotion4 of {', '.join(labels)}; parts that have some: {parts}"
+        )
+    return chosen
+
+
+def evaluate(
+    bundle: Bundle, speech: DecodedClips, places: Sequence[int], *, robustness: bool = False
+) -> dict[str, Any]:
+    """The report on clips, each heard alone, with corpora, sexes and speakers as groups.
+
+    Args:
+        bundle: A model that hears.
+        speech: Decoded clips.
+        places: Which of them.
+        robustness: Adds `robustness`: under each of `CONDITIONS` the unweighted accuracy, its change, and the share of
+            clips that get another label.
+
+    Raises:
+        UserError: The bundle has no audio encoder.
+    """
+    encoder = bundle.model.audio
+    if encoder is None:
+        raise UserError(f"the bundle {bundle.name} does not hear: it has no audio encoder")
+    clips = [speech.clips[place] for place in places]
+
+    def heard(change: Callable[[Wave], Wave] | None, name: str) -> Judgements:
+        waves = [speech.wave(place) for place in places]
+        if change is not None:
+            waves = [change(wave) for wave in waves]
+        said = _alone(bundle, embed(encoder, waves, name))
+        truth, speakers = [clip.emotion4 for clip in clips], [clip.speaker for clip in clips]
+        return Judgements.of(bundle.model.labels, truth, said, speakers)
+
+    plain = heard(None, "as recorded")
+    groups = {
+        "corpus": [clip.corpus for clip in clips],
+        "gender": [clip.gender for clip in clips],
+        "speaker": [clip.speaker for clip in clips],
+    }
+    result = grouped_report(plain, groups)
+    result["abstention"] = abstention(plain, bundle.threshold)
+    if robustness:
+        result["robustness"] = {
+            name: _compared(plain, heard(change, name)) for name, change in CONDITIONS.items()
+        }
+    return result
+
+
+@torch.inference_mode()
+def embed(encoder: AudioEncoder, waves: Sequence[Wave], name: str) -> Tensor:
+    """Embeddings [n, D] of waveforms, float32 at 16 kHz."""
+    rows = torch.zeros(len(waves), encoder.config.embedding)
+    order = sorted(range(len(waves)), key=lambda place: len(waves[place]))
+    batches = [order[first : first + _BATCH] for first in range(0, len(order), _BATCH)]
+    for batch in track(batches, f"Listening to {len(waves)} clips, {name}", transient=True):
+        pieces = [torch.from_numpy(waves[place]) for place in batch]
+        lengths = torch.tensor([len(piece) for piece in pieces])
+        padded = torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True)
+        rows[batch] = encoder(padded, lengths)
+    return rows
+
+
+def _alone(bundle: Bundle, embeddings: Tensor) -> NDArray[np.float64]:
+    """Calibrated probabilities [n, classes] of utterances that nothing came before and nobody transcribed."""
+    yes, no = torch.ones(1, dtype=torch.bool), torch.zeros(1, dtype=torch.bool)
+    someone = torch.zeros(1, dtype=torch.int64)
+    calls = [
+        Dialogue(row[None], torch.zeros_like(row)[None], yes, no, someone) for row in embeddings
+    ]
+    return np.concatenate(judge(bundle, calls))
+
+
+def _compared(plain: Judgements, changed: Judgements) -> dict[str, float]:
+    before, after = (_ua(judgements) for judgements in (plain, changed))
+    return {
+        "ua": round(after, 4),
+        "ua_change": round(after - before, 4),
+        "changed": round(float((plain.predicted != changed.predicted).mean()), 4),
+    }
+
+
+def _ua(judgements: Judgements) -> float:
+    correct = judgements.predicted == judgements.truth
+    return float(
+        np.mean([correct[judgements.truth == label].mean() for label in set(judgements.truth)])
+    )
