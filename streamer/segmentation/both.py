@@ -8,16 +8,16 @@ from streamer.sources import Samples
 
 _OPEN = 10
 """Frames (300 ms) for which the gate stays open after WebRTC last said yes."""
-_LEAD = 10
-"""Frames before the gate opened that Silero hears first, so that it starts in the room's sound."""
+_LEAD = 20
+"""Frames (600 ms) before the gate opened that Silero hears first, so that it starts in the room's sound."""
 _SURE = 0.5
 """Silero's probability at which somebody certainly speaks."""
 _CONVERSATION = 333
 """Frames (10 s) after certain speech in which more of it is to be expected."""
-_ODDS = 7.0
+_ODDS = 6.0
 """How much likelier speech then is than Silero, which expects nothing, assumes.
 
-On annotated calls and meetings anything from 4 to 14 scores about the same; more takes noise for speech.
+On annotated calls and meetings anything from 4 to 10 scores about the same; more takes noise for speech.
 """
 
 
@@ -43,7 +43,8 @@ class GatedDetector:
             self._skipped.append(frame.copy())
             return 0.0
         if self._skipped:
-            self._silero.reset()
+            if len(self._skipped) == _LEAD:  # more was skipped than is still known
+                self._silero.reset()
             while self._skipped:
                 self._silero(self._skipped.popleft())
         probability = self._silero(frame)
