@@ -53,7 +53,7 @@ class Segmentation(_Section):
         default=0.5, gt=0, lt=1, description="probability at which a frame counts as speech"
     )
     stop_threshold: float = Field(
-        default=0.35,
+        default=0.45,
         gt=0,
         lt=1,
         description="while someone speaks, probability under which a frame counts as silence",
