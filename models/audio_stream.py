@@ -1,144 +1,170 @@
-"""The audio embedding of an utterance while it is being spoken: each sample is worked on once, as it arrives."""
+"""The audio encoder while someone speaks: the same embedding, computed as the samples arrive.
+
+LEAF's columns need 25 ms around their centre, PCEN is a recursion, the CNN's convolutions are valid ones and its
+mean over time is a running sum. So each block of frames is work done once, and little is left for the end.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.audio_encoder import COLUMN_HOP, RECEPTIVE_FIELD, AudioEncoder
 
-_BLOCK = 8
-"""Frames worked on at once: few enough to leave little for the end, enough to share each step's overhead."""
+Samples: TypeAlias = npt.NDArray[np.float32]
+
+_BLOCK = COLUMN_HOP
+"""Frames that the stream advances by: always the same ones, so that chunks do not change results."""
+
+_KEPT_BLOCKS = 12
+"""Blocks that can be gone back to: 2.8 s, of which the receptive field takes half."""
 
 
 class AudioStream:
-    """One utterance on its way through an `AudioEncoder`.
+    """One utterance's embedding, from its first sample on.
 
-    The embedding equals the encoder's of the same samples. What it holds does not grow with the utterance: the
-    samples, features and sums from which the embedding at any of the last `look_back` samples can be completed.
+    Args:
+        encoder: an audio encoder in evaluation mode; it is not changed.
     """
 
-    def __init__(self, encoder: AudioEncoder, look_back: int = 24_000) -> None:
-        if encoder.training:
-            raise ValueError("a stream needs its encoder in evaluation mode: call encoder.eval()")
+    def __init__(self, encoder: AudioEncoder) -> None:
         self._encoder = encoder
-        self._look_back = look_back
         self._hop = encoder.config.leaf.hop
-        self._context = encoder.config.leaf.reach
+        self._half = encoder.config.leaf.reach
         self._pushed = 0
-        self._chunks: list[NDArray[np.float32]] = [np.zeros(self._context, dtype=np.float32)]
-        self._audio_start = -self._context
-        bands = encoder.config.leaf.filters
-        self._features = torch.zeros(1, bands, 0)
-        self._means = torch.zeros(1, bands, 0)
-        self._first_frame = 0
-        self._sums = torch.zeros(1, encoder.config.embedding, 1, dtype=torch.float64)
-        self._first_sum = 0
-        self._state: list[Tensor] = []
+        self._samples: Samples = np.zeros(self._half, np.float32)
+        self._first = -self._half
+        """Index of the first sample kept."""
+        self._convolved: list[Tensor] = []
+        """What the convolutions keep from block to block."""
+        self._nothing = torch.zeros(1, encoder.config.leaf.filters, 0)
+        self._waiting = self._nothing
+        """Features on their way to the next column."""
+        start = _Block(0, self._nothing, None, torch.zeros(encoder.config.embedding), 0)
+        self._blocks: deque[_Block] = deque([start], maxlen=_KEPT_BLOCKS)
 
-    @property
-    def pushed(self) -> int:
-        """Samples received so far."""
-        return self._pushed
-
-    def push(self, samples: NDArray[np.float32]) -> None:
-        """Take the next samples, float32 [n] in [-1, 1], any number of them."""
-        self._chunks.append(np.array(samples, dtype=np.float32))
+    @torch.inference_mode()
+    def push(self, samples: Samples) -> None:
+        """Take the samples that follow, float32 in [-1, 1], any number of them."""
+        self._samples = np.concatenate([self._samples, samples])
         self._pushed += len(samples)
-        if self._complete(self._pushed) - self._frames >= _BLOCK:
+        while self._pushed >= self._needed(self._blocks[-1].end + _BLOCK):
             self._advance()
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def embedding(self, end: int | None = None) -> Tensor:
-        """The embedding of the utterance as if it ended at sample `end` (by default: at the last one), [embedding].
+        """The embedding [embedding] of the utterance as if it ended at a sample.
+
+        Args:
+            end: samples from the beginning; None for all that was pushed. At most a second may lie between the two.
 
         Raises:
-            ValueError: `end` lies in the future, or further back than `look_back`.
+            ValueError: it lies in the future, or too far back.
         """
         end = self._pushed if end is None else end
-        if not max(0, self._pushed - self._look_back) <= end <= self._pushed:
-            raise ValueError(
-                f"sample {end} is not among the last {self._look_back} of {self._pushed}"
-            )
-        self._advance()
+        if end > self._pushed or end < 0:
+            raise ValueError(f"the utterance has {self._pushed} samples, not {end}")
         frames = max(1, -(-end // self._hop))
-        columns = max(0, (frames - RECEPTIVE_FIELD) // COLUMN_HOP + 1)
-        whole = min(frames, self._complete(end))
-        known = max(0, (whole - RECEPTIVE_FIELD) // COLUMN_HOP + 1)
-        total = self._sums[..., known - self._first_sum]
-        if known < max(1, columns):
-            window = self._window(known * COLUMN_HOP, whole, frames, end)
-            total = total + self._encoder.cnn.columns(window)[..., 0]
-        return (total[0] / max(1, columns)).float()
+        known = self._known(frames, end)
+        tail = self._tail(known, frames, end)
+        if frames < RECEPTIVE_FIELD:
+            return self._short(known, tail)
+        columns = (frames - RECEPTIVE_FIELD) // COLUMN_HOP + 1
+        total = known.sum
+        if columns > known.columns:
+            features = torch.cat([*(b.features for b in self._until(known)), tail], dim=-1)
+            begin = self._blocks[0].end - self._blocks[0].features.shape[-1]
+            wanted = features[..., known.columns * COLUMN_HOP - begin : frames - begin]
+            total = total + self._encoder.cnn.columns(wanted)[0].sum(dim=-1)
+        return total / columns
 
-    @property
-    def _frames(self) -> int:
-        """Frames whose features are known."""
-        return self._first_frame + self._features.shape[-1]
-
-    def _complete(self, end: int) -> int:
-        """Frames of which all is known that they depend on, given the samples before `end`."""
-        return max(0, (end - self._context - 1) // self._hop + 1)
-
-    def _window(self, first: int, whole: int, frames: int, end: int) -> Tensor:
-        """The features from frame `first` for one column; those from `whole` on see silence after sample `end`."""
-        before = self._features[..., first - self._first_frame : whole - self._first_frame]
-        energies = [self._energies(whole, frames, end)] if whole < frames else []
-        silence = first + RECEPTIVE_FIELD - frames
-        floor = self._encoder.config.leaf.floor
-        energies.append(torch.full((1, before.shape[1], max(0, silence)), floor))
-        after, _ = self._encoder.leaf.pcen(torch.cat(energies, dim=-1), self._mean_before(whole))
-        return torch.cat([before, after], dim=-1)
-
-    def _mean_before(self, frame: int) -> Tensor | None:
-        return self._means[..., frame - self._first_frame - 1] if frame else None
-
-    def _energies(self, first: int, last: int, end: int) -> Tensor:
-        """Energies [1, filters, last - first] of frames, with silence after sample `end`."""
-        audio = np.concatenate(self._chunks)
-        self._chunks = [audio]
-        start = first * self._hop - self._context
-        stop = (last - 1) * self._hop + self._context + 1
-        samples = torch.zeros(stop - start)
-        heard = audio[start - self._audio_start : min(stop, end) - self._audio_start]
-        samples[: len(heard)] = torch.from_numpy(heard)
-        return self._encoder.leaf.energies_within(samples[None])
-
-    @torch.no_grad()
     def _advance(self) -> None:
-        """Work on the frames that have become complete."""
-        first, last = self._frames, self._complete(self._pushed)
-        if first == last:
-            return
-        energies = self._energies(first, last, self._pushed)
-        features, means = self._encoder.leaf.pcen(energies, self._mean_before(first))
-        self._features = torch.cat([self._features, features], dim=-1)
-        self._means = torch.cat([self._means, means], dim=-1)
-        self._add_columns()
-        self._forget()
+        last = self._blocks[-1]
+        energies = self._energies(last.end, last.end + _BLOCK, self._pushed)
+        features, means = self._encoder.leaf.pcen(energies, last.mean)
+        columns = self._columns(features)
+        self._blocks.append(
+            _Block(
+                last.end + _BLOCK,
+                features,
+                means[..., -1],
+                last.sum + columns.sum(dim=-1),
+                last.columns + columns.shape[-1],
+            )
+        )
+        keep = self._blocks[0].end * self._hop - self._half
+        self._samples = self._samples[keep - self._first :]
+        self._first = keep
 
-    def _add_columns(self) -> None:
-        done = self._first_sum + self._sums.shape[-1] - 1
-        used = RECEPTIVE_FIELD + (done - 1) * COLUMN_HOP if done else 0
-        columns = max(0, (self._frames - RECEPTIVE_FIELD) // COLUMN_HOP + 1)
-        if columns == done:
-            return
-        stop = RECEPTIVE_FIELD + (columns - 1) * COLUMN_HOP
-        fresh = self._features[..., used - self._first_frame : stop - self._first_frame]
-        new, self._state = self._encoder.cnn.advance(fresh, self._state)
-        sums = self._sums[..., -1:] + new.double().cumsum(dim=-1)
-        self._sums = torch.cat([self._sums, sums], dim=-1)
+    def _columns(self, features: Tensor) -> Tensor:
+        """The columns [embedding, n] that these features complete."""
+        waiting = torch.cat([self._waiting, features], dim=-1)
+        needed = COLUMN_HOP if self._convolved else RECEPTIVE_FIELD
+        if waiting.shape[-1] < needed:
+            self._waiting = waiting
+            return torch.zeros(self._encoder.config.embedding, 0)
+        ready = waiting.shape[-1] - (waiting.shape[-1] - needed) % COLUMN_HOP
+        self._waiting = waiting[..., ready:]
+        columns, self._convolved = self._encoder.cnn.advance(waiting[..., :ready], self._convolved)
+        return columns[0]
 
-    def _forget(self) -> None:
-        """Drop what no embedding that can still be asked for depends on."""
-        oldest = max(0, self._pushed - self._look_back) // self._hop
-        columns = max(0, (oldest - RECEPTIVE_FIELD) // COLUMN_HOP)
-        self._sums = self._sums[..., columns - self._first_sum :]
-        self._first_sum = columns
-        frame = columns * COLUMN_HOP
-        self._features = self._features[..., frame - self._first_frame :]
-        self._means = self._means[..., frame - self._first_frame :]
-        self._first_frame = frame
-        start = max(0, oldest - 1) * self._hop - self._context
-        self._chunks = [np.concatenate(self._chunks)[start - self._audio_start :]]
-        self._audio_start = start
+    def _needed(self, frames: int) -> int:
+        """Samples after which so many frames do not change any more."""
+        return (frames - 1) * self._hop + self._half + 1
+
+    def _known(self, frames: int, end: int) -> "_Block":
+        """The last block whose frames are those of an utterance that ends there."""
+        for block in reversed(self._blocks):
+            if block.end <= frames and (block.end == 0 or self._needed(block.end) <= end):
+                return block
+        raise ValueError("that end lies too far back")
+
+    def _until(self, known: "_Block") -> "list[_Block]":
+        return [block for block in self._blocks if block.end <= known.end]
+
+    def _tail(self, known: "_Block", frames: int, end: int) -> Tensor:
+        """Features of the frames behind the last known block, silence behind the end."""
+        missing = max(0, RECEPTIVE_FIELD - frames)
+        energies = self._nothing
+        if known.end < frames:
+            energies = self._energies(known.end, frames, end)
+        floor = self._encoder.config.leaf.floor
+        energies = nn.functional.pad(energies, (0, missing), value=floor)
+        if energies.shape[-1] == 0:
+            return energies
+        features: Tensor = self._encoder.leaf.pcen(energies, known.mean)[0]
+        return features
+
+    def _short(self, known: "_Block", tail: Tensor) -> Tensor:
+        """The embedding of an utterance that had to be filled up to one column."""
+        features = torch.cat([*(b.features for b in self._until(known)), tail], dim=-1)
+        column: Tensor = self._encoder.cnn.columns(features)[0, :, 0]
+        return column
+
+    def _energies(self, start: int, stop: int, end: int) -> Tensor:
+        """LEAF's energies [1, filters, stop - start] of some frames, the audio ending at sample `end`."""
+        begin, finish = start * self._hop - self._half, self._needed(stop)
+        heard = torch.from_numpy(
+            self._samples[begin - self._first : min(finish, end) - self._first]
+        )
+        wave = nn.functional.pad(heard, (0, finish - begin - len(heard)))
+        return self._encoder.leaf.energies_within(wave[None])
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What is known after some frames: enough to go on, or to end, from there."""
+
+    end: int
+    """Frames so far."""
+    features: Tensor
+    """Of this block's own frames."""
+    mean: Tensor | None
+    """PCEN's average after them."""
+    sum: Tensor
+    """Of the CNN's columns so far."""
+    columns: int

@@ -153,6 +153,7 @@ def _leak(width: float, reach: int, step: int) -> float:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(mode=False)
 def interpolation(reach: int, step: int) -> Tensor:
     """What each grid point contributes to the interpolated value at each sample of a window.
 

@@ -96,7 +96,7 @@ class Leaf(nn.Module):
         if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in filters):
             return make_plan(*self.kernels())
         if self._plan is None or not all(map(torch.equal, filters, self._plan[0])):
-            with torch.no_grad():
+            with torch.inference_mode(mode=False), torch.no_grad():
                 self._plan = (
                     [parameter.clone() for parameter in filters],
                     make_plan(*self.kernels()),
