@@ -1,6 +1,5 @@
 """The other end: the events that a broker brings, each once, in order, with what is missing."""
 
-import json
 import logging
 import random
 import uuid
@@ -8,9 +7,10 @@ from asyncio import sleep
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from streamer import config, events
 from streamer.errors import UserError
@@ -93,23 +93,21 @@ class Order:
     def take(self, node: str, payload: bytes) -> list[Arrived | Missing]:
         """What a payload brings: an event, perhaps after others that are missing, or nothing."""
         try:
-            fields = json.loads(payload)
-            session, seq = str(fields["session"]), int(fields["seq"])
-            after = fields.get("after", seq - 1)
-            after = seq - 1 if after is not None and not isinstance(after, int) else after
-        except (ValueError, TypeError, KeyError, RecursionError):
+            cover = _Cover.model_validate_json(payload)
+        except ValidationError:
             log.debug("not an event from %s: %r", node, payload[:100])
             return []
-        place = self._place(node, session)
-        if fields.get("type") == "session_started" and fields.get("time") != place.started:
-            place.started = fields.get("time")
+        place = self._place(node, cover.session)
+        if cover.type == "session_started" and cover.time != place.started:
+            place.started = cover.time
             place.last = None  # the same session, recorded anew
-        if place.last is not None and seq <= place.last:
+        if place.last is not None and cover.seq <= place.last:
             return []
         found: list[Arrived | Missing] = []
+        after = cover.after if "after" in cover.model_fields_set else cover.seq - 1
         if place.last is not None and after is not None and after > place.last:
-            found.append(Missing(node, session, place.last + 1, after))
-        place.last = seq
+            found.append(Missing(node, cover.session, place.last + 1, after))
+        place.last = cover.seq
         try:
             found.append(Arrived(node, events.parse(payload), payload))
         except ValidationError:
@@ -125,10 +123,21 @@ class Order:
         return place
 
 
+class _Cover(BaseModel):
+    """What every event has, those of later versions too, and what the publisher adds."""
+
+    session: str
+    seq: int = Field(ge=0)
+    type: str
+    time: AwareDatetime
+    after: int | None = None
+    """The event before this one, if those between were left out on purpose."""
+
+
 @dataclass(slots=True)
 class _Place:
     last: int | None = None
-    started: Any = None
+    started: datetime | None = None
 
 
 async def subscribe(
