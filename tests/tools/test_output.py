@@ -1,0 +1,45 @@
+"""What evaluations say about abstaining, and whose figures they are."""
+
+import json
+
+import numpy as np
+import pytest
+
+from streamer.errors import UserError
+from tools.evaluate.metrics import Judgements
+from tools.evaluate.output import abstention, bundle_directory, bundle_identity, write_json
+
+
+def sure_when_right():
+    """Eight utterances: six right ones of high confidence, two wrong ones of low."""
+    confidence = np.array([0.9, 0.8, 0.95, 0.7, 0.85, 0.75, 0.55, 0.6])
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    truth = ["yes"] * 6 + ["no"] * 2
+    return Judgements.of(("yes", "no"), truth, probabilities, list("aabbccdd"))
+
+
+def test_abstaining_leaves_the_least_confident_out():
+    found = abstention(sure_when_right(), threshold=0.58)
+    assert found["accuracy_without_least_confident"] == 1.0
+    assert found["rejected"] == pytest.approx(1 / 8)
+    assert found["accuracy"] == pytest.approx(6 / 7, abs=1e-4)
+
+
+def test_a_bundle_is_known_by_its_content(random_bundle):
+    first = bundle_identity(bundle_directory(str(random_bundle)))
+    assert first["name"] == "random"
+    assert len(first["sha256"]) == 64
+
+
+def test_a_missing_bundle_is_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="no bundle"):
+        bundle_directory(str(tmp_path / "nowhere"))
+
+
+def test_figures_are_written_where_asked_for(tmp_path):
+    write_json(None, {"n": 1})
+    write_json(tmp_path / "deep" / "figures.json", {"n": 1})
+    assert json.loads((tmp_path / "deep" / "figures.json").read_text()) == {"n": 1}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_json(tmp_path / "file" / "figures.json", {"n": 1})
