@@ -21,7 +21,7 @@ class WebrtcGate:
 
     def __call__(self, frame: Samples) -> bool:
         """Whether the frame (float32 [480]) may hold speech."""
-        pcm = (np.clip(frame, -1.0, 1.0) * 32767.0).astype(np.int16)
+        pcm = (np.minimum(np.maximum(frame, -1.0), 1.0) * 32767.0).astype(np.int16)
         return bool(self._vad.is_speech(pcm.tobytes(), SAMPLE_RATE))
 
     def reset(self) -> None:
