@@ -1,0 +1,1 @@
+"""Costs, measured: each module is a command of `python -m tools.benchmark`."""

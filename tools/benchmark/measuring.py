@@ -1,0 +1,100 @@
+"""Timing side by side: all cases take turns, so that what disturbs one disturbs the others too."""
+
+import gc
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to be timed."""
+
+    name: str
+    call: Callable[[], object]
+    units: float = 1.0
+    """What one call does, in the units that its cost is given for (seconds of audio, calls)."""
+    prepare: Callable[[], object] | None = None
+    """Called before each call, outside of the time."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a case cost for each unit, in milliseconds."""
+
+    name: str
+    cpu_ms: float
+    """Median of the CPU time of the process."""
+    cpu_ms_low: float
+    cpu_ms_high: float
+    """First and third quartile."""
+    wall_ms: float
+    """Median of the time that went by."""
+    rounds: int
+
+
+def alternate(cases: Sequence[Case], rounds: int) -> list[Cost]:
+    """Times the cases in turn, `rounds` times after a round that does not count."""
+    taken: dict[str, list[tuple[float, float]]] = {case.name: [] for case in cases}
+    for turn in range(rounds + 1):
+        for case in cases:
+            if case.prepare:
+                case.prepare()
+            gc.collect()
+            cpu, wall = time.process_time(), time.perf_counter()
+            case.call()
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            if turn:
+                taken[case.name].append((1000 * cpu / case.units, 1000 * wall / case.units))
+    return [_cost(case.name, taken[case.name]) for case in cases]
+
+
+def _cost(name: str, taken: Sequence[tuple[float, float]]) -> Cost:
+    cpu = [pair[0] for pair in taken]
+    low, middle, high = statistics.quantiles(cpu, n=4) if len(cpu) > 1 else cpu * 3
+    return Cost(name, middle, low, high, statistics.median(pair[1] for pair in taken), len(taken))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Pins torch to a single thread for as long as this lasts."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def print_costs(title: str, unit: str, costs: Sequence[Cost]) -> None:
+    """Prints a table of costs."""
+    table = Table(title=title)
+    for column in ("", f"CPU ms / {unit}", "quartiles", "wall ms", "n"):
+        table.add_column(column, justify="right" if column else "left")
+    for cost in costs:
+        quartiles = f"{cost.cpu_ms_low:.2f} - {cost.cpu_ms_high:.2f}"
+        table.add_row(
+            cost.name, f"{cost.cpu_ms:.2f}", quartiles, f"{cost.wall_ms:.2f}", str(cost.rounds)
+        )
+    Console().print(table)
+
+
+def write_json(path: Path | None, benchmark: str, results: dict[str, Any]) -> None:
+    """Writes what was measured, and where."""
+    if path is None:
+        return
+    machine = {"platform": platform.platform(), "python": platform.python_version()}
+    document = {"benchmark": benchmark, "machine": machine, **results}
+    text = json.dumps(document, indent=2, default=asdict)
+    path.write_text(text + "\n", encoding="utf-8")
