@@ -137,8 +137,17 @@ class Asr(_Section):
         default="auto", description="arithmetic of whisper; auto: int8 on CPU, float16 on GPU"
     )
     beam_size: int = Field(default=1, ge=1, le=10, description="hypotheses kept while decoding")
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="threads of one transcriber; 0: half of the cores, shared among them, at most 4",
+    )
     tail_padding: float = Field(
-        default=0.5, ge=0, le=2, description="seconds of silence put after an utterance"
+        default=0.5,
+        ge=0,
+        le=2,
+        description="seconds of silence put after an utterance for whisper, which else invents words",
     )
     no_speech: float = Field(
         default=0.6, ge=0, le=1, description="probability of no speech over which text is rejected"
@@ -157,6 +166,12 @@ class Asr(_Section):
     )
     max_words_per_second: float = Field(
         default=8.0, gt=0, le=100, description="words per second over which text is rejected"
+    )
+    min_confidence: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="mean probability of pocketsphinx's words under which text is rejected",
     )
     ahead: bool = Field(
         default=True, description="begin to transcribe when speech pauses, before the endpoint"
@@ -192,7 +207,10 @@ class Engine(_Section):
         default="auto", description="where the models run; auto: a GPU if there is one"
     )
     threads: int = Field(
-        default=0, ge=0, le=256, description="threads of each library; 0: a sensible number"
+        default=0,
+        ge=0,
+        le=256,
+        description="cores to use, for hearing and judging side by side and for whisper; 0: all",
     )
     transcribers: int = Field(
         default=1, ge=1, le=64, description="utterances transcribed at the same time"

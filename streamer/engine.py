@@ -1,6 +1,7 @@
 """What conversations share: the loaded models and the threads that they work in."""
 
 import asyncio
+import os
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,8 +52,9 @@ class Engine:
         self._free: queue.SimpleQueue[Transcriber] = queue.SimpleQueue()
         for transcriber in transcribers:
             self._free.put(transcriber)
-        self._ear = ThreadPoolExecutor(1, thread_name_prefix="ear")
-        self._mind = ThreadPoolExecutor(1, thread_name_prefix="mind")
+        cores = settings.engine.threads or len(os.sched_getaffinity(0))
+        self._ear = ThreadPoolExecutor(cores, thread_name_prefix="ear")
+        self._mind = ThreadPoolExecutor(cores, thread_name_prefix="mind")
         self._scribe = ThreadPoolExecutor(len(transcribers), thread_name_prefix="scribe")
 
     @classmethod
@@ -71,9 +73,9 @@ class Engine:
         from models.bundle import Bundle, BundleError, find_bundle
         from streamer.transcription.registry import make_transcriber
 
-        # One thread for each model: several models side by side use the cores better, and sums
-        # that are split among threads are not always the same.
-        torch.set_num_threads(settings.engine.threads or 1)
+        # One thread for each computation: several side by side use the cores better than one that
+        # is split among them, and sums that are split are not always the same.
+        torch.set_num_threads(1)
         try:
             bundle = Bundle.load(find_bundle(settings.emotion.bundle))
         except BundleError as error:
@@ -101,7 +103,6 @@ class Engine:
     def listener(self, info: SourceInfo) -> Listener:
         """The ear for a source's channels, without those that the settings exclude."""
         from models.audio_stream import AudioStream
-
         from streamer.segmentation.factory import make_segmenter
 
         encoder = self.bundle.model.audio

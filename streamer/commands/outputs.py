@@ -5,9 +5,12 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from streamer.errors import UserError
 
 if TYPE_CHECKING:
     from streamer.config import Settings
@@ -24,7 +27,9 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--session", metavar="ID", help="the session's id (default: made up)")
     parser.add_argument(
-        "--jsonl", metavar="FILE", help="append events as JSON lines; - for standard output"
+        "--jsonl",
+        metavar="FILE",
+        help="append events as JSON lines; - for standard output, FOLDER/ for a file each",
     )
     parser.add_argument(
         "--mqtt",
@@ -39,21 +44,49 @@ def notify(line: str) -> None:
     print(f"streamer: {line}", file=sys.stderr)
 
 
-def sinks(options: argparse.Namespace, settings: "Settings") -> "list[Sink]":
-    """The sinks that the options ask for."""
+def sinks(
+    settings: "Settings", *, jsonl: str | None, mqtt: str | None, table: bool
+) -> "list[Sink]":
+    """The sinks of one conversation.
+
+    Args:
+        settings: all settings.
+        jsonl: a file for JSON lines, - for standard output, None for neither.
+        mqtt: a broker's URL instead of the settings' one.
+        table: whether people look at standard output.
+    """
     from streamer.sinks.console import ConsoleSink
     from streamer.sinks.jsonl import JsonlSink
 
     chosen: list[Sink] = []
-    if options.jsonl:
-        chosen.append(JsonlSink(None if options.jsonl == "-" else Path(options.jsonl)))
-    if options.mqtt or settings.mqtt.url:
+    if jsonl:
+        chosen.append(JsonlSink(None if jsonl == "-" else Path(jsonl)))
+    if mqtt or settings.mqtt.url:
         from streamer.sinks.mqtt import mqtt_sink
 
-        chosen.append(mqtt_sink(settings, options.mqtt))
-    if not options.quiet and options.jsonl != "-":
+        chosen.append(mqtt_sink(settings, mqtt))
+    if table:
         chosen.append(ConsoleSink())
     return chosen
+
+
+def event_files(jsonl: str | None, recordings: Sequence[str]) -> list[str | None]:
+    """Where each recording's events go: all to one file, or each to its own if `jsonl` is a folder."""
+    if jsonl is None or jsonl == "-" or not (jsonl.endswith("/") or Path(jsonl).is_dir()):
+        return [jsonl] * len(recordings)
+    folder = Path(jsonl)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: {(error.strerror or 'no access').lower()}") from None
+    names = Counter[str]()
+    files: list[str | None] = []
+    for recording in recordings:
+        stem = "stdin" if recording == "-" else Path(recording).stem
+        names[stem] += 1
+        suffix = f"-{names[stem]}" if names[stem] > 1 else ""
+        files.append(str(folder / f"{stem}{suffix}.jsonl"))
+    return files
 
 
 @contextlib.contextmanager

@@ -2,12 +2,15 @@
 
 import argparse
 import asyncio
+import contextlib
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.commands import Subparsers, add_settings_options, load_settings
 from streamer.commands.outputs import (
     add_output_options,
+    event_files,
     exit_code,
     notify,
     sinks,
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from streamer.clock import Clock
     from streamer.config import Settings
     from streamer.engine import Engine
+    from streamer.sinks.progress import Progress
     from streamer.sources import AudioSource
 
 MIN_SPEED, MAX_SPEED = 0.25, 16.0
@@ -51,42 +55,82 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
     parser.add_argument(
         "--channels-in", type=int, default=1, metavar="N", help="channels of - (default 1)"
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="replay N files at the same time (with --speed max: an archive; default 1)",
+    )
     add_output_options(parser)
     add_settings_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay all files, one after the other; give the gravest exit code."""
+    """Replay all files; give the gravest exit code."""
     from streamer.engine import Engine
 
     settings = load_settings(options, audio__channels=options.channels)
     _check(options)
     with Engine.load(settings, notify) as engine:
-        codes = []
-        for file in options.files:
-            codes.append(asyncio.run(_replay(file, options, engine)))
-            if codes[-1] == 130:
-                break
-    return max(codes)
+        return asyncio.run(_replay_all(options, engine))
 
 
-async def _replay(file: str, options: argparse.Namespace, engine: "Engine") -> int:
+async def _replay_all(options: argparse.Namespace, engine: "Engine") -> int:
+    """Replay the files, some at the same time; what becomes of one does not touch the others."""
+    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    waiting = deque(zip(options.files, event_files(options.jsonl, options.files), strict=True))
+    codes: list[int] = []
+
+    async def work(progress: "Progress | None") -> None:
+        while waiting and not stop.done():
+            file, jsonl = waiting.popleft()
+            try:
+                codes.append(await _replay(file, jsonl, options, engine, stop, progress))
+            except UserError as error:
+                notify(str(error))
+                codes.append(2)
+            if progress:
+                progress.finish(file)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stopped_by_signals(stop))
+        progress = None
+        if options.jobs > 1:
+            from streamer.sinks.progress import Progress
+
+            progress = stack.enter_context(Progress(options.files))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(options.jobs, len(options.files))):
+                group.create_task(work(progress))
+    return 130 if stop.done() and 130 in codes else max(codes)
+
+
+async def _replay(
+    file: str,
+    jsonl: str | None,
+    options: argparse.Namespace,
+    engine: "Engine",
+    stop: "asyncio.Future[str]",
+    progress: "Progress | None",
+) -> int:
     from streamer import pipeline
     from streamer.clock import VirtualClock, WallClock
 
     clock: Clock = VirtualClock() if options.speed is None else WallClock()
-    source = _source(file, options, engine.settings, clock)
-    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    with stopped_by_signals(stop):
-        outcome = await pipeline.run(
-            source,
-            engine,
-            sinks(options, engine.settings),
-            clock,
-            session=options.session,
-            stop=stop,
-        )
+    table = not options.quiet and jsonl != "-" and progress is None
+    chosen = sinks(engine.settings, jsonl=jsonl, mqtt=options.mqtt, table=table)
+    if progress:
+        chosen.append(progress.sink(file))
+    outcome = await pipeline.run(
+        _source(file, options, engine.settings, clock),
+        engine,
+        chosen,
+        clock,
+        session=options.session,
+        stop=stop,
+    )
     return exit_code(outcome.reason)
 
 
@@ -114,11 +158,12 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--rate {options.rate}: expected 4000 to 384000 Hz")
     if not 1 <= options.channels_in <= 8:
         raise UserError(f"--channels-in {options.channels_in}: expected 1 to 8")
+    if not 1 <= options.jobs <= 256:
+        raise UserError(f"--jobs {options.jobs}: expected 1 to 256")
     if options.session and len(options.files) > 1:
         raise UserError("--session names one conversation; replay one file")
-    for file in options.files:
-        if file != "-" and not Path(file).exists():
-            raise UserError(f"{file}: no such file")
+    if options.files.count("-") > 1:
+        raise UserError("-: there is one standard input")
 
 
 def _speed(text: str) -> float | None:

@@ -15,6 +15,8 @@ from streamer import events
 from tests.audio_files import write_audio
 from tests.end_to_end.conversations import check_promises, two_speakers
 
+SCHEMA = jsonschema.Draft202012Validator(events.json_schema())
+
 LATE = 60
 """Seconds after which a program that should have ended is stuck."""
 
@@ -44,10 +46,9 @@ def streamer(environment, tmp_path):
 
 
 def parsed(output):
-    schema = events.json_schema()
     lines = output.decode().splitlines()
     for line in lines:
-        jsonschema.validate(json.loads(line), schema)
+        SCHEMA.validate(json.loads(line))
     return [events.parse(line) for line in lines]
 
 
@@ -104,6 +105,35 @@ def test_several_files_are_several_sessions_in_one_file(streamer, call, tmp_path
     half = len(heard) // 2
     check_promises(heard[:half])
     check_promises(heard[half:])
+
+
+def test_an_archive_gives_each_call_a_file_and_a_bad_one_touches_no_other(streamer, call, tmp_path):
+    letter = tmp_path / "letter.wav"
+    letter.write_text("Dear customer")
+    twin = tmp_path / "twin.wav"
+    twin.write_bytes(call.read_bytes())
+    out = tmp_path / "events"
+    done = streamer(
+        "replay",
+        call,
+        letter,
+        "nowhere.wav",
+        twin,
+        "--speed",
+        "max",
+        "--jobs",
+        "3",
+        "--jsonl",
+        f"{out}/",
+    )
+    assert done.returncode == 2
+    assert {path.name for path in out.iterdir()} == {"call.jsonl", "twin.jsonl"}
+    alone = streamer("replay", call, "--speed", "max", "--jsonl", "-").stdout
+    for path in out.iterdir():
+        check_promises(parsed(path.read_bytes()))
+    assert stripped((out / "call.jsonl").read_bytes()) == stripped(alone)
+    for name in ("letter.wav: not a recording", "nowhere.wav: no such file"):
+        assert name in done.stderr.decode()
 
 
 def test_away_from_a_terminal_the_table_is_plain_lines(streamer, call):

@@ -1,0 +1,101 @@
+"""One progress bar for many conversations, on stderr."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from streamer import events
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Shows how much of all recordings has been analysed. A context manager.
+
+    Args:
+        files: the recordings; what cannot be opened counts as nothing.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._seconds = {file: _duration(file) for file in files}
+        self._done = dict.fromkeys(files, 0.0)
+        self._bar = Bar(
+            TextColumn("{task.fields[files]}/{task.fields[all]} recordings"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f}%"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task: TaskID = self._bar.add_task(
+            "", total=sum(self._seconds.values()), files=0, all=len(files)
+        )
+        self._finished = 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def sink(self, file: str) -> "ProgressSink":
+        """A sink for the events of one recording."""
+        return ProgressSink(self, file)
+
+    def reach(self, file: str, seconds: float) -> None:
+        """A recording has been analysed so far."""
+        self._done[file] = max(self._done[file], min(seconds, self._seconds[file]))
+        self._bar.update(self._task, completed=sum(self._done.values()))
+
+    def finish(self, file: str) -> None:
+        """A recording is done with, whatever became of it."""
+        self._finished += 1
+        self.reach(file, self._seconds[file])
+        self._bar.update(self._task, files=self._finished)
+
+
+class ProgressSink:
+    """Tells the bar how far its conversation is."""
+
+    def __init__(self, progress: Progress, file: str) -> None:
+        self._progress = progress
+        self._file = file
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    async def emit(self, event: events.Event) -> None:
+        """Read off the event how far the conversation is."""
+        if isinstance(event, events.Utterance | events.SpeechUpdate):
+            self._progress.reach(self._file, event.end)
+
+
+def _duration(file: str) -> float:
+    from streamer.errors import UserError
+    from streamer.sources.decoder import Decoder
+
+    try:
+        with Decoder(Path(file)) as decoder:
+            return decoder.duration or 0.0
+    except UserError:
+        return 0.0
