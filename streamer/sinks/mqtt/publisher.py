@@ -60,7 +60,7 @@ class Publisher:
         broker: where to.
         settings: all settings.
         outbox: what to send.
-        handler: obeys commands; None if there is nothing to command.
+        handler: obeys commands, if the settings let it.
         report: gets a line about what went wrong for good.
         give_up: told an event that will not be delivered, and why.
     """
@@ -71,7 +71,7 @@ class Publisher:
         settings: Settings,
         outbox: Outbox,
         *,
-        handler: Handler | None,
+        handler: Handler,
         report: Callable[[str], None],
         give_up: Callable[[Entry, str], None],
     ) -> None:
@@ -84,7 +84,7 @@ class Publisher:
         self._outbox = outbox
         self._report = report
         self._give_up = give_up
-        self._commands = Commands(handler) if handler and settings.mqtt.commands else None
+        self._commands = Commands(handler) if settings.mqtt.commands else None
         self._presence = Presence(broker.topics)
         self._stopping = asyncio.Event()
         self._first: asyncio.Future[BrokerError | None] = asyncio.Future()

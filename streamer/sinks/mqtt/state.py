@@ -109,17 +109,21 @@ class NodeView:
             case events.Error():
                 self._node(errors=self.node.errors + 1)
             case events.SessionEnded():
-                for channel, state in self.speakers.items():
-                    if state.speaking:
-                        self.speakers[channel] = state.model_copy(update={"speaking": False})
-                        self.changed.add(channel)
-                self._node(session=None)
+                self._end(event.session)
             case _:
                 pass
 
     def gave_up(self, count: int) -> None:
         """Note events that will not be delivered."""
         self._node(given_up=self.node.given_up + count)
+
+    def _end(self, session: str) -> None:
+        for channel, state in self.speakers.items():
+            if state.speaking and state.session == session:
+                self.speakers[channel] = state.model_copy(update={"speaking": False})
+                self.changed.add(channel)
+        if self.node.session == session:
+            self._node(session=None)
 
     def _speaker(
         self, event: events.SpeechStarted | events.Utterance | events.Mood, **fields: object

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -140,13 +141,59 @@ async def test_of_two_that_come_at_once_at_most_one_stays(broker, make_sink, tmp
     await entered[0].__aexit__(None, None, None)
 
 
-async def test_a_second_process_on_the_same_machine_is_refused(broker, make_sink):
+async def test_a_second_process_on_the_same_machine_is_refused(broker, make_sink, tmp_path):
     async with make_sink(broker):
-        with pytest.raises(UserError, match="another streamer"):
-            await make_sink(broker).__aenter__()
+        second = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", textwrap.dedent(PUBLISHER), broker.url(), tmp_path / "outbox"],
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert second.returncode
+    assert f"another streamer (process {os.getpid()})" in second.stderr
 
 
 async def test_names_differ_so_nodes_share_a_broker(broker, make_sink):
     async with make_sink(broker, node="one"), make_sink(broker, node="two"):
         kept = retained(broker)
     assert kept["streamer/one/availability"] == kept["streamer/two/availability"] == b"online"
+
+
+async def test_conversations_at_the_same_time_share_their_node(broker, make_sink):
+    recorder = Recorder(broker)
+
+    async def converse(session: str) -> None:
+        async with make_sink(broker) as sink:
+            for event in conversation(50, session):
+                await sink.emit(event)
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(converse(session) for session in "abc"))
+    await converse("d")
+    wait_for(lambda: recorder.latest("availability") == b"stopped")
+    wait_for(lambda: len(recorder.payloads("/session_ended")) == 4)
+    recorder.close()
+    for session in "abcd":
+        arrived = [
+            json.loads(payload)["seq"]
+            for topic, payload, _ in recorder.messages
+            if topic.startswith(f"streamer/desk/{session}/")
+        ]
+        assert arrived == list(range(50))
+
+
+async def test_one_that_leaves_does_not_stop_the_others(broker, make_sink):
+    async with make_sink(broker) as first:
+        async with make_sink(broker):
+            pass
+        assert first.connected
+        assert retained(broker)["streamer/desk/availability"] == b"online"
+
+
+async def test_all_that_share_a_node_are_refused_together(make_broker, make_sink):
+    broker = make_broker("allow_anonymous false")
+    outcomes = await asyncio.gather(
+        *(make_sink(broker).__aenter__() for _ in range(3)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [UserError] * 3
