@@ -4,11 +4,9 @@ LEAF's filters stay as they begin (see energies.py). What is kept is a running a
 epoch; the development part chooses settings, not epochs.
 """
 
-import copy
 import json
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from streamer.errors import UserError
@@ -24,8 +21,6 @@ from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
 from tools.evaluate.metrics import Judgements, grouped_report
 from tools.train.audio_data import (
     LABELS,
-    NONE,
-    Batch,
     Sampler,
     Targets,
     balanced_weights,
@@ -33,63 +28,17 @@ from tools.train.audio_data import (
     open_versions,
     training_clips,
 )
-from tools.train.audio_network import AudioNetwork, Masks, Variation
+from tools.train.audio_network import AudioNetwork
+from tools.train.audio_run import AudioRun, AudioSettings
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
 from tools.train.energies import Energies
 from tools.train.provenance import write_provenance
 
+__all__ = ["CHECKPOINT", "REPORT", "AudioSettings", "load_audio_stage", "train_audio"]
+
 CHECKPOINT = "audio.safetensors"
 REPORT = "audio.json"
 _PROGRESS = "audio.progress.safetensors"
-
-
-@dataclass(frozen=True)
-class AudioSettings:
-    """All that could be chosen otherwise; the defaults are those of the shipped bundle.
-
-    Attributes:
-        epochs: Each draws `clips` clips, balanced over corpora, emotions and speakers.
-        copies: Augmented versions kept of each clip.
-        clean: The share of draws from the clips as recorded, once the training is as hard as it gets.
-        longest: Frames (30 ms) to which clips are cut.
-        four: Weight of the loss over the four labels; the one over all emotions has weight 1.
-        speaker: Weight of the loss over speakers.
-        mixup: The share of batches in which clips are mixed in pairs.
-        average: Decay of the running average of the weights, each step.
-        ramp: The share of the training over which it grows from plain clips to the full strength of all variation.
-        look: Epochs from one look at the development part to the next.
-        pcen_delta: Where the compression's offset begins: nearer to a logarithm than LEAF's own 2, which learns slower.
-        pcen_root: Likewise, in place of 2.
-    """
-
-    epochs: int = 80
-    clips: int = 3200
-    batch: int = 32
-    copies: int = 3
-    clean: float = 0.5
-    longest: int = 72
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.02
-    dropout: float = 0.1
-    smoothing: float = 0.05
-    four: float = 1.0
-    speaker: float = 0.05
-    unlabelled: float = 0.04
-    mixup: float = 0.2
-    average: float = 0.998
-    ramp: float = 0.4
-    look: int = 5
-    pcen_delta: float = 0.05
-    pcen_root: float = 4.0
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps of an epoch."""
-        return max(1, self.clips // self.batch)
-
-    def strength(self, epoch: int) -> float:
-        """How hard the training is made: 0 at first, 1 from `ramp` on."""
-        return min(1.0, epoch / max(1.0, self.ramp * self.epochs))
 
 
 def train_audio(
@@ -129,7 +78,7 @@ def train_audio(
         settings.longest,
     )
     identity = {"seed": seed, "settings": asdict(settings), "speech": speech.sha256}
-    run = _Run(settings, targets.speakers, seed)
+    run = AudioRun(settings, targets.speakers, seed)
     progress = out / _PROGRESS
     if resume and progress.is_file():
         run.restore(progress, identity)
@@ -229,140 +178,3 @@ def summary(results: dict[str, Any]) -> str:
     mean = np.mean([part["ua"]["value"] for part in corpora.values()])
     each = ", ".join(f"{name} {part['ua']['value']:.3f}" for name, part in corpora.items())
     return f"dev UA {results['ua']['value']:.3f}, mean of corpora {mean:.3f} ({each})"
-
-
-class _Run:
-    """Network, optimiser and average of a training that can stop after any epoch."""
-
-    def __init__(self, settings: AudioSettings, speakers: int, seed: int) -> None:
-        torch.manual_seed(seed)
-        self.settings = settings
-        self.seed = seed
-        self.epoch = 0
-        self.network = AudioNetwork(AudioEncoder(AudioEncoderConfig()), speakers, settings.dropout)
-        for parameter in self.network.encoder.cnn.parameters():
-            if parameter.ndim == 4:  # channels last: twice as fast in bfloat16
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        leaf = self.network.encoder.leaf.requires_grad_(False)
-        leaf.pcen.requires_grad_(True)
-        with torch.no_grad():
-            leaf.pcen.delta.fill_(settings.pcen_delta)
-            leaf.pcen.root.fill_(settings.pcen_root)
-        self.averaged = copy.deepcopy(self.network).eval()
-        rest = [*self.network.encoder.cnn.parameters(), *self.network.emotion.parameters()]
-        rest += self.network.speaker.parameters()
-        # `share` is each group's part of the learning rate: the compression's few numbers must not jump
-        self.optimizer = torch.optim.AdamW(
-            [
-                {
-                    "params": [p for p in rest if p.ndim > 1],
-                    "weight_decay": settings.weight_decay,
-                    "share": 1.0,
-                },
-                {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "share": 1.0},
-                {"params": list(leaf.pcen.parameters()), "weight_decay": 0.0, "share": 0.1},
-            ]
-        )
-        self.variation, self.masks = Variation(), Masks()
-
-    def train_epoch(self, batches: Iterable[Batch]) -> float:
-        """One epoch; gives its mean loss."""
-        torch.manual_seed(self.seed * 100_003 + self.epoch)
-        self.network.train()
-        losses = []
-        for index, batch in enumerate(batches):
-            rate = self._learning_rate(self.epoch * self.settings.steps + index)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate * group["share"]
-            loss = self._loss(batch)
-            self.optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-            self.optimizer.step()
-            self._average(self.epoch * self.settings.steps + index)
-            losses.append(float(loss.detach()))
-        self.epoch += 1
-        return float(np.mean(losses))
-
-    def save(self, path: Path, identity: dict[str, Any]) -> None:
-        """Keeps all that the next epoch depends on."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
-        for place, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{place}.{name}": value for name, value in state.items()}
-        save_checkpoint(path, tensors, {"epoch": self.epoch, "identity": identity})
-
-    def restore(self, path: Path, identity: dict[str, Any]) -> None:
-        """Takes up what `save` kept.
-
-        Raises:
-            UserError: It belongs to a run with other settings, seed or data.
-        """
-        tensors, description = load_checkpoint(path)
-        if description["identity"] != json.loads(json.dumps(identity)):
-            raise UserError(
-                f"{path}: of a run with other settings, seed or data; train without --resume"
-            )
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
-            part, rest = name.split(".", 1)
-            parts[part][rest] = tensor
-        self.network.load_state_dict(parts["network"])
-        self.averaged.load_state_dict(parts["averaged"])
-        whole = self.optimizer.state_dict()
-        for name, tensor in parts["optimizer"].items():
-            place, key = name.split(".")
-            whole["state"].setdefault(int(place), {})[key] = tensor
-        self.optimizer.load_state_dict(whole)
-        self.epoch = int(description["epoch"])
-
-    def _loss(self, batch: Batch) -> Tensor:
-        settings = self.settings
-        floor = math.log(self.network.encoder.config.leaf.floor)
-        strength = settings.strength(self.epoch)
-        energies = self.variation(batch.logarithms, floor, strength).exp()
-        share, partner = 1.0, torch.arange(len(energies))
-        if float(torch.rand(())) < settings.mixup * strength:
-            share = float(torch.empty(()).uniform_(0.5, 1.0))
-            partner = torch.randperm(len(energies))
-            energies = share * energies + (1 - share) * energies[partner]
-        masked = float(torch.rand(())) < strength
-        emotions, speakers = self.network(energies, self.masks if masked else None)
-        total = torch.zeros(())
-        for weight, mates in ((share, slice(None)), (1 - share, partner)):
-            if weight > 0:
-                emotion, speaker = batch.emotion[mates], batch.speaker[mates]
-                four = torch.where(emotion < len(LABELS), emotion, NONE)
-                total = total + weight * (
-                    _cross_entropy(emotions, emotion, settings.smoothing)
-                    + settings.four
-                    * _cross_entropy(emotions[:, : len(LABELS)], four, settings.smoothing)
-                    + settings.speaker * _cross_entropy(speakers, speaker, 0.0)
-                )
-        return total
-
-    def _learning_rate(self, step: int) -> float:
-        """Warm-up over 100 steps, constant for half of the training, then linearly down to nothing."""
-        whole = self.settings.epochs * self.settings.steps
-        warm = min(1.0, (step + 1) / 100)
-        return self.settings.learning_rate * min(warm, 2 * (1 - step / whole))
-
-    @torch.no_grad()
-    def _average(self, step: int) -> None:
-        """Moves the average a little; in the beginning, when the weights are worth nothing yet, more."""
-        decay = min(self.settings.average, (1 + step) / (10 + step))
-        for kept, now in zip(
-            self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True
-        ):
-            if kept.is_floating_point():
-                kept.lerp_(now, 1 - decay)
-            else:
-                kept.copy_(now)
-
-
-def _cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
-    """Mean over the batch; clips without that label count as zero."""
-    summed = functional.cross_entropy(
-        logits, target, ignore_index=NONE, label_smoothing=smoothing, reduction="sum"
-    )
-    return summed / len(logits)
