@@ -1,13 +1,14 @@
 """pocketsphinx with the English model that comes inside its package: no download, more mistakes."""
 
 import json
-import math
 import struct
 import subprocess
 import sys
 import weakref
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean, geometric_mean
 from typing import IO, Any, cast
 
 import numpy as np
@@ -20,6 +21,10 @@ from streamer.transcription.gates import invented, refused
 from streamer.units import SAMPLE_RATE
 
 LANGUAGE = "en"
+MAX_WORD_SECONDS = 0.7
+"""Mean length of a word over which it is no speech: noise becomes a drawn-out "and" or "what", often with
+confidence. Of 42 clips of noise this and `asr.min_confidence` reject 34, of those 11 that also pass for speech at
+the voice detector all, of 15 read utterances none."""
 WORKER = Path(__file__).with_name("sphinx_worker.py")
 
 
@@ -38,8 +43,7 @@ class SphinxTranscriber:
             raise UserError("pocketsphinx knows English only: set asr.language to en")
         if find_spec("pocketsphinx") is None:
             raise UserError("pocketsphinx is not installed: pip install pocketsphinx")
-        self._max_words_per_second = asr.max_words_per_second
-        self._padding = bytes(2 * round(asr.tail_padding * SAMPLE_RATE))
+        self._asr = asr
         self._start()  # the model loads while the caller does other things
 
     def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:
@@ -48,7 +52,7 @@ class SphinxTranscriber:
             return Transcript("", "skipped", language, reason="pocketsphinx knows English only")
         if refusal := refused(samples, LANGUAGE):
             return refusal
-        pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes() + self._padding
+        pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
         try:
             answer = self._ask(pcm)
         except (OSError, ValueError):
@@ -67,14 +71,22 @@ class SphinxTranscriber:
         )
         if not words:
             return Transcript("", "rejected", LANGUAGE, reason="no word heard")
-        confidence = math.exp(
-            sum(math.log(max(word.probability, 1e-9)) for word in words) / len(words)
-        )
         texts = [word.text for word in words]
-        reason = invented(texts, seconds, self._max_words_per_second)
+        reason = self._doubt(words) or invented(texts, seconds, self._asr.max_words_per_second)
+        confidence = geometric_mean([word.probability for word in words])
         if reason:
             return Transcript("", "rejected", LANGUAGE, confidence, reason=reason)
-        return Transcript(" ".join(texts), "ok", LANGUAGE, confidence, words)
+        return Transcript(" ".join(word.text for word in words), "ok", LANGUAGE, confidence, words)
+
+    def _doubt(self, words: Sequence[Word]) -> str:
+        """What in the recogniser's own account speaks against the words, or ""."""
+        probability = fmean(word.probability for word in words)
+        if probability < self._asr.min_confidence:
+            return f"mean probability of a word {probability:.2f}"
+        length = fmean(word.end - word.start for word in words)
+        if length > MAX_WORD_SECONDS:
+            return f"words of {length:.1f} s"
+        return ""
 
     def _ask(self, pcm: bytes) -> dict[str, Any]:
         self._requests.write(struct.pack("<I", len(pcm)) + pcm)

@@ -39,7 +39,7 @@ class WhisperTranscriber:
         compute_type = asr.compute_type
         if compute_type == "auto":
             compute_type = "float16" if device == "cuda" else "int8"
-        self._model = _load(asr, str(files.directory), device, compute_type, _threads(engine))
+        self._model = _load(asr, str(files.directory), device, compute_type, _threads(asr, engine))
         self._languages = frozenset(self._model.supported_languages)
         if self._languages == {"en"}:
             _require_english(asr)
@@ -131,11 +131,9 @@ def _device(engine: Engine) -> str:
     return "cpu"
 
 
-def _threads(engine: Engine) -> int:
-    """The half of the cores that is left by hearing, divided among the transcribers; no use above 4."""
-    if engine.threads:
-        return engine.threads
-    return max(1, min(4, (os.cpu_count() or 1) // (2 * engine.transcribers)))
+def _threads(asr: Asr, engine: Engine) -> int:
+    """Threads of this model: hearing needs the other cores, and more than 4 are hardly faster."""
+    return asr.threads or max(1, min(4, (os.cpu_count() or 1) // (2 * engine.transcribers)))
 
 
 def _load(asr: Asr, directory: str, device: str, compute_type: str, threads: int) -> Any:

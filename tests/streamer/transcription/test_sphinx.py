@@ -34,7 +34,7 @@ def sphinx():
 
 @pytest.fixture(scope="module")
 def sentence(shared_data):
-    return load(shared_data / "calls" / "asr_LJ001-0002.ogg")
+    return load(shared_data / "calls" / "asr_speechbrain_spk1_snt1.ogg")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def noise(seconds, volume=0.05):
 def test_it_hears_a_sentence_with_its_words_and_times(sphinx, sentence):
     transcript = sphinx.transcribe(sentence, language="en")
     assert transcript.status == "ok"
-    assert "in being comparatively" in transcript.text
+    assert "the child almost" in transcript.text
     assert transcript.text == " ".join(word.text for word in transcript.words)
     times = [time for word in transcript.words for time in (word.start, word.end)]
     assert times == sorted(times)
@@ -59,12 +59,12 @@ def test_it_hears_a_sentence_with_its_words_and_times(sphinx, sentence):
     assert all(0 <= word.probability <= 1 for word in transcript.words)
 
 
-def test_the_same_audio_gives_the_same_text_whatever_came_before(sphinx, sentence):
-    quiet = sentence * 0.05
-    before = sphinx.transcribe(sentence, language="en")
+def test_the_same_audio_gives_the_same_text_whatever_came_before(sphinx, word):
+    quiet = word * 0.05
+    before = sphinx.transcribe(word, language="en")
     sphinx.transcribe(noise(0.5, 0.5), language="en")
     other = sphinx.transcribe(quiet, language="en")
-    assert sphinx.transcribe(sentence, language="en") == before
+    assert sphinx.transcribe(word, language="en") == before
     fresh = SphinxTranscriber(Asr())
     assert fresh.transcribe(quiet, language="en") == other
 
@@ -111,7 +111,7 @@ def test_other_threads_run_while_it_decodes(sphinx, sentence):
     ticker = threading.Thread(target=tick)
     ticker.start()
     began = time.perf_counter()
-    sphinx.transcribe(np.tile(sentence, 2), language="en")
+    sphinx.transcribe(sentence, language="en")
     took = time.perf_counter() - began
     done.set()
     ticker.join()

@@ -15,7 +15,7 @@ from streamer.errors import UserError
 from streamer.transcription.whisper import WhisperTranscriber
 from tests.whisper_model import WORDS, make_whisper
 
-CPU = Engine(device="cpu", threads=1)
+CPU = Engine(device="cpu")
 LENIENT = {"no_speech": 1.0, "min_log_probability": -10.0, "max_compression": 20.0}
 
 
@@ -28,15 +28,15 @@ def voice(seconds=2.0, seed=0, volume=0.1):
 
 @pytest.fixture(scope="module")
 def make(tiny_whisper):
-    def make(engine=CPU, **asr):
-        return WhisperTranscriber(Asr(model=str(tiny_whisper), **{**LENIENT, **asr}), engine)
+    def make(**asr):
+        return WhisperTranscriber(Asr(model=str(tiny_whisper), **{**LENIENT, **asr}), CPU)
 
     return make
 
 
 @pytest.fixture(scope="module")
 def lenient(make):
-    return make()
+    return make(threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_same_audio_gives_the_same_text_whatever_came_before(make, lenient):
     first = [lenient.transcribe(samples, language="en") for samples in audio]
     again = [lenient.transcribe(samples, language="en") for samples in reversed(audio)]
     assert again[::-1] == first
-    other = make(engine=Engine(device="cpu", threads=2))
+    other = make(threads=3)
     assert [other.transcribe(samples, language="en").text for samples in audio] == [
         transcript.text for transcript in first
     ]
