@@ -1,7 +1,7 @@
 """LEAF's energies by short spectra: the same numbers as filtering at every sample, at a fraction of the cost.
 
-A column depends on the 801 samples around its centre. Their spectrum is taken once; each filter is a real product with
-it and an inverse transform. Where the filter's band is narrow, only that band is transformed back, which gives its
+A column depends on the 801 samples around its centre. A few columns share a spectrum; each filter is a real product
+with it and an inverse transform. Where the filter's band is narrow, only that band is transformed back, which gives its
 output on a grid of every 2nd, 4th or 8th sample. Its squared modulus is smooth on the scale of the filter's
 envelope, so that pooling it over all samples is a weighted sum over the grid; the weights are those of optimal
 interpolation (the Gaussian process of that smoothness). Filters cut off by their window have wide
@@ -26,8 +26,8 @@ _SMOOTHNESS = 2.3
 _LEAK = 1e-6
 """What may be lost of a sound outside of the band: -120 dB, well under LEAF's floor."""
 
-_CHUNK = 48
-"""Columns evaluated together: their spectra stay in the processor's cache."""
+_CHUNK = 8
+"""Spectra worked on together: few enough to stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -48,30 +48,37 @@ class GaborPlan:
     """How a set of filters is evaluated; holds for as long as the filters do not change."""
 
     reach: int
+    """Samples on either side of the centre of filters and pooling windows."""
+    hop: int
     size: int
+    """Of the transforms."""
+    columns: int
+    """Columns that share a spectrum."""
     groups: tuple[_Group, ...]
     order: Tensor
     """From the groups' order of filters to their own, int64 [N]."""
 
 
-def make_plan(centre: Tensor, width: Tensor, pool: Tensor) -> GaborPlan:
+def make_plan(centre: Tensor, width: Tensor, pool: Tensor, hop: int) -> GaborPlan:
     """Choose each filter's grid, and work out responses and weights.
 
     Args:
         centre: frequencies in radians per sample, [N].
         width: standard deviations of the envelopes in samples, [N].
         pool: pooling windows, [N, window]; the window is that of the filters too.
+        hop: samples from column to column.
 
     Returns:
         The plan, differentiable with respect to all of these.
     """
     reach = pool.shape[-1] // 2
-    size = 1 << (4 * reach).bit_length()
+    size = 2 << (4 * reach).bit_length()
+    columns = (size - 4 * reach - 1) // hop + 1
     response = _responses(centre.double(), width.double(), reach, size)
     middles = (centre.detach() * size / (2 * math.pi)).round().long()
     members: dict[int, list[int]] = {}
     for index, sigma in enumerate(width.tolist()):
-        members.setdefault(_grid_step(sigma, reach), []).append(index)
+        members.setdefault(_grid_step(sigma, reach, hop), []).append(index)
     groups = []
     for step, indices in members.items():
         band = size // step
@@ -88,39 +95,45 @@ def make_plan(centre: Tensor, width: Tensor, pool: Tensor) -> GaborPlan:
             )
         )
     order = torch.tensor([index for indices in members.values() for index in indices])
-    return GaborPlan(reach, size, tuple(groups), order.argsort().to(centre.device))
+    return GaborPlan(reach, hop, size, columns, tuple(groups), order.argsort().to(centre.device))
 
 
-def pooled_energies(pieces: Tensor, plan: GaborPlan) -> Tensor:
-    """Pooled squared moduli of columns, each given as the samples around it.
+def pooled_energies(wave: Tensor, plan: GaborPlan) -> Tensor:
+    """Pooled squared moduli of the columns whose surroundings a wave holds whole.
 
     Args:
-        pieces: [B, F, 4 * plan.reach + 1], each with its column's centre in the middle.
+        wave: [B, T], T > 4 * plan.reach; the first column's centre is sample 2 * plan.reach.
         plan: the filters.
 
     Returns:
         [B, N, F].
     """
-    rows = pieces.flatten(0, 1)
-    energies = torch.cat([_energies(chunk, plan) for chunk in torch.split(rows, _CHUNK)])
-    return energies[:, plan.order].view(*pieces.shape[:2], -1).transpose(1, 2)
+    frames = (wave.shape[-1] - 4 * plan.reach - 1) // plan.hop + 1
+    stride = plan.columns * plan.hop
+    span = stride - plan.hop + 4 * plan.reach + 1
+    missing = -(-frames // plan.columns) * stride - stride + span - wave.shape[-1]
+    rows = nn.functional.pad(wave, (0, max(0, missing))).unfold(-1, span, stride)
+    chunks = torch.split(rows.flatten(0, 1), _CHUNK)
+    energies = torch.cat([_energies(chunk, plan) for chunk in chunks])[:, plan.order]
+    by_filter = energies.view(*rows.shape[:2], -1, plan.columns).transpose(1, 2)
+    return by_filter.flatten(2)[..., :frames]
 
 
 def _energies(rows: Tensor, plan: GaborPlan) -> Tensor:
-    """Energies [R, N] of pieces [R, 4 * reach + 1], filters in the groups' order."""
+    """Energies [R, N, plan.columns] of stretches of a wave [R, span], filters in the groups' order."""
     half = plan.size // 2
     spectrum = torch.fft.fft(rows, plan.size)
     around = torch.cat([spectrum[:, half:], spectrum], dim=1)
     parts = []
     for group in plan.groups:
-        band = group.response.shape[1]
+        filters, band = group.response.shape
         bands = (
             around[:, None, :band] if group.step == 1 else around.unfold(-1, band, 1)[:, group.bins]
         )
-        output = torch.fft.ifft(bands * group.response)
-        first, last = plan.reach // group.step, 3 * plan.reach // group.step
-        values = torch.view_as_real(output[..., first : last + 1]).flatten(-2)
-        parts.append((values.square() * group.weights).sum(-1))
+        output = torch.fft.ifft(bands * group.response)[..., plan.reach // group.step :]
+        points = output.unfold(-1, 2 * plan.reach // group.step + 1, plan.hop // group.step)
+        power = torch.view_as_real(points[:, :, : plan.columns]).flatten(-2).square()
+        parts.append((power * group.weights.view(filters, 1, -1)).sum(-1))
     return torch.cat(parts, dim=1)
 
 
@@ -136,11 +149,13 @@ def _responses(centre: Tensor, width: Tensor, reach: int, size: int) -> Tensor:
     return spectrum.real
 
 
-def _grid_step(width: float, reach: int) -> int:
+def _grid_step(width: float, reach: int, hop: int) -> int:
     """The coarsest grid, a power of two, on which a filter's energies are exact enough."""
     step = _COARSEST
     while step > 1 and (
-        step * _POINTS_PER_WIDTH > width or _leak(width, reach, step) > _LEAK or reach % step
+        step * _POINTS_PER_WIDTH > width
+        or _leak(width, reach, step) > _LEAK
+        or math.gcd(reach, hop) % step
     ):
         step //= 2
     return step

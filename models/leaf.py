@@ -82,8 +82,8 @@ class Leaf(nn.Module):
         Returns:
             [B, filters, (T - 2 * reach - 1) // hop + 1], floored.
         """
-        pieces = (wave * self.config.gain).unfold(-1, 2 * self.config.reach + 1, self.config.hop)
-        return pooled_energies(pieces, self.plan()).clamp(min=self.config.floor)
+        pooled = pooled_energies(wave * self.config.gain, self.plan())
+        return pooled.clamp(min=self.config.floor)
 
     def compress(self, energies: Tensor) -> Tensor:
         """PCEN of energies [B, filters, F], from the beginning of an utterance."""
@@ -94,12 +94,12 @@ class Leaf(nn.Module):
         """How the energies are evaluated; kept until the filters change, except where gradients are wanted."""
         filters = [self.centre, self.width, self.pool_width]
         if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in filters):
-            return make_plan(*self.kernels())
+            return make_plan(*self.kernels(), self.config.hop)
         if self._plan is None or not all(map(torch.equal, filters, self._plan[0])):
             with torch.inference_mode(mode=False), torch.no_grad():
                 self._plan = (
                     [parameter.clone() for parameter in filters],
-                    make_plan(*self.kernels()),
+                    make_plan(*self.kernels(), self.config.hop),
                 )
         return self._plan[1]
 
