@@ -73,6 +73,15 @@ def test_mistakes_are_one_line_and_exit_code_2(clips, tmp_path, capsys, argument
     assert re.search(complaint, error)
 
 
+def test_a_damaged_bundle_is_one_line(clips, tmp_path, capsys):
+    make_bundle().save(tmp_path / "bundle")
+    (tmp_path / "bundle" / "weights.safetensors").write_bytes(b"cut off")
+    assert run("--bundle", tmp_path / "bundle", "--data", clips) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "cut off" in error
+
+
 def test_judges_what_no_model_has_learnt_from_unless_told_otherwise():
     def clip(name, split, emotion="sad", corpus="x"):
         return Clip(name, name, corpus, emotion4=emotion, split=split)

@@ -12,7 +12,7 @@ from rich.progress import track
 from torch import Tensor
 
 from models.audio_encoder import AudioEncoder
-from models.bundle import Bundle
+from models.bundle import Bundle, BundleError
 from models.conversation import Dialogue
 from streamer.errors import UserError
 from tools.data.augmentation import Wave, gain, telephone
@@ -66,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measures, prints, writes."""
     directory = bundle_directory(arguments.bundle)
-    bundle = Bundle.load(directory)
+    try:
+        bundle = Bundle.load(directory)
+    except BundleError as error:
+        raise UserError(str(error)) from error
     speech = open_clips(arguments.data, arguments.cache)
     places = evaluated(speech.clips, bundle.model.labels, arguments.split)
     result = evaluate(bundle, speech, places, robustness=arguments.robustness)
