@@ -85,7 +85,7 @@ class Segmenter:
         if chunk.start > self.position:
             events.extend(self.gap(self.position, chunk.start))
         samples = chunk.samples
-        if not np.isfinite(samples).all():  # recordings of floats can hold such; nothing else can
+        if not np.isfinite(samples).all():  # one would deafen a recurrent detector for good
             samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
         # By the second, so that a chunk of any length leaves the tape short.
         for first in range(0, len(samples), SAMPLE_RATE):
