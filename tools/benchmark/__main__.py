@@ -9,6 +9,10 @@ COMMANDS = {
         "tools.benchmark.frontend",
         "the audio branch: LEAF beside its direct form, the network, the stream",
     ),
+    "mqtt": (
+        "tools.benchmark.mqtt",
+        "events per second to a broker, and the time from an event to a subscriber",
+    ),
 }
 
 if __name__ == "__main__":
