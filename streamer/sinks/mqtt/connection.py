@@ -96,6 +96,8 @@ class Connection:
     """A connection that stands."""
 
     def __init__(self, client: "_Client", schema: str | None, expiry: float | None) -> None:
+        self.will_applies = False
+        """At the end the broker shall publish the will, as there has been no other farewell."""
         self._client = client
         self._state = client.publish_properties(schema, None)
         self._event = client.publish_properties(schema, expiry)
@@ -227,10 +229,11 @@ async def connect(
                 raise
         else:
             break
+    connection = Connection(client, schema, expiry)
     try:
-        yield Connection(client, schema, expiry)
+        yield connection
     finally:
-        await client.close()
+        await client.close(farewell=not connection.will_applies)
 
 
 class _OldBrokerError(RefusedError):
@@ -323,10 +326,11 @@ class _Client(aiomqtt.Client):
                 raise RefusedError(self._errors.text) from None
             raise _ClosedError(str(error)) from None
 
-    async def close(self) -> None:
-        """Say farewell, if anybody listens."""
-        with suppress(aiomqtt.MqttError):
-            await self.__aexit__(None, None, None)
+    async def close(self, *, farewell: bool) -> None:
+        """Close the connection; with a farewell the broker forgets the will."""
+        if farewell:
+            with suppress(aiomqtt.MqttError):
+                await self.__aexit__(None, None, None)
         if self._disconnected.done() and not self._disconnected.cancelled():
             self._disconnected.exception()
         self._drop()

@@ -221,8 +221,13 @@ def outbox_file(broker: Broker, directory: Path | None = None) -> Path:
     """Where what waits for a node's broker is kept: another broker must not get it."""
     if directory is None:
         state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd's
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
         directory = Path(state) if state else Path(home) / "streamer"
     address = f"{broker.host}:{broker.port}/{broker.topics.root}"
     digest = hashlib.sha256(address.encode()).hexdigest()[:8]
-    return directory.expanduser() / f"{broker.topics.node}-{digest}.sqlite"
+    try:
+        return directory.expanduser() / f"{broker.topics.node}-{digest}.sqlite"
+    except RuntimeError:
+        raise UserError(
+            "mqtt.outbox: there is no home directory; name one to keep events in"
+        ) from None

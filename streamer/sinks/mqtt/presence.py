@@ -105,7 +105,7 @@ class Presence:
                 "stop it, or choose another name with mqtt.node"
             )
         await link.publish(self._topics.instance, self._me.model_dump_json())
-        self._holding = True
+        self._holding = link.will_applies = True
         await link.publish(self._topics.availability, ONLINE)
 
     async def release(self, link: Connection) -> None:
@@ -113,6 +113,7 @@ class Presence:
         self._holding = False
         await link.publish(self._topics.instance, "")
         await link.publish(self._topics.availability, STOPPED)
+        link.will_applies = False
 
     async def take(self, link: Connection, message: Received) -> None:
         """Deal with a message to one of `topics`.

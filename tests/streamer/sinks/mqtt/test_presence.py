@@ -83,6 +83,22 @@ def test_after_a_crash_the_broker_says_offline(broker, killed):
     assert json.loads(kept["streamer/desk/state/agent"])["emotion"] == "angry"
 
 
+async def test_who_is_interrupted_while_waiting_for_the_end_is_offline(broker, make_sink):
+    sink = await make_sink(broker, flush=60).__aenter__()
+    recorder = Recorder(broker)
+    broker.freeze()  # so that there is something to wait for
+    for event in conversation(30):
+        await sink.emit(event)
+    leaving = asyncio.create_task(sink.__aexit__(None, None, None))
+    await asyncio.sleep(0.1)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    broker.thaw()
+    wait_for(lambda: recorder.latest("availability") == b"offline")
+    recorder.close()
+
+
 async def test_after_a_crash_the_next_run_is_online_again(broker, killed, make_sink):
     async with make_sink(broker):
         assert retained(broker)["streamer/desk/availability"] == b"online"
