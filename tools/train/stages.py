@@ -40,6 +40,9 @@ _ENCODERS = ("audio/" + audio_stage.CHECKPOINT, "text/" + text_stage.CHECKPOINT)
 _CONTEXT = "context/context.safetensors"
 _FUSION = "fusion/fusion.safetensors"
 _CONTEXTS = ("audio_context", "text_context")
+_TEXTS = ("written", "noisy_texts", "noise")
+_COMPOSED = (*_TEXTS, "window", "clip_versions", "composition", "casts", "calls")
+"""Names of the settings on which the composed dialogues depend."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class BundleSettings:
     """All that could be chosen otherwise; the defaults make the shipped bundle.
 
     Attributes:
-        written: Dialogues of DailyDialog that are composed, of those which express something; of the others: all.
+        written: Dialogues of DailyDialog that are composed, those in which most is expressed; of the others: all.
         noisy_texts: Versions of each text with recogniser-like noise, beside the true one.
         noise: Their greatest word error rate.
         clip_versions: Augmented versions of each clip, beside it as recorded and a short stretch of it.
@@ -58,15 +61,19 @@ class BundleSettings:
     audio: audio_stage.AudioSettings = field(default_factory=audio_stage.AudioSettings)
     text: text_stage.TextSettings = field(default_factory=text_stage.TextSettings)
     composition: Composition = field(default_factory=Composition)
-    context: StageSettings = field(default_factory=lambda: StageSettings(epochs=4, batch=8))
-    fusion: StageSettings = field(default_factory=lambda: StageSettings(epochs=4, batch=8))
+    context: StageSettings = field(
+        default_factory=lambda: StageSettings(epochs=3, batch=8, label_smoothing=0.05)
+    )
+    fusion: StageSettings = field(
+        default_factory=lambda: StageSettings(epochs=3, batch=8, label_smoothing=0.0)
+    )
     window: int = 8
-    written: int = 700
+    written: int = 300
     noisy_texts: int = 1
     noise: float = 0.5
-    clip_versions: int = 4
-    casts: int = 2
-    calls: int = 1500
+    clip_versions: int = 3
+    casts: int = 1
+    calls: int = 1000
     name: str = "streamer-en-1"
     version: str = "1"
 
@@ -119,7 +126,7 @@ class Stages:
     def context(self) -> None:
         """Both context encoders, in `out`/context."""
         place = self.out / _CONTEXT
-        identity = self._identity("context", self.settings.context, _ENCODERS)
+        identity = self._identity("context", (*_COMPOSED, "context"), _ENCODERS)
         if self._finished(place, identity):
             return
         model = self._model()
@@ -131,7 +138,7 @@ class Stages:
     def fusion(self) -> None:
         """The fusion, in `out`/fusion; then the whole bundle, in `out`."""
         place = self.out / _FUSION
-        identity = self._identity("fusion", self.settings.fusion, (*_ENCODERS, _CONTEXT))
+        identity = self._identity("fusion", (*_COMPOSED, "fusion"), (*_ENCODERS, _CONTEXT))
         model = self._model()
         contexts, _ = load_checkpoint(self.out / _CONTEXT)
         model.load_state_dict(contexts, strict=False)
@@ -215,7 +222,7 @@ class Stages:
                 embed_clips(encoder, versions[0], train, short=rng),
             ]
 
-        return self._kept("audio/" + audio_stage.CHECKPOINT, "clips", make)
+        return self._kept("clips", ("clip_versions",), _ENCODERS[:1], make)
 
     def _texts(self, written: list[TextDialogue]) -> Tensor:
         """Embeddings of all turns, [versions, N, D]: as they are, then with noise."""
@@ -232,14 +239,18 @@ class Stages:
                 text_stage.embed_texts(encoder, tokenizer, version) for version in (said, *heard)
             ]
 
-        return self._kept("text/" + text_stage.CHECKPOINT, "texts", make)
+        return self._kept("texts", _TEXTS, _ENCODERS[1:], make)
 
     def _kept(
-        self, encoder: str, kind: str, make: Callable[[np.random.Generator], list[Tensor]]
+        self,
+        kind: str,
+        keys: tuple[str, ...],
+        encoder: tuple[str, ...],
+        make: Callable[[np.random.Generator], list[Tensor]],
     ) -> Tensor:
         """Embeddings that were kept, or made now and kept for the other stages."""
         place = self.out / "context" / f"{kind}.safetensors"
-        identity = self._identity(kind, None, (encoder,))
+        identity = self._identity(kind, keys, encoder)
         if place.is_file():
             tensors, found = load_checkpoint(place)
             if found == identity:
@@ -250,27 +261,19 @@ class Stages:
         return embeddings
 
     def _identity(
-        self, stage: str, how: StageSettings | None, files: tuple[str, ...]
+        self, stage: str, keys: tuple[str, ...], files: tuple[str, ...]
     ) -> dict[str, Any]:
-        """What a result depends on, with the files of earlier stages."""
-        settings = self.settings
+        """What a result depends on: seed, some of the settings, data, and the files of earlier stages."""
         for name in files:
             if not (self.out / name).is_file():
                 raise UserError(f"{self.out / name}: not there; train that stage first")
-        keys = ("window", "written", "noisy_texts", "noise", "clip_versions", "casts", "calls")
-        chosen = {key: getattr(settings, key) for key in keys}
+        settings = asdict(self.settings)
+        made = {n: hashlib.sha256((self.out / n).read_bytes()).hexdigest() for n in files}
         whole = {
             "stage": stage,
             "seed": self.seed,
-            "settings": {
-                **chosen,
-                "composition": asdict(settings.composition),
-                "training": asdict(how) if how is not None else None,
-            },
-            "from": {
-                **self._hashes(),
-                **{n: hashlib.sha256((self.out / n).read_bytes()).hexdigest() for n in files},
-            },
+            "settings": {key: settings[key] for key in keys},
+            "from": {**self._hashes(), **made},
         }
         result: dict[str, Any] = json.loads(json.dumps(whole))
         return result
