@@ -37,7 +37,7 @@ class AcousticSettings:
         class_weights: A class weighs (1 / its share) to this power.
     """
 
-    epochs: int = 12
+    epochs: int = 8
     batch: int = 32
     longest: int = 108
     learning_rate: float = 2e-3
@@ -93,6 +93,9 @@ def train_acoustics(
     raw = data.raw()[data.has]
     encoder.mean.copy_(raw.nanmean(0))
     encoder.deviation.copy_((raw - encoder.mean).square().nanmean(0).sqrt().clamp(min=1e-6))
+    if encoder.cnn is not None:
+        # A fifth faster; torch's own type hints do not know the argument.
+        encoder.cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = _Classifier(encoder, classes, settings.dropout)
     statistics = data.statistics(encoder)
     usable = torch.nonzero((labels >= 0) & data.has)[:, 0]

@@ -167,8 +167,9 @@ class FusionClassifier(nn.Module):
         with torch.no_grad():
             text = text_context(w.text, w.has_text, w.same_speaker, w.mask)
             audio = audio_context(w.audio, w.has_audio, w.same_speaker, w.mask)
-        logits: Tensor = self.fusion(text, audio, w.mask, lengths_of(w.mask) if last else None)
-        return logits
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
+            logits: Tensor = self.fusion(text, audio, w.mask, lengths_of(w.mask) if last else None)
+        return logits.float()
 
 
 @torch.inference_mode()
