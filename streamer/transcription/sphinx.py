@@ -23,8 +23,8 @@ from streamer.units import SAMPLE_RATE
 LANGUAGE = "en"
 MAX_WORD_SECONDS = 0.7
 """Mean length of a word over which it is no speech: noise becomes a drawn-out "and" or "what", often with
-confidence. Of 42 clips of noise this and `asr.min_confidence` reject 34, of those 11 that also pass for speech at
-the voice detector all, of 15 read utterances none."""
+confidence. On clips that had no part in the choice, this and `asr.min_confidence` reject 54 of 62 of noise and 7 of
+29 acted sentences."""
 WORKER = Path(__file__).with_name("sphinx_worker.py")
 
 
