@@ -91,7 +91,9 @@ def evaluated(dialogues: Sequence[TextDialogue], split: str | None) -> list[Text
 @torch.inference_mode()
 def open_bank(bundle: Bundle, folder: Path) -> ClipBank:
     """The clips of a folder that are not for training (all of them, if all are), embedded."""
-    clips = [clip for clip in read_manifest(folder) if clip.is_speech and clip.emotion]
+    clips = [
+        clip for clip in read_manifest(folder) if clip.is_speech and (clip.emotion4 or clip.emotion)
+    ]
     clips = [clip for clip in clips if clip.split != TRAINING] or clips
     audio = bundle.model.audio
     assert audio is not None  # noqa: S101 - asked for by a bundle that hears
