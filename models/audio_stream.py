@@ -82,6 +82,14 @@ class AudioStream:
             total = total + self._encoder.cnn.columns(wanted)[0].sum(dim=-1)
         return total / columns
 
+    def estimate(self) -> Tensor:
+        """The embedding [embedding] of the blocks that are done, up to 0.3 s behind: it costs nothing.
+
+        Before the first column is done it is `embedding()`.
+        """
+        known = self._blocks[-1]
+        return known.sum / known.columns if known.columns else self.embedding()
+
     def _advance(self) -> None:
         last = self._blocks[-1]
         energies = self._energies(last.end, last.end + _BLOCK, self._pushed)

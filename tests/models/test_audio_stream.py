@@ -82,6 +82,17 @@ def test_asking_changes_nothing(encoder):
     assert torch.equal(asked.embedding(), silent.embedding())
 
 
+@pytest.mark.parametrize("seconds", [0.5, 1.1, 1.3, 3.0])
+def test_an_estimate_is_the_embedding_up_to_the_last_block(encoder, seconds):
+    wave = speech(seconds)
+    stream = AudioStream(encoder)
+    stream.push(wave)
+    blocks = (len(wave) - 401 + 480) // 480 // 8
+    behind = (8 * blocks - 1) * 480 + 401 if blocks >= 5 else len(wave)
+    assert len(wave) - behind < 0.3 * SECOND
+    assert torch.allclose(stream.estimate(), offline(encoder, wave[:behind]), atol=1e-4)
+
+
 def test_nothing_at_all_has_an_embedding(encoder):
     assert torch.isfinite(AudioStream(encoder).embedding()).all()
 
