@@ -40,7 +40,7 @@ class AudioSettings:
         pcen_root: Likewise, in place of 2.
     """
 
-    epochs: int = 100
+    epochs: int = 84
     clips: int = 3200
     batch: int = 32
     copies: int = 3
@@ -55,8 +55,8 @@ class AudioSettings:
     unlabelled: float = 0.04
     mixup: float = 0.2
     average: float = 0.998
-    ramp: float = 0.32
-    decay: float = 0.4
+    ramp: float = 0.38
+    decay: float = 0.36
     look: int = 5
     pcen_delta: float = 0.05
     pcen_root: float = 4.0
