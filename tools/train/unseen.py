@@ -25,8 +25,8 @@ Dialogues: TypeAlias = Sequence[Sequence[Utterance]]
 CLASSES = (*LABELS, "frustrated", "other")
 """What the text stage's own classifier tells apart."""
 
-_ALIGNED_ON = 2500
-"""Utterances from which the map between two encoders' spaces is found."""
+_ALIGNED_ON = 3
+"""The map between two encoders' spaces is found from each so many-th of the dialogues that both were trained on."""
 _RIDGE = 1e-2
 """Of that map: how much it is drawn to zero, as a share of the mean variance."""
 
@@ -133,24 +133,28 @@ def unseen_embeddings(
     texts = [utterance.text for utterance in utterances]
     recogniser = RecogniserNoise(texts)
     versions = [[recogniser(t, rate, rng) if rate else t for t in texts] for rate in noise]
-    sessions = torch.tensor([utterance.session for utterance in utterances])
     audio, has_audio = encoders.ear(dialogues)
     text = torch.zeros(len(versions), *audio.shape)
+    ends = np.cumsum([len(dialogue) for dialogue in dialogues])
 
-    def read(encoder: TextEncoder, rows: Sequence[str], places: Tensor) -> Tensor:
-        return embed_texts(encoder, encoders.tokenizer, [rows[i] for i in places.tolist()])
+    def places(part: Sequence[int]) -> Tensor:
+        """Of the utterances of some dialogues."""
+        return torch.cat([torch.arange(ends[i] - len(dialogues[i]), ends[i]) for i in part])
+
+    def read(encoder: TextEncoder, rows: Sequence[str], utterances: Tensor) -> Tensor:
+        return embed_texts(encoder, encoders.tokenizer, [rows[i] for i in utterances.tolist()])
 
     heard = audio.clone()
     for number, (ear, encoder) in encoders.without.items():
-        held, rest = (
-            torch.nonzero(sessions == number)[:, 0],
-            torch.nonzero(sessions != number)[:, 0],
+        own = [i for i, dialogue in enumerate(dialogues) if dialogue[0].session == number]
+        shared = sorted(set(range(len(dialogues))) - set(own))[::_ALIGNED_ON]
+        held, known = places(own), places(shared)
+        other, has_other = ear([dialogues[i] for i in (*own, *shared)])
+        mapped = known[has_other[len(held) :]]
+        heard[held] = linear_map(other[len(held) :][has_other[len(held) :]], audio[mapped])(
+            other[: len(held)]
         )
-        other, _ = ear(dialogues)
-        known = rest[has_audio[rest]]
-        heard[held] = linear_map(other[known], audio[known])(other[held])
-        chosen = rest[torch.from_numpy(rng.permutation(len(rest))[:_ALIGNED_ON])]
-        into = linear_map(read(encoder, texts, chosen), read(encoders.text, texts, chosen))
+        into = linear_map(read(encoder, texts, known), read(encoders.text, texts, known))
         for version, rows in enumerate(versions):
             text[version, held] = into(read(encoder, rows, held))
     if not encoders.without:
