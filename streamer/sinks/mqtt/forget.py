@@ -7,9 +7,10 @@ from contextlib import suppress
 from streamer import config
 from streamer.errors import UserError
 from streamer.sinks.mqtt.address import broker
-from streamer.sinks.mqtt.connection import BrokerError, Connection, RefusedError, connect
+from streamer.sinks.mqtt.connection import Connection, connect
 from streamer.sinks.mqtt.home_assistant import discovery_topic
 from streamer.sinks.mqtt.presence import ONLINE
+from streamer.sinks.mqtt.problems import BrokerError, RefusedError
 
 
 async def forget(settings: config.Settings, url: str | None = None, *, force: bool = False) -> int:

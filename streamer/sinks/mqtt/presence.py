@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from streamer import __version__
 from streamer.clock import WallClock
-from streamer.sinks.mqtt.connection import Connection, Received, RefusedError
+from streamer.sinks.mqtt.client import Received
+from streamer.sinks.mqtt.connection import Connection
+from streamer.sinks.mqtt.problems import RefusedError
 from streamer.sinks.mqtt.topics import Topics
 
 ONLINE, OFFLINE, STOPPED = "online", "offline", "stopped"

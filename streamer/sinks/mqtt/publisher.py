@@ -15,21 +15,19 @@ from streamer.clock import WallClock
 from streamer.config import Settings
 from streamer.sinks.mqtt import home_assistant
 from streamer.sinks.mqtt.address import Broker
+from streamer.sinks.mqtt.client import Received, Will
 from streamer.sinks.mqtt.commands import Commands, Handler
-from streamer.sinks.mqtt.connection import (
+from streamer.sinks.mqtt.connection import Connection, connect
+from streamer.sinks.mqtt.outbox import Entry, Outbox
+from streamer.sinks.mqtt.presence import OFFLINE, Presence
+from streamer.sinks.mqtt.problems import (
     FAILURE,
     NOT_AUTHORIZED,
     PASSING,
     BrokerError,
-    Connection,
-    Received,
     RefusedError,
     UnreachableError,
-    Will,
-    connect,
 )
-from streamer.sinks.mqtt.outbox import Entry, Outbox
-from streamer.sinks.mqtt.presence import OFFLINE, Presence
 from streamer.sinks.mqtt.state import NodeView
 
 log = logging.getLogger(__name__)

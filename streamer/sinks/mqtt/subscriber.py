@@ -15,14 +15,9 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from streamer import config, events
 from streamer.errors import UserError
 from streamer.sinks.mqtt.address import Broker, broker
-from streamer.sinks.mqtt.connection import (
-    BrokerError,
-    Connection,
-    Received,
-    RefusedError,
-    Remember,
-    connect,
-)
+from streamer.sinks.mqtt.client import Received, Remember
+from streamer.sinks.mqtt.connection import Connection, connect
+from streamer.sinks.mqtt.problems import BrokerError, RefusedError
 from streamer.sinks.mqtt.publisher import FIRST_DELAY
 from streamer.sinks.mqtt.state import SpeakerState
 from streamer.sinks.mqtt.topics import segment
