@@ -2,12 +2,15 @@
 
 import copy
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+import models
+from models.bundle import Bundle, find_bundle
 from models.gabor_energies import interpolation
 from models.leaf import Leaf, LeafConfig, direct_energies, mel_gabors
 
@@ -34,7 +37,15 @@ def bursts():
     return wave
 
 
+SHIPPED = [
+    manifest.parent.name
+    for manifest in (Path(models.__file__).parent / "pretrained").glob("*/bundle.json")
+]
+
+
 def leaf_with(parameters):
+    if parameters in SHIPPED:
+        return Bundle.load(find_bundle(parameters)).model.audio.leaf
     leaf = Leaf()
     random = torch.Generator().manual_seed(3)
 
@@ -102,7 +113,7 @@ def test_energies_are_those_of_the_definition(parameters, wave):
     assert_same_energies(leaf_with(parameters), wave)
 
 
-@pytest.mark.parametrize("parameters", ["initial", "moved", "random"])
+@pytest.mark.parametrize("parameters", ["initial", "moved", "random", *SHIPPED])
 def test_energies_of_speech_are_those_of_the_definition(parameters, speech):
     leaf = leaf_with(parameters)
     assert_same_energies(leaf, speech)
