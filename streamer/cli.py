@@ -11,7 +11,7 @@ from typing import NoReturn
 from streamer import __version__
 from streamer.errors import UserError
 
-COMMANDS = ("replay", "watch", "mqtt", "config", "schema", "doctor")
+COMMANDS = ("replay", "listen", "devices", "watch", "mqtt", "config", "schema", "doctor")
 """Each is a module with `add_parser(subparsers)`; its parser sets `run`, which gives the exit code."""
 
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamer import events
-from streamer.clock import Stopwatch
-from streamer.engine import Engine, Transcribed
+from streamer.clock import Clock, Stopwatch, VirtualClock
+from streamer.engine import Engine, Transcription
 from streamer.listener import Ended, Estimate, Heard, Lost, Started
+from streamer.live import Live
 from streamer.mood import MoodTracker
 from streamer.outlet import Outlet
 from streamer.sources import SourceInfo
@@ -28,10 +29,12 @@ class Job:
     """Something heard, to be analysed."""
 
     heard: Heard
-    transcription: "asyncio.Future[Transcribed] | None"
+    transcription: Transcription | None
     """Begun already, for an utterance that ended."""
     watch: Stopwatch
     """Started when it was heard."""
+    spoken: float | None = None
+    """Seconds of the clock at which the speech of a live utterance ended."""
 
 
 class Conversation:
@@ -41,8 +44,9 @@ class Conversation:
         info: the source.
         engine: the models.
         outlet: where the events leave.
+        clock: if it is virtual, waiting means nothing, and latencies are the work's alone.
         stop: done once the conversation is to end soon.
-        virtual: whether the clock is; waiting means nothing then, and latencies are the work's alone.
+        live: how far a live conversation is behind.
     """
 
     def __init__(
@@ -50,15 +54,17 @@ class Conversation:
         info: SourceInfo,
         engine: Engine,
         outlet: Outlet,
+        clock: Clock,
         stop: "asyncio.Future[str]",
-        *,
-        virtual: bool,
+        live: Live | None,
     ) -> None:
         self._info = info
         self._engine = engine
         self._outlet = outlet
         self._stop = stop
-        self._virtual = virtual
+        self._clock = clock
+        self._live = live
+        self._shedding = False
         self._state = engine.new_state()
         modes = engine.settings.privacy.channels
         self._silent = {i for i, name in enumerate(info.channels) if modes.get(name) == "context"}
@@ -100,7 +106,7 @@ class Conversation:
     async def _estimate(self, estimate: Estimate) -> None:
         from models.state import Embedded
 
-        if estimate.channel in self._silent:
+        if estimate.channel in self._silent or (self._live and not self._live.estimates):
             return
         speaking = Embedded(estimate.channel, audio=estimate.embedding)
         try:
@@ -128,46 +134,88 @@ class Conversation:
         try:
             heard_alone = await self._engine.judge(self._state.window(number))
             await self._emit_last_update(ended, heard_alone)
-            transcript, transcription_ms = await self._transcript(job)
+            transcript, embedding, transcription_ms = await self._transcribed(job)
             watch = Stopwatch()
             judgement = heard_alone
-            if transcript.status == "ok" and await self._add_text(number, transcript.text):
+            if transcript.status == "ok" and await self._add_text(
+                number, transcript.text, embedding
+            ):
                 judgement = await self._engine.judge(self._state.window(number))
             analysis_ms = watch.milliseconds()
         except (RuntimeError, ValueError, LookupError) as error:
             await self._outlet.error("analysis", f"an utterance could not be judged: {error}")
-        await self._emit_utterance(
-            ended, number, judgement or heard_alone, transcript, (transcription_ms, analysis_ms)
+        latency = self._latency(job, ended, transcription_ms, analysis_ms)
+        await self._emit_utterance(ended, number, judgement or heard_alone, transcript, latency)
+
+    def _latency(
+        self, job: Job, ended: Ended, transcription: float, analysis: float
+    ) -> events.Latency:
+        endpoint = (ended.speech.at - ended.speech.voice_end) / SAMPLE_RATE * 1000
+        total = endpoint + transcription + analysis
+        if job.spoken is not None:
+            total = max(0.0, self._clock.seconds() - job.spoken) * 1000
+        return events.Latency(
+            endpoint=endpoint, transcription=transcription, analysis=analysis, total=total
         )
 
-    async def _add_text(self, number: int, text: str) -> bool:
-        embedding: Tensor | None = await self._engine.embed_text(text)
+    async def _add_text(self, number: int, text: str, embedding: "Tensor | None") -> bool:
+        if embedding is None:  # it could not be made ahead
+            embedding = await self._engine.embed_text(text)
         if embedding is None:
             return False
         self._state.set_text(number, embedding)
         return True
 
-    async def _transcript(self, job: Job) -> tuple[Transcript, float]:
-        """The transcript, and the milliseconds that it was waited for."""
-        future = job.transcription
-        if future is None:
-            return Transcript("", "skipped"), 0.0
-        either: list[asyncio.Future[Any]] = [future, self._stop]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not future.done():
-            await asyncio.wait({future}, timeout=PATIENCE)
-        if not future.done() or future.cancelled():
-            future.cancel()
-            return Transcript("", "skipped", reason="told to stop"), job.watch.milliseconds()
+    async def _transcribed(self, job: Job) -> tuple[Transcript, "Tensor | None", float]:
+        """The transcript, its embedding, and the milliseconds that it was waited for."""
+        work = job.transcription
+        if work is None:
+            return Transcript("", "skipped"), None, 0.0
+        ready = work.result.done()
+        if reason := await self._wait_for(work, job):
+            work.cancel()
+            return Transcript("", "skipped", reason=reason), None, job.watch.milliseconds()
         try:
-            done = future.result()
+            done = work.result.result()
         except Exception as error:  # noqa: BLE001 - a recogniser's library may raise anything
             await self._outlet.error("transcription", f"{type(error).__name__}: {error}")
-            return Transcript("", "failed"), job.watch.milliseconds()
+            return Transcript("", "failed"), None, job.watch.milliseconds()
         if done.transcript.status == "failed":
             await self._outlet.error("transcription", done.transcript.reason)
-        waited = done.busy_ms if self._virtual else job.watch.milliseconds()
-        return done.transcript, waited
+        waited = 0.0 if ready else job.watch.milliseconds()
+        if isinstance(self._clock, VirtualClock):
+            waited = done.busy_ms
+        return done.transcript, done.embedding, waited
+
+    async def _wait_for(self, work: Transcription, job: Job) -> str:
+        """Wait as long as a transcript is worth it; give the reason if it has not come."""
+        if self._live and job.spoken is not None:
+            # One that has not begun halfway to the bound would hardly be in time.
+            half = job.spoken + self._live.max_lag / 2 - self._clock.seconds()
+            await self._first_of(work, half)
+            if work.begun:
+                await self._first_of(work, half + self._live.max_lag / 2)
+        else:
+            await self._first_of(work, None)
+        if not work.result.done() and self._stop.done():
+            await asyncio.wait({work.result}, timeout=PATIENCE)
+        if work.result.done() and not work.result.cancelled():
+            self._shedding = False
+            return ""
+        if self._stop.done():
+            return "told to stop"
+        if not self._shedding:
+            self._shedding = True
+            await self._outlet.error(
+                "live", "transcription is behind: the oldest waiting utterances go without text"
+            )
+        return "behind"
+
+    async def _first_of(self, work: Transcription, seconds: float | None) -> None:
+        """Wait for a transcription, for the stop, or for so many seconds at most."""
+        either: list[asyncio.Future[Any]] = [work.result, self._stop]
+        timeout = None if seconds is None else max(0.0, seconds)
+        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     async def _emit_last_update(self, ended: Ended, judgement: "Judgement") -> None:
         if ended.channel not in self._silent:
@@ -183,15 +231,13 @@ class Conversation:
         number: int,
         judgement: "Judgement | None",
         transcript: Transcript,
-        work_ms: tuple[float, float],
+        latency: events.Latency,
     ) -> None:
         if ended.channel in self._silent:
             return
         speech = ended.speech
         said = transcript.status == "ok"
         shown = said and self._engine.settings.privacy.text
-        endpoint_ms = (speech.at - speech.voice_end) / SAMPLE_RATE * 1000
-        transcription_ms, analysis_ms = work_ms
         about = self._about(ended.channel, speech.start, speech.end)
         self.utterances += 1
         await self._outlet.emit(
@@ -206,12 +252,7 @@ class Conversation:
             text_status="withheld" if said and not shown else transcript.status,
             modalities=list(judgement.modalities) if judgement else [],
             language=transcript.language if said else None,
-            latency_ms=events.Latency(
-                endpoint=endpoint_ms,
-                transcription=transcription_ms,
-                analysis=analysis_ms,
-                total=endpoint_ms + transcription_ms + analysis_ms,
-            ),
+            latency_ms=latency,
         )
         if judgement:
             mood, trend = self._moods[ended.channel].update(

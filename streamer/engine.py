@@ -1,6 +1,7 @@
 """What conversations share: the loaded models and the threads that they work in."""
 
 import asyncio
+import contextlib
 import os
 import queue
 from collections.abc import Callable, Sequence
@@ -29,10 +30,24 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Transcribed:
-    """A transcript and the time that it took."""
+    """A transcript, the embedding of its text, and the time that both took."""
 
     transcript: Transcript
+    embedding: "Tensor | None"
+    """None if there is no text, or nothing could be made of it."""
     busy_ms: float
+
+
+class Transcription:
+    """A transcription that waits for its turn, is under way, or done."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.result: asyncio.Future[Transcribed]
+
+    def cancel(self) -> None:
+        """Nobody wants it any more; that saves the work unless it has begun."""
+        self.result.cancel()
 
 
 class Engine:
@@ -131,9 +146,13 @@ class Engine:
             return await self._run(self._ear, listener.finish)
         return await self._run(self._ear, listener.hear, item)
 
-    def transcribe(self, samples: Samples) -> "asyncio.Future[Transcribed]":
-        """Begin to transcribe an utterance; cancelling helps as long as it waits for its turn."""
-        return asyncio.get_running_loop().run_in_executor(self._scribe, self._transcribe, samples)
+    def transcribe(self, samples: Samples) -> Transcription:
+        """Begin to transcribe an utterance, and to embed its text."""
+        work = Transcription()
+        work.result = asyncio.get_running_loop().run_in_executor(
+            self._scribe, self._transcribe, samples, work
+        )
+        return work
 
     async def embed_text(self, text: str) -> "Tensor | None":
         """The embedding of a transcript; None if the bundle has no text encoder."""
@@ -153,14 +172,19 @@ class Engine:
             embedding: Tensor = encoder(*tokenizer([text]))[0]
         return embedding
 
-    def _transcribe(self, samples: Samples) -> Transcribed:
+    def _transcribe(self, samples: Samples, work: Transcription) -> Transcribed:
+        work.begun = True
         watch = Stopwatch()
         transcriber = self._free.get()
         try:
             transcript = transcriber.transcribe(samples, language=self.settings.asr.language)
         finally:
             self._free.put(transcriber)
-        return Transcribed(transcript, watch.milliseconds())
+        embedding = None
+        if transcript.status == "ok":
+            with contextlib.suppress(RuntimeError, ValueError):  # whoever needs it tries again
+                embedding = self._embed_text(transcript.text)
+        return Transcribed(transcript, embedding, watch.milliseconds())
 
     async def _run(
         self,

@@ -148,6 +148,14 @@ class Gap(_AudioEvent):
     reason: str
 
 
+class Mark(_Event):
+    """Somebody marked a moment of a live conversation."""
+
+    type: Literal["mark"] = "mark"
+    at: Seconds
+    label: str | None = Field(default=None, description="what it is called, if that was said")
+
+
 class Error(_Event):
     """A part failed, and the stream goes on."""
 
@@ -168,7 +176,15 @@ class SessionEnded(_Event):
 
 
 Event = Annotated[
-    SessionStarted | SpeechStarted | SpeechUpdate | Utterance | Mood | Gap | Error | SessionEnded,
+    SessionStarted
+    | SpeechStarted
+    | SpeechUpdate
+    | Utterance
+    | Mood
+    | Gap
+    | Mark
+    | Error
+    | SessionEnded,
     Field(discriminator="type"),
 ]
 

@@ -172,6 +172,8 @@ class Listener:
         self._interval = interval
         self._order = FrameOrder(len(segmenters), wait=wait)
         self._voices: dict[int, _Voice] = {}
+        self.estimating = True
+        """Whether to make estimates; a live conversation that is behind does without."""
 
     def hear(self, item: AudioChunk | Gap) -> list[Heard]:
         """Take audio of one channel; tell what was heard, in the order of time."""
@@ -197,7 +199,7 @@ class Listener:
         if voice is not None:
             voice.hear(piece.samples)
         yield from self._follow(piece.channel, segmenter.push(piece))
-        if voice is not None and self._voices.get(piece.channel) is voice:
+        if self.estimating and voice is not None and self._voices.get(piece.channel) is voice:
             embedding = voice.estimate()
             if embedding is not None:
                 yield Estimate(piece.channel, voice.start, piece.end, embedding)

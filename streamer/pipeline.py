@@ -8,7 +8,7 @@ source waits when analysis is behind. Live, whatever is ready goes out.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +16,14 @@ from typing import Any
 from streamer import __version__, events
 from streamer.clock import Clock, Stopwatch, VirtualClock
 from streamer.conversation import Conversation, Job
-from streamer.engine import Engine, Transcribed
+from streamer.engine import Engine, Transcription
 from streamer.errors import SourceError, UserError
 from streamer.listener import Ended, Heard, Listener, Paused, Resumed
+from streamer.live import Live, LiveAudio
 from streamer.outlet import Outlet
 from streamer.queues import BoundedQueue
 from streamer.sinks import Sink
-from streamer.sources import AudioChunk, AudioSource, Gap, SourceInfo
+from streamer.sources import AudioChunk, AudioSource, Gap, Samples, SourceInfo
 from streamer.units import SAMPLE_RATE, to_seconds
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ async def run(
     *,
     session: str | None = None,
     stop: "asyncio.Future[str] | None" = None,
+    live: Live | None = None,
 ) -> Outcome:
     """Analyse one conversation until its source ends.
 
@@ -61,6 +63,7 @@ async def run(
         clock: the time of the events, and what the source keeps to.
         session: the session's id; None for the source's own.
         stop: once it has a result, the conversation is ended properly, with that as its reason.
+        live: how a live conversation is watched and steered.
 
     Raises:
         UserError: if the source or a sink cannot be opened; no event has been emitted then.
@@ -79,11 +82,12 @@ async def run(
             wait=not source.info.live,
         )
         stop = stop or asyncio.get_running_loop().create_future()
+        live = (live or Live(engine.settings.live.max_lag)) if source.info.live else None
         async with asyncio.TaskGroup() as group:
             for index, sink in enumerate(sinks):
                 group.create_task(outlet.drain(index, sink), name=f"sink {index}")
             try:
-                return await _converse(source, engine, listener, outlet, clock, stop)
+                return await _converse(source, engine, listener, outlet, clock, stop, live)
             finally:
                 await outlet.close()
 
@@ -95,6 +99,7 @@ async def _converse(
     outlet: Outlet,
     clock: Clock,
     stop: "asyncio.Future[str]",
+    live: Live | None,
 ) -> Outcome:
     info = source.info
     await outlet.emit(
@@ -107,14 +112,18 @@ async def _converse(
         streamer_version=__version__,
     )
     virtual = isinstance(clock, VirtualClock)
-    conversation = Conversation(info, engine, outlet, stop, virtual=virtual)
-    ear = _Ear(source, engine, listener, stop, ahead=not virtual)
+    conversation = Conversation(info, engine, outlet, clock, stop, live)
+    audio = LiveAudio(source, clock, live) if live else source
+    ear = _Ear(audio, engine, listener, outlet, stop, live, ahead=not virtual)
     reason = "failed"
     try:
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(ear.read(), name="ear")
+            if live:
+                marking = group.create_task(_mark(live, outlet), name="marks")
+                reading.add_done_callback(lambda _: marking.cancel())
             async for job in ear.jobs:
-                if info.live:
+                if live:
                     await conversation.take_live(job, group)
                 else:
                     await conversation.take(job)
@@ -138,24 +147,37 @@ async def _converse(
     )
 
 
+async def _mark(live: Live, outlet: Outlet) -> None:
+    """Tell what people mark."""
+    while True:
+        at, label = await live.marks.get()
+        await outlet.emit(events.Mark, at=at, label=label)
+
+
 class _Ear:
     """Reads the source, lets the listener hear it, and begins transcriptions."""
 
     def __init__(
         self,
-        source: AudioSource,
+        audio: AsyncIterable[AudioChunk | Gap],
         engine: Engine,
         listener: Listener,
+        outlet: Outlet,
         stop: "asyncio.Future[str]",
+        live: Live | None,
         *,
         ahead: bool,
     ) -> None:
-        self._source = source
+        self._audio = audio
         self._engine = engine
         self._listener = listener
+        self._outlet = outlet
         self._stop = stop
+        self._live = live
         self._ahead = ahead and engine.settings.asr.ahead
-        self._begun: dict[int, tuple[int, asyncio.Future[Transcribed]]] = {}
+        self._begun: dict[int, tuple[int, Transcription]] = {}
+        self._origins: dict[int, float] = {}
+        """When each channel's time 0 was, by the clock, as far as its audio tells."""
         self.jobs = BoundedQueue[Job](READ_AHEAD)
         self.position = 0
         self.damage = ""
@@ -165,9 +187,8 @@ class _Ear:
         reason = "finished"
         try:
             try:
-                async for item in until(self._source, self._stop):
-                    self.position = max(self.position, item.end)
-                    await self._pass_on(await self._engine.hear(self._listener, item))
+                async for item in until(self._audio, self._stop):
+                    await self._hear(item)
             except SourceError as error:
                 self.damage = str(error)
                 reason = "failed"
@@ -178,32 +199,50 @@ class _Ear:
             await self.jobs.close()
         return reason
 
+    async def _hear(self, item: AudioChunk | Gap) -> None:
+        self.position = max(self.position, item.end)
+        if isinstance(item, AudioChunk) and item.captured is not None:
+            self._origins[item.channel] = item.captured - item.end / SAMPLE_RATE
+        if self._live:
+            self._listener.estimating = self._live.estimates
+            if told := self._live.complaint():
+                await self._outlet.error("live", told)
+        await self._pass_on(await self._engine.hear(self._listener, item))
+
     async def _pass_on(self, heard: Sequence[Heard]) -> None:
         for what in heard:
             transcription = self._transcription(what)
-            seconds = 0.0
+            seconds, spoken = 0.0, None
             if isinstance(what, Ended):
                 seconds = len(what.speech.samples) / SAMPLE_RATE
-            await self.jobs.put(Job(what, transcription, Stopwatch()), seconds)
+                if what.channel in self._origins:
+                    spoken = self._origins[what.channel] + what.speech.voice_end / SAMPLE_RATE
+            await self.jobs.put(Job(what, transcription, Stopwatch(), spoken), seconds)
 
-    def _transcription(self, heard: Heard) -> "asyncio.Future[Transcribed] | None":
+    def _transcription(self, heard: Heard) -> Transcription | None:
         """Begin to transcribe at a pause; give what was begun when the utterance ends there."""
         match heard:
             case Paused(channel=channel, end=end, samples=samples) if self._ahead:
                 self._forget(channel)
-                self._begun[channel] = (end, self._engine.transcribe(samples))
+                if begun := self._begin(samples):
+                    self._begun[channel] = (end, begun)
             case Resumed(channel=channel):
                 self._forget(channel)
             case Ended(channel=channel, speech=speech):
-                end, begun = self._begun.pop(channel, (-1, None))
-                if begun and end == speech.end:
-                    return begun
-                if begun:
-                    begun.cancel()
-                return self._engine.transcribe(speech.samples)
+                end, ahead = self._begun.pop(channel, (-1, None))
+                if ahead and end == speech.end:
+                    return ahead
+                if ahead:
+                    ahead.cancel()
+                return self._begin(speech.samples)
             case _:
                 pass
         return None
+
+    def _begin(self, samples: Samples) -> Transcription | None:
+        if self._live and not self._live.transcribes:
+            return None
+        return self._engine.transcribe(samples)
 
     def _forget(self, channel: int) -> None:
         _, begun = self._begun.pop(channel, (0, None))
@@ -212,10 +251,10 @@ class _Ear:
 
 
 async def until(
-    source: AudioSource, stop: "asyncio.Future[str]"
+    audio: AsyncIterable[AudioChunk | Gap], stop: "asyncio.Future[str]"
 ) -> AsyncIterator[AudioChunk | Gap]:
     """What a source delivers, until it ends or is told to stop."""
-    items = aiter(source)
+    items = aiter(audio)
     while not stop.done():
         coming = asyncio.ensure_future(anext(items, None))
         either: list[asyncio.Future[Any]] = [coming, stop]

@@ -27,6 +27,8 @@ class AudioChunk:
     """Index of the first sample since the conversation began."""
     samples: Samples
     """float32 [n] in [-1, 1] at 16 kHz."""
+    captured: float | None = None
+    """Seconds of the clock at which its end was spoken; None if it was recorded before."""
 
     @property
     def end(self) -> int:

@@ -45,6 +45,7 @@ EVENTS = [
     ),
     events.Mood(**COMMON, **ABOUT, probabilities=PROBABILITIES, trend="improving"),
     events.Gap(**COMMON, **ABOUT, reason="unplugged"),
+    events.Mark(**COMMON, at=3.5, label="hung up"),
     events.Error(**COMMON, part="transcription", message="it broke"),
     events.SessionEnded(**COMMON, duration=60, utterances=1, gaps=1, errors=1, reason="finished"),
 ]

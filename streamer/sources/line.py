@@ -1,0 +1,102 @@
+"""What one open device delivers, put on the time axis of the conversation."""
+
+import numpy as np
+
+from streamer.sources import AudioChunk, Gap, Samples
+from streamer.sources.beat import Beat
+from streamer.sources.ring import Block
+from streamer.units import SAMPLE_RATE, to_samples
+
+_PATCH = 1.0
+"""Seconds before a device's first sample that count as silence; beyond, they are a gap."""
+
+
+class Epoch:
+    """When the conversation began, by the clock: the first moment that anybody asks about."""
+
+    def __init__(self) -> None:
+        self._seconds: float | None = None
+
+    def place(self, seconds: float) -> int:
+        """The sample of the conversation that was captured at a moment of the clock."""
+        if self._seconds is None:
+            self._seconds = seconds
+        return max(0, to_samples(seconds - self._seconds))
+
+
+class Line:
+    """Turns blocks of one device into audio at 16 kHz, with gaps where samples are missing.
+
+    Args:
+        channels: the conversation's channels that the device feeds: one, or one for each of its own.
+        rate: samples per second of the device.
+        epoch: where its time begins.
+        position: where its audio ended before (the device has been opened anew), in samples.
+        reason: why there is none from there to now.
+    """
+
+    def __init__(
+        self, channels: range, rate: int, *, epoch: Epoch, position: int, reason: str
+    ) -> None:
+        self._channels = channels
+        self._rate = rate
+        self._epoch = epoch
+        self._reason = reason
+        self._beat = Beat()
+        self._begun = False
+        self._base = 0
+        self.position = position
+        self._restart()
+
+    def take(self, block: Block) -> list[AudioChunk | Gap]:
+        """The audio of a block, or as much of it as is ready."""
+        lost = self._beat.take(
+            len(block.samples) / self._rate, block.arrived, block.delay, broken=block.broken
+        )
+        items = [] if self._begun else self._begin()
+        if lost:
+            items += self.finish()
+            items += self._gap(self.position + to_samples(lost), "overflow")
+        return items + self._resample(block.samples)
+
+    def finish(self) -> list[AudioChunk | Gap]:
+        """What the resampler still holds, at the end or before a gap."""
+        items = self._resample(np.zeros((0, len(self._channels)), np.float32), last=True)
+        self._restart()
+        return items
+
+    def _begin(self) -> list[AudioChunk | Gap]:
+        self._begun = True
+        start = max(self.position, self._epoch.place(self._beat.origin))
+        missing = start - self.position
+        if missing > to_samples(_PATCH) or self._reason:
+            items = self._gap(start, self._reason or "absent")
+        else:
+            silence = np.zeros(missing, np.float32)
+            items = [AudioChunk(c, self.position, silence) for c in self._channels if missing]
+        self.position = self._base = start
+        return items
+
+    def _gap(self, end: int, reason: str) -> list[AudioChunk | Gap]:
+        start, self.position = self.position, end
+        return [Gap(channel, start, end, reason) for channel in self._channels if end > start]
+
+    def _resample(self, samples: Samples, *, last: bool = False) -> list[AudioChunk | Gap]:
+        if len(self._channels) == 1 and samples.shape[1] > 1:
+            samples = samples.mean(axis=1, keepdims=True)
+        audio = self._resampler.resample_chunk(np.ascontiguousarray(samples), last=last)
+        if not len(audio):
+            return []
+        start, self.position = self.position, self.position + len(audio)
+        captured = self._beat.origin + (self.position - self._base) / SAMPLE_RATE
+        return [
+            AudioChunk(channel, start, np.ascontiguousarray(audio[:, index]), captured)
+            for index, channel in enumerate(self._channels)
+        ]
+
+    def _restart(self) -> None:
+        import soxr
+
+        self._resampler = soxr.ResampleStream(
+            self._rate, SAMPLE_RATE, len(self._channels), dtype=np.float32
+        )
