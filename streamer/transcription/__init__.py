@@ -46,3 +46,7 @@ class Transcriber(Protocol):
     def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:
         """Recognise one utterance (float32 [n], 16 kHz). Never raises for bad audio: see `status`."""
         ...
+
+    def close(self) -> None:
+        """Give up what is going on, where that is possible: its transcript fails. Nothing is asked afterwards."""
+        ...

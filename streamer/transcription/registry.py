@@ -17,6 +17,9 @@ class NoTranscriber:
         """See `Transcriber.transcribe`: always skipped."""
         return Transcript("", "skipped", language, reason="transcription is off")
 
+    def close(self) -> None:
+        """See `Transcriber.close`: there is nothing to do."""
+
 
 def _whisper(asr: Asr, engine: Engine) -> Transcriber:
     from streamer.transcription.whisper import WhisperTranscriber

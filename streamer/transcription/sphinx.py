@@ -44,6 +44,7 @@ class SphinxTranscriber:
         if find_spec("pocketsphinx") is None:
             raise UserError("pocketsphinx is not installed: pip install pocketsphinx")
         self._asr = asr
+        self._closed = False
         self._start()  # the model loads while the caller does other things
 
     def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:
@@ -56,12 +57,18 @@ class SphinxTranscriber:
         try:
             answer = self._ask(pcm)
         except (OSError, ValueError):
-            self._end_worker()
-            self._start()
+            if not self._closed:
+                self._end_worker()
+                self._start()
             return Transcript(
                 "", "failed", LANGUAGE, reason="the process of pocketsphinx broke off"
             )
         return self._judge(answer, len(samples) / SAMPLE_RATE)
+
+    def close(self) -> None:
+        """See `Transcriber.close`: the process ends at once."""
+        self._closed = True
+        self._worker.kill()
 
     def _judge(self, answer: dict[str, Any], seconds: float) -> Transcript:
         words = tuple(

@@ -66,6 +66,9 @@ class WhisperTranscriber:
             return Transcript("", "failed", language, reason=f"whisper: {type(error).__name__}")
         return self._judge(segments, info.language, len(samples) / SAMPLE_RATE)
 
+    def close(self) -> None:
+        """See `Transcriber.close`: decoding cannot be broken off, but it is bounded."""
+
     def _decode(self, samples: Samples, language: str | None) -> tuple[list[Any], Any]:
         padding = round(self._asr.tail_padding * SAMPLE_RATE)
         audio = np.concatenate([samples, np.zeros(padding, np.float32)])

@@ -143,6 +143,20 @@ def test_the_process_ends_with_the_transcriber():
     assert worker.poll() is not None
 
 
+def test_closing_breaks_off_what_is_going_on(sentence):
+    transcriber = SphinxTranscriber(Asr())
+    long = np.tile(sentence, 20)
+    heard = []
+    thread = threading.Thread(
+        target=lambda: heard.append(transcriber.transcribe(long, language="en"))
+    )
+    thread.start()
+    transcriber.close()
+    thread.join(20)
+    assert [transcript.status for transcript in heard] == ["failed"]
+    assert transcriber._worker.wait() != 0
+
+
 def test_it_keeps_silent(word, capfd):
     transcriber = SphinxTranscriber(Asr())
     transcriber.transcribe(word, language="en")
