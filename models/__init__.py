@@ -1,6 +1,6 @@
 """The networks: pure torch. No asyncio, no files but bundles, no knowledge of `streamer`.
 
-leaf.py            waveform -> 40 bands, a column each 30 ms (LEAF: Gabor filters, pooling, PCEN)
+leaf.py            waveform -> 40 bands, a column each 30 ms (LEAF); gabor_energies.py, its filters, cheaply; pcen.py
 audio_encoder.py   columns -> the 100-d audio embedding of an utterance; audio_stream.py, the same while it arrives
 text_encoder.py    words -> the 100-d text embedding
 context.py         the embeddings of a window of utterances, one modality -> the same in context

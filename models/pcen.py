@@ -33,20 +33,19 @@ def _decaying_sum(x: Tensor, decay: Tensor, before: Tensor) -> Tensor:
     """y_t = decay y_{t-1} + x_t with y_{-1} = before."""
     batch, channels, length = x.shape
     block = min(_BLOCK, length)
-    age = torch.arange(block, device=x.device)
-    lag = age[:, None] - age
-    within = decay[:, None, None].pow(lag.clamp(min=0)) * (lag >= 0)
-    carried = decay[:, None].pow(age + 1)
-    if length == block:
-        inside = torch.einsum("bnj,nij->bni", x, within)
-        return inside + before[..., None] * carried
     blocks = -(-length // block)
-    padded = nn.functional.pad(x, (0, blocks * block - length))
-    inside = torch.einsum("bnkj,nij->bnki", padded.view(batch, channels, blocks, block), within)
-    ends = _decaying_sum(inside[..., -1], decay.pow(block), before)
-    starts = torch.cat([before[..., None], ends[..., :-1]], dim=-1)
-    summed = inside + starts[..., None] * carried[:, None]
-    return summed.reshape(batch, channels, blocks * block)[..., :length]
+    age = torch.arange(block + 1, device=x.device)
+    powers = decay[:, None].pow(age)
+    within = powers[:, (age[1:, None] - age[1:]).clamp(min=0)].tril()
+    rows = nn.functional.pad(x, (0, blocks * block - length)).transpose(0, 1)
+    inside = rows.reshape(channels, batch * blocks, block) @ within.mT
+    inside = inside.view(channels, batch, blocks, block).transpose(0, 1)
+    starts = before[..., None]
+    if blocks > 1:
+        ends = _decaying_sum(inside[..., -1], powers[:, -1], before)
+        starts = torch.cat([starts, ends[..., :-1]], dim=-1)
+    carried = starts[..., None] * powers[:, None, 1:]
+    return (inside + carried).reshape(batch, channels, blocks * block)[..., :length]
 
 
 class Pcen(nn.Module):
