@@ -5,7 +5,7 @@ import ssl
 FAILURE = 0x80
 """Reason codes from here on are failures (MQTT 5, 2.4)."""
 
-UNSUPPORTED_PROTOCOL, NOT_AUTHORIZED, TAKEN_OVER = 0x84, 0x87, 0x8E
+UNSUPPORTED_PROTOCOL, NOT_AUTHORIZED, TAKEN_OVER, QUOTA_EXCEEDED = 0x84, 0x87, 0x8E, 0x97
 
 PASSING = frozenset({0x80, 0x83, 0x88, 0x89, 0x8B, 0x93, 0x96, 0x97, 0x98, 0x9F, 0xA1})
 """Failures that trying again later may cure: the broker is busy, shutting down, over a quota, ..."""

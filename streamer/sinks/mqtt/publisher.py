@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -11,7 +10,6 @@ from functools import partial
 from pydantic import ValidationError
 
 from streamer import events
-from streamer.clock import WallClock
 from streamer.config import Settings
 from streamer.sinks.mqtt import home_assistant
 from streamer.sinks.mqtt.address import Broker
@@ -21,34 +19,17 @@ from streamer.sinks.mqtt.connection import Connection, connect
 from streamer.sinks.mqtt.outbox import Entry, Outbox
 from streamer.sinks.mqtt.presence import OFFLINE, Presence
 from streamer.sinks.mqtt.problems import (
-    FAILURE,
-    NOT_AUTHORIZED,
-    PASSING,
     BrokerError,
     RefusedError,
     UnreachableError,
 )
+from streamer.sinks.mqtt.sender import Sender
 from streamer.sinks.mqtt.state import NodeView
 
 log = logging.getLogger(__name__)
 
 FIRST_DELAY = 0.25
 """Seconds, at most, before the first attempt to connect again; doubled for each further one."""
-
-RECENT = 20_000
-"""Acknowledged events remembered at most."""
-
-PAGE = 200
-"""Events read from the outbox at once."""
-
-RESERVE = 3
-"""Places in the broker's window that are left to messages that are no events."""
-
-OVERHEAD = 200
-"""Bytes that a packet may need beside topic and payload."""
-
-SUSPECT_BYTES, SUSPECT_DROPS = 4096, 3
-"""A larger event, whose sending ends the connection so often, is what the broker will not take."""
 
 
 class Publisher:
@@ -81,21 +62,15 @@ class Publisher:
         self._privacy = settings.privacy
         self._outbox = outbox
         self._report = report
-        self._give_up = give_up
         self._commands = Commands(handler) if settings.mqtt.commands else None
         self._presence = Presence(broker.topics)
         self._stopping = asyncio.Event()
         self._first: asyncio.Future[BrokerError | None] = asyncio.Future()
-        self._in_flight: set[int] = set()
-        self._progress = False
-        """This connection has brought an acknowledgement."""
-        self._recent: deque[tuple[float, Entry]] = deque(maxlen=RECENT)
-        """What the broker has acknowledged lately, and when."""
-        self._clock = WallClock()
+        self._sender = Sender(
+            outbox, broker.topics, settings.mqtt, follow=self._follow, give_up=give_up
+        )
         self._seen = 0
         """The last event that the view has followed."""
-        self._stuck = (0, 0)
-        """The event that was alone in flight when the connection broke, and how often it was."""
         self._announced = ""
 
     async def first_attempt(self) -> BrokerError | None:
@@ -116,9 +91,9 @@ class Publisher:
                 return
             if self.connected:
                 self.connected = False
-                if self._progress or not self._in_flight:
+                told = ""
+                if self._sender.broke_off():
                     attempts = 0
-                self._note_stuck()
             reason = f"broker {self._broker}: {problem}"
             if not self._first.done():
                 self._first.set_result(problem)
@@ -160,7 +135,6 @@ class Publisher:
         return problem
 
     async def _serve(self, link: Connection) -> None:
-        trouble: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(link.lost(), name="lost"),
@@ -174,8 +148,8 @@ class Publisher:
                 log.warning(
                     "broker %s: connected; %d events wait", self._broker, self._outbox.waiting
                 )
-            tasks.append(group.create_task(_raised(trouble), name="trouble"))
-            tasks.append(group.create_task(self._send(link, trouble), name="send"))
+            sending = self._sender.run(link, partial(self._publish_states, link))
+            tasks.append(group.create_task(sending, name="send"))
             await self._stopping.wait()
             for task in tasks:
                 task.cancel()
@@ -218,87 +192,6 @@ class Publisher:
             reply = await self._commands.obey(message.payload)
             await link.publish(self._topics.reply, reply.model_dump_json(), retain=False)
 
-    # What is sent.
-
-    async def _send(self, link: Connection, trouble: "asyncio.Future[None]") -> None:
-        size = max(1, min(self._mqtt.in_flight, link.receive_maximum - RESERVE))
-        window = asyncio.Semaphore(size)
-        self._progress = False
-        # One of those may be why the connection broke: alone it will show.
-        suspects, self._in_flight = self._in_flight, set()
-        # What was acknowledged lately a broker that crashed may not have handed on.
-        again = [entry for _, entry in self._lately()]
-        cursor = 0
-        while True:
-            page = await self._outbox.fetch(cursor, PAGE)
-            cursor = page[-1].id if page else cursor
-            for entry in sorted(again + page, key=lambda entry: entry.id):
-                self._follow(entry)
-                topic = self._topics.event(entry.session, entry.type)
-                if reason := self._unsendable(link, topic, entry):
-                    self._give_up(entry, reason)
-                    continue
-                alone = entry.id in suspects
-                await _take(window, size if alone else 1)
-                self._in_flight.add(entry.id)
-                link.send(topic, entry.payload, partial(self._acknowledged, entry, window, trouble))
-                if alone:
-                    await _take(window, 1)  # acknowledged
-                    for _ in range(size):
-                        window.release()
-            again = []
-            await self._publish_states(link)
-            if not page:
-                await self._outbox.added()
-
-    def _lately(self) -> deque[tuple[float, Entry]]:
-        oldest = self._clock.seconds() - self._mqtt.repeat
-        while self._recent and self._recent[0][0] < oldest:
-            self._recent.popleft()
-        return self._recent
-
-    def _unsendable(self, link: Connection, topic: str, entry: Entry) -> str:
-        size = len(topic.encode()) + len(entry.payload) + OVERHEAD
-        if link.maximum_packet is not None and size > link.maximum_packet:
-            return f"larger than the broker's limit of {link.maximum_packet} bytes"
-        stuck, drops = self._stuck
-        if entry.id == stuck and drops >= SUSPECT_DROPS and len(entry.payload) > SUSPECT_BYTES:
-            return f"{len(entry.payload)} bytes, and the broker drops the connection each time"
-        return ""
-
-    def _acknowledged(
-        self,
-        entry: Entry,
-        window: asyncio.Semaphore,
-        trouble: "asyncio.Future[None]",
-        code: int,
-        name: str,
-    ) -> None:
-        window.release()
-        if code < FAILURE:
-            self._in_flight.discard(entry.id)
-            self._outbox.remove(entry.id)
-            self._progress = True
-            self._lately().append((self._clock.seconds(), entry))
-            return
-        topic = self._topics.event(entry.session, entry.type)
-        reason = f"publishing to {topic}: {name.lower()}"
-        if code == NOT_AUTHORIZED or code in PASSING:
-            # Not this event's fault: keep it, and those behind it.
-            if not trouble.done():
-                refused = code == NOT_AUTHORIZED
-                trouble.set_exception((RefusedError if refused else UnreachableError)(reason))
-            return
-        self._in_flight.discard(entry.id)
-        self._give_up(entry, reason)
-
-    def _note_stuck(self) -> None:
-        if len(self._in_flight) != 1:
-            return
-        (only,) = self._in_flight
-        stuck, drops = self._stuck
-        self._stuck = (only, drops + 1 if only == stuck else 1)
-
     def _follow(self, entry: Entry) -> None:
         if entry.id > self._seen:
             self._seen = entry.id
@@ -335,15 +228,6 @@ class Publisher:
         channels = [name for name in view.channels if modes.get(name, "analyse") == "analyse"]
         model = f"{view.model.name} {view.model.version}"
         return home_assistant.discovery(self._topics, channels, view.labels, model)
-
-
-async def _take(window: asyncio.Semaphore, places: int) -> None:
-    for _ in range(places):
-        await window.acquire()
-
-
-async def _raised(trouble: "asyncio.Future[None]") -> None:
-    await trouble
 
 
 def _leaves(group: BaseExceptionGroup[BrokerError]) -> list[BrokerError]:
