@@ -118,7 +118,9 @@ def train_acoustics(
         title="audio",
     )
     _save(out / CHECKPOINT, encoder, identity)
-    return encoder.eval()
+    return load_acoustics(
+        out
+    )  # laid out in memory as a resumed run finds it, so that both compute the same
 
 
 def load_acoustics(folder: Path) -> AcousticEncoder:
