@@ -1,5 +1,6 @@
 """faster-whisper: Whisper on CTranslate2."""
 
+import logging
 import math
 import os
 from typing import Any
@@ -13,6 +14,8 @@ from streamer.transcription import Transcript
 from streamer.transcription.gates import invented, refused
 from streamer.transcription.whisper_models import obtain
 from streamer.units import SAMPLE_RATE
+
+log = logging.getLogger(__name__)
 
 WINDOW = 30 * SAMPLE_RATE
 """What Whisper hears at once; only longer audio needs its timestamps, to go from window to window."""
@@ -35,11 +38,7 @@ class WhisperTranscriber:
         if asr.model.endswith(".en"):
             _require_english(asr)
         files = obtain(asr.model, offline=asr.offline)
-        device = _device(engine)
-        compute_type = asr.compute_type
-        if compute_type == "auto":
-            compute_type = "float16" if device == "cuda" else "int8"
-        self._model = _load(asr, str(files.directory), device, compute_type, _threads(asr, engine))
+        self._model, compute_type = _load(asr, engine, str(files.directory))
         self._languages = frozenset(self._model.supported_languages)
         if self._languages == {"en"}:
             _require_english(asr)
@@ -122,34 +121,44 @@ def _require_english(asr: Asr) -> None:
         )
 
 
-def _device(engine: Engine) -> str:
+def _load(asr: Asr, engine: Engine, directory: str) -> tuple[Any, str]:
+    """The model and its arithmetic, on the device that the settings name or that works."""
     from ctranslate2 import get_cuda_device_count
 
-    if engine.device == "cpu":
-        return "cpu"
-    if get_cuda_device_count():
-        return "cuda"
-    if engine.device == "cuda":
+    if engine.device != "cpu" and get_cuda_device_count():
+        try:
+            return _load_on("cuda", asr, engine, directory)
+        except UserError as error:
+            if engine.device == "cuda":
+                raise
+            log.warning("%s; the CPU stands in for the GPU", error)
+    elif engine.device == "cuda":
         raise UserError("engine.device cuda: CTranslate2 finds no GPU; set engine.device to auto")
-    return "cpu"
+    return _load_on("cpu", asr, engine, directory)
+
+
+def _load_on(device: str, asr: Asr, engine: Engine, directory: str) -> tuple[Any, str]:
+    from faster_whisper import WhisperModel
+
+    compute_type = asr.compute_type
+    if compute_type == "auto":
+        compute_type = "float16" if device == "cuda" else "int8"
+    try:
+        model = WhisperModel(
+            directory,
+            device=device,
+            compute_type=compute_type,
+            cpu_threads=_threads(asr, engine),
+            local_files_only=True,
+        )
+        if device == "cuda":  # the libraries that it needs are looked for with the first work
+            model.encode(np.zeros((model.model.n_mels, 3000), np.float32))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"whisper model {asr.model}: cannot be loaded: {reason}") from error
+    return model, compute_type
 
 
 def _threads(asr: Asr, engine: Engine) -> int:
     """Threads of this model: hearing needs the other cores, and more than 4 are hardly faster."""
     return asr.threads or max(1, min(4, (os.cpu_count() or 1) // (2 * engine.transcribers)))
-
-
-def _load(asr: Asr, directory: str, device: str, compute_type: str, threads: int) -> Any:
-    from faster_whisper import WhisperModel
-
-    try:
-        return WhisperModel(
-            directory,
-            device=device,
-            compute_type=compute_type,
-            cpu_threads=threads,
-            local_files_only=True,
-        )
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"whisper model {asr.model}: cannot be loaded: {reason}") from error

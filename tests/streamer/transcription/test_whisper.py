@@ -180,6 +180,21 @@ def test_a_gpu_that_is_not_there_is_one_line(tiny_whisper):
         WhisperTranscriber(Asr(model=str(tiny_whisper)), Engine(device="cuda"))
 
 
+def test_a_gpu_that_does_not_work_is_replaced_unless_it_was_asked_for(
+    tiny_whisper, monkeypatch, caplog
+):
+    import ctranslate2
+
+    if ctranslate2.get_cuda_device_count():
+        pytest.skip("there is a GPU here")
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 1)
+    transcriber = WhisperTranscriber(Asr(model=str(tiny_whisper)), Engine(device="auto"))
+    assert transcriber.name.endswith("int8")
+    assert "the CPU stands in" in caplog.text
+    with pytest.raises(UserError, match="cannot be loaded"):
+        WhisperTranscriber(Asr(model=str(tiny_whisper)), Engine(device="cuda"))
+
+
 def test_arithmetic_that_the_machine_lacks_is_one_line(tiny_whisper):
     import ctranslate2
 
