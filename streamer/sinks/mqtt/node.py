@@ -14,9 +14,10 @@ from streamer.config import Settings
 from streamer.errors import UserError
 from streamer.sinks.mqtt.address import Broker
 from streamer.sinks.mqtt.commands import Command, Handler
-from streamer.sinks.mqtt.outbox import Entry, Outbox
+from streamer.sinks.mqtt.outbox import Outbox
 from streamer.sinks.mqtt.problems import RefusedError
 from streamer.sinks.mqtt.publisher import Publisher
+from streamer.sinks.mqtt.store import Entry
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from streamer.sinks.mqtt.address import Broker
 from streamer.sinks.mqtt.client import Received, Will
 from streamer.sinks.mqtt.commands import Commands, Handler
 from streamer.sinks.mqtt.connection import Connection, connect
-from streamer.sinks.mqtt.outbox import Entry, Outbox
+from streamer.sinks.mqtt.outbox import Outbox
 from streamer.sinks.mqtt.presence import OFFLINE, Presence
 from streamer.sinks.mqtt.problems import (
     BrokerError,
@@ -25,6 +25,7 @@ from streamer.sinks.mqtt.problems import (
 )
 from streamer.sinks.mqtt.sender import Sender
 from streamer.sinks.mqtt.state import NodeView
+from streamer.sinks.mqtt.store import Entry
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from functools import partial
 from streamer.clock import WallClock
 from streamer.config import Mqtt
 from streamer.sinks.mqtt.connection import Connection
-from streamer.sinks.mqtt.outbox import Entry, Outbox
+from streamer.sinks.mqtt.outbox import Outbox
 from streamer.sinks.mqtt.problems import (
     FAILURE,
     NOT_AUTHORIZED,
@@ -16,6 +16,7 @@ from streamer.sinks.mqtt.problems import (
     BrokerError,
     refusal,
 )
+from streamer.sinks.mqtt.store import Entry
 from streamer.sinks.mqtt.topics import Topics
 
 PAGE = 200

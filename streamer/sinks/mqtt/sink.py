@@ -10,7 +10,7 @@ from streamer.errors import UserError
 from streamer.sinks.mqtt.address import Broker
 from streamer.sinks.mqtt.commands import Handler
 from streamer.sinks.mqtt.node import Member, Node
-from streamer.sinks.mqtt.outbox import Entry
+from streamer.sinks.mqtt.store import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

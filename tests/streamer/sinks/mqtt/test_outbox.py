@@ -12,7 +12,8 @@ import pytest
 
 from streamer.clock import VirtualClock
 from streamer.errors import UserError
-from streamer.sinks.mqtt.outbox import Entry, Outbox
+from streamer.sinks.mqtt.outbox import Outbox
+from streamer.sinks.mqtt.store import Entry
 
 
 class Told:
@@ -194,7 +195,7 @@ async def test_where_no_file_can_be_events_wait_in_memory(told, tmp_path):
 async def test_a_read_only_file_is_read_and_then_memory_goes_on(told, file, monkeypatch):
     box = await filled(told.outbox(file), entries(3))
     # What SQLite says of a file system that has become read-only.
-    await box._in_thread(lambda: box._database.execute("PRAGMA query_only = 1"))
+    await box._in_thread(lambda: box._store._database.execute("PRAGMA query_only = 1"))
     await filled_more(box, entries(2, first=3))
     assert await held(box) == payloads(entries(5))
     assert not box.on_disk
@@ -206,7 +207,8 @@ def test_a_full_disk_moves_the_events_to_memory(tmp_path):
     # The limit on the size of files makes writing fail, as a full disk does.
     script = f"""
         import asyncio, collections, pathlib
-        from streamer.sinks.mqtt.outbox import Entry, Outbox
+        from streamer.sinks.mqtt.outbox import Outbox
+        from streamer.sinks.mqtt.store import Entry
 
         async def main():
             problems = []
@@ -245,7 +247,7 @@ def test_a_full_disk_moves_the_events_to_memory(tmp_path):
 
 
 async def test_memory_is_bounded_too(told, tmp_path, monkeypatch):
-    monkeypatch.setattr("streamer.sinks.mqtt.outbox.IN_MEMORY_LIMIT", 20_000)
+    monkeypatch.setattr("streamer.sinks.mqtt.store.IN_MEMORY_LIMIT", 20_000)
     (tmp_path / "occupied").write_text("")
     box = await filled(
         told.outbox(tmp_path / "occupied" / "x.sqlite"), entries(1000, "speech_update", size=100)
@@ -259,7 +261,8 @@ def test_what_was_stored_survives_a_kill(tmp_path):
     file = tmp_path / "box.sqlite"
     script = f"""
         import asyncio, os, pathlib, signal
-        from streamer.sinks.mqtt.outbox import Entry, Outbox
+        from streamer.sinks.mqtt.outbox import Outbox
+        from streamer.sinks.mqtt.store import Entry
 
         async def main():
             box = Outbox(pathlib.Path({str(file)!r}), limit=1e7, max_age=3600,
