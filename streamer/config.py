@@ -483,7 +483,7 @@ def _explain(error: Mapping[str, Any], file: Path | None, origins: Mapping[str, 
     if error["type"] == "extra_forbidden":
         known = ", ".join(_keys_beside(error["loc"]))
         return f"{where}: {path}: no such setting (known here: {known})"
-    message = str(error["msg"])
+    message = str(error["msg"]).removeprefix("Value error, ")
     shown = "" if _is_secret(error["loc"]) else f" (got {error['input']!r})"
     return f"{where}: {path}: {message[0].lower()}{message[1:]}{shown}"
 
