@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,18 +63,17 @@ def _cases(encoder: AudioEncoder, samples: np.ndarray, seconds: float) -> list[C
             stream.push(samples[start : start + _CHUNK])
         stream.embedding()
 
+    def evaluation(name: str, call: Callable[[], object]) -> Case:
+        return Case(name, torch.inference_mode()(call), seconds)
+
     return [
-        Case("LEAF", lambda: leaf.energies(wave), seconds),
-        Case("LEAF, direct", lambda: direct_energies(leaf, wave), seconds),
-        Case(
-            "LEAF, forward and backward",
-            learn,
-            seconds,
-        ),
-        Case("PCEN", lambda: leaf.compress(energies), seconds),
-        Case("CNN", lambda: encoder.cnn(features), seconds),
-        Case("all, at once", lambda: encoder(wave), seconds),
-        Case("all, as a stream of 0.1 s chunks", stream, seconds),
+        evaluation("LEAF", lambda: leaf.energies(wave)),
+        evaluation("LEAF, direct", lambda: direct_energies(leaf, wave)),
+        Case("LEAF, forward and backward", learn, seconds),
+        evaluation("PCEN", lambda: leaf.compress(energies)),
+        evaluation("CNN", lambda: encoder.cnn(features)),
+        evaluation("all, at once", lambda: encoder(wave)),
+        evaluation("all, as a stream of 0.1 s chunks", stream),
     ]
 
 
