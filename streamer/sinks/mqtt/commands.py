@@ -11,6 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamer.live import Live
+
 MAX_BYTES = 4096
 _REMEMBERED = 256
 """Ids kept to recognise a command that is delivered twice."""
@@ -44,6 +46,24 @@ class Reply(BaseModel):
 
 Handler = Callable[[Command], Awaitable[str | None]]
 """Obeys a command; gives None, or why it could not be done."""
+
+
+def steer(live: Live) -> Handler:
+    """A handler that steers a live conversation."""
+
+    async def obey(command: Command) -> str | None:
+        match command.command:
+            case "mark":
+                live.mark(command.label)
+            case "pause" if live.paused:
+                return "already paused"
+            case "resume" if not live.paused:
+                return "not paused"
+            case _:
+                live.paused = command.command == "pause"
+        return None
+
+    return obey
 
 
 class Commands:

@@ -41,6 +41,8 @@ class Member:
     """Gets a line for each thing that went wrong for good."""
     handler: Handler | None
     """Obeys commands."""
+    session: str | None = None
+    """The conversation's id, once it has begun."""
 
 
 class Node:
@@ -180,11 +182,13 @@ class Node:
             self._told_lost.cancel()
 
     async def _obey(self, command: Command) -> str | None:
-        problem: str | None = "nothing here obeys commands"
-        for handler in [member.handler for member in self._members if member.handler]:
-            problem = await handler(command)
-            if problem is None:
-                break
+        steered = [member for member in self._members if member.handler]
+        if command.session is not None:
+            steered = [member for member in steered if member.session == command.session]
+        problem: str | None = "no such conversation here, or none that can be steered"
+        for member in steered:
+            if member.handler:
+                problem = await member.handler(command)
         return problem
 
     # What is given up is told at once, and then now and then: there may be thousands.

@@ -69,6 +69,7 @@ class MqttSink:
 
     async def emit(self, event: events.Event) -> None:
         """Store an event; it is sent as soon as the broker takes it."""
+        self._member.session = event.session
         payload = self._selection.payload(event)
         if payload is not None:
             await self._node.put(Entry(event.session, event.type, payload))

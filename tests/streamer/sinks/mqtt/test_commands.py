@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer import config
+from streamer.live import Live
 from streamer.sinks.mqtt import mqtt_sink
-from streamer.sinks.mqtt.commands import MAX_BYTES, Commands, parse
+from streamer.sinks.mqtt.commands import MAX_BYTES, Commands, parse, steer
 from tests.brokers import Recorder, wait_for
+from tests.event_streams import conversation
 
 
 class Obeyed:
@@ -77,6 +79,24 @@ def test_any_payload_is_a_command_or_a_value_error(payload):
         assert parse(payload).command in {"pause", "resume", "mark"}
 
 
+async def test_a_live_conversation_is_steered():
+    live = Live(max_lag=5, position=32_000)
+    commands = Commands(steer(live))
+
+    async def obey(**command) -> str | None:
+        reply = await commands.obey(json.dumps(command).encode())
+        return reply.message
+
+    assert await obey(command="pause") is None
+    assert live.paused
+    assert await obey(command="pause") == "already paused"
+    assert await obey(command="resume") is None
+    assert not live.paused
+    assert await obey(command="resume") == "not paused"
+    assert await obey(command="mark", label="here") is None
+    assert live.marks.get_nowait() == (2.0, "here")
+
+
 def sink_with(broker, tmp_path, handler, *, on: bool):
     overrides = {"mqtt.node": "desk", "mqtt.outbox": tmp_path, "mqtt.commands": on}
     return mqtt_sink(config.load(environment={}, overrides=overrides), broker.url(), handler)
@@ -94,6 +114,25 @@ async def test_over_the_broker(broker, tmp_path):
     (reply,) = recorder.payloads()
     assert json.loads(reply) == {"id": "1", "command": "mark", "ok": True, "message": None}
     assert [command.command for command in obeyed.commands] == ["mark"]
+
+
+async def test_a_command_for_one_session_reaches_that_one(broker, tmp_path):
+    here, there = Obeyed(), Obeyed()
+    recorder = Recorder(broker, "streamer/desk/command/reply")
+    async with (
+        sink_with(broker, tmp_path, here, on=True) as one,
+        sink_with(broker, tmp_path, there, on=True) as other,
+    ):
+        await one.emit(next(conversation(session="here")))
+        await other.emit(next(conversation(session="there")))
+        for session in ("there", "nowhere"):
+            command = json.dumps({"command": "pause", "session": session})
+            recorder.client.publish("streamer/desk/command", command, 1)
+        await asyncio.to_thread(wait_for, lambda: len(recorder.payloads()) == 2)
+    recorder.close()
+    assert [json.loads(reply)["ok"] for reply in recorder.payloads()] == [True, False]
+    assert here.commands == []
+    assert [command.session for command in there.commands] == ["there"]
 
 
 async def test_commands_are_off_unless_configured(broker, tmp_path):
