@@ -49,3 +49,10 @@ def test_none_skips_every_utterance():
     assert (transcriber.name, notice) == ("none", "")
     transcript = transcriber.transcribe(np.ones(16000, np.float32), language="en")
     assert (transcript.status, transcript.text) == ("skipped", "")
+
+
+def test_without_pocketsphinx_there_is_still_no_crash(no_network, monkeypatch):
+    monkeypatch.setattr("streamer.transcription.sphinx.find_spec", lambda _: None)
+    transcriber, notice = make_transcriber(Asr(), CPU)
+    assert transcriber.name == "none"
+    assert "pip install pocketsphinx" in notice
