@@ -17,11 +17,11 @@ from models.audio_encoder import COLUMN_HOP, RECEPTIVE_FIELD, AudioEncoder
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 
-_BLOCK = COLUMN_HOP
+_BLOCK = 12
 """Frames that the stream advances by: always the same ones, so that chunks do not change results."""
 
-_KEPT_BLOCKS = 12
-"""Blocks that can be gone back to: 2.8 s, of which the receptive field takes half."""
+_KEPT_BLOCKS = 10
+"""Blocks that can be gone back to: 3.6 s, of which the receptive field takes half."""
 
 
 class AudioStream:
@@ -60,7 +60,7 @@ class AudioStream:
         """The embedding [embedding] of the utterance as if it ended at a sample.
 
         Args:
-            end: samples from the beginning; None for all that was pushed. At most a second may lie between the two.
+            end: samples from the beginning; None for all that was pushed. At most 1.5 s may lie between the two.
 
         Raises:
             ValueError: it lies in the future, or too far back.
@@ -83,7 +83,7 @@ class AudioStream:
         return total / columns
 
     def estimate(self) -> Tensor:
-        """The embedding [embedding] of the blocks that are done, up to 0.3 s behind: it costs nothing.
+        """The embedding [embedding] of the blocks that are done, up to 0.4 s behind: it costs nothing.
 
         Before the first column is done it is `embedding()`.
         """
