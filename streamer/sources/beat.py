@@ -61,3 +61,8 @@ class Beat:
         if self._origin is None:
             raise RuntimeError("nothing has been counted yet")
         return self._origin - self._delay
+
+    @property
+    def latest(self) -> float:
+        """When the last sample counted was captured, by the clock."""
+        return self.origin + self._seconds

@@ -7,21 +7,8 @@ from streamer.sources.beat import Beat
 from streamer.sources.ring import Block
 from streamer.units import SAMPLE_RATE, to_samples
 
-_PATCH = 1.0
+_PATCH = 3.0
 """Seconds before a device's first sample that count as silence; beyond, they are a gap."""
-
-
-class Epoch:
-    """When the conversation began, by the clock: the first moment that anybody asks about."""
-
-    def __init__(self) -> None:
-        self._seconds: float | None = None
-
-    def place(self, seconds: float) -> int:
-        """The sample of the conversation that was captured at a moment of the clock."""
-        if self._seconds is None:
-            self._seconds = seconds
-        return max(0, to_samples(seconds - self._seconds))
 
 
 class Line:
@@ -30,13 +17,13 @@ class Line:
     Args:
         channels: the conversation's channels that the device feeds: one, or one for each of its own.
         rate: samples per second of the device.
-        epoch: where its time begins.
+        epoch: when the conversation began, by the clock; what was captured before is left out.
         position: where its audio ended before (the device has been opened anew), in samples.
         reason: why there is none from there to now.
     """
 
     def __init__(
-        self, channels: range, rate: int, *, epoch: Epoch, position: int, reason: str
+        self, channels: range, rate: int, *, epoch: float, position: int, reason: str
     ) -> None:
         self._channels = channels
         self._rate = rate
@@ -44,16 +31,19 @@ class Line:
         self._reason = reason
         self._beat = Beat()
         self._begun = False
-        self._base = 0
+        self._shift = 0.0
+        """Seconds between the device's time and the conversation's."""
         self.position = position
         self._restart()
 
     def take(self, block: Block) -> list[AudioChunk | Gap]:
         """The audio of a block, or as much of it as is ready."""
-        lost = self._beat.take(
-            len(block.samples) / self._rate, block.arrived, block.delay, broken=block.broken
-        )
-        items = [] if self._begun else self._begin()
+        seconds = len(block.samples) / self._rate
+        lost = self._beat.take(seconds, block.arrived, block.delay, broken=block.broken)
+        begin = self._beat.latest - seconds
+        if not self._begun and begin < self._epoch - seconds:
+            return []
+        items = [] if self._begun else self._begin(begin)
         if lost:
             items += self.finish()
             items += self._gap(self.position + to_samples(lost), "overflow")
@@ -65,16 +55,17 @@ class Line:
         self._restart()
         return items
 
-    def _begin(self) -> list[AudioChunk | Gap]:
+    def _begin(self, captured: float) -> list[AudioChunk | Gap]:
         self._begun = True
-        start = max(self.position, self._epoch.place(self._beat.origin))
+        start = max(self.position, to_samples(captured - self._epoch))
+        self._shift = captured - self._beat.origin - start / SAMPLE_RATE
         missing = start - self.position
         if missing > to_samples(_PATCH) or self._reason:
             items = self._gap(start, self._reason or "absent")
         else:
             silence = np.zeros(missing, np.float32)
             items = [AudioChunk(c, self.position, silence) for c in self._channels if missing]
-        self.position = self._base = start
+        self.position = start
         return items
 
     def _gap(self, end: int, reason: str) -> list[AudioChunk | Gap]:
@@ -88,7 +79,7 @@ class Line:
         if not len(audio):
             return []
         start, self.position = self.position, self.position + len(audio)
-        captured = self._beat.origin + (self.position - self._base) / SAMPLE_RATE
+        captured = self._beat.origin + self._shift + self.position / SAMPLE_RATE
         return [
             AudioChunk(channel, start, np.ascontiguousarray(audio[:, index]), captured)
             for index, channel in enumerate(self._channels)

@@ -12,7 +12,8 @@ from streamer.clock import Clock
 from streamer.errors import UserError
 from streamer.sources import AudioChunk, Gap, SourceInfo, channel_names, devices
 from streamer.sources.capture import Capture
-from streamer.sources.line import Epoch, Line
+from streamer.sources.line import Line
+from streamer.units import to_samples
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +63,11 @@ class MicrophoneSource:
 
     async def __aenter__(self) -> Self:
         names, shares = self._channels()
-        epoch = Epoch()
         first = 0
         try:
             for wanted, speakers in zip(self._wanted, shares, strict=True):
                 channels = range(first, first + speakers)
-                microphone = _Microphone(wanted, channels, self._clock, self._audio, epoch)
+                microphone = _Microphone(wanted, channels, self._clock, self._audio)
                 self._microphones.append(microphone)
                 await microphone.open_first(wait=self._wait)
                 first += speakers
@@ -90,9 +90,11 @@ class MicrophoneSource:
     async def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:
         heard: asyncio.Queue[AudioChunk | Gap | Exception] = asyncio.Queue(16)
 
+        epoch = self._clock.seconds()
+
         async def listen(microphone: _Microphone) -> None:
             try:
-                await microphone.listen(heard.put)
+                await microphone.listen(epoch, heard.put)
             except Exception as error:  # noqa: BLE001 - a defect, raised below
                 await heard.put(error)
 
@@ -173,15 +175,13 @@ class _Audio:
 class _Microphone:
     """One device, as it comes and goes."""
 
-    def __init__(
-        self, wanted: str | None, channels: range, clock: Clock, audio: _Audio, epoch: Epoch
-    ) -> None:
+    def __init__(self, wanted: str | None, channels: range, clock: Clock, audio: _Audio) -> None:
         self.name = wanted or "default microphone"
         self._wanted = wanted
         self._channels = channels
         self._clock = clock
         self._audio = audio
-        self._epoch = epoch
+        self._epoch = 0.0
         self._capture: Capture | None = None
         self._position = 0
         self._fresh = asyncio.Event()
@@ -201,8 +201,11 @@ class _Microphone:
         if capture:
             await self._audio.shut(capture)
 
-    async def listen(self, put: Callable[[AudioChunk | Gap], Awaitable[None]]) -> None:
-        """Pass on what it delivers, for ever."""
+    async def listen(
+        self, epoch: float, put: Callable[[AudioChunk | Gap], Awaitable[None]]
+    ) -> None:
+        """Pass on what it delivers, for ever; `epoch` is when the conversation began, by the clock."""
+        self._epoch = epoch
         reason = "" if self._capture else "absent"
         while True:
             capture = self._capture or await self._reopen(put, reason)
@@ -248,7 +251,7 @@ class _Microphone:
                 log.debug("%s", error)
             if pause == _FIRST_PAUSE:
                 start = self._position
-                self._position = max(start, self._epoch.place(self._clock.seconds()))
+                self._position = max(start, to_samples(self._clock.seconds() - self._epoch))
                 for channel in self._channels:
                     await put(Gap(channel, start, self._position, reason))
             await self._clock.sleep_until(self._clock.seconds() + pause)

@@ -126,4 +126,5 @@ def test_a_process_that_was_stopped_says_so(environment):
         gaps = [e for e in listening.events if e.type == "gap"]
     check_promises(listening.events)
     assert first.reason == "interrupted"
-    assert sum(e.end - e.start for e in gaps) == pytest.approx(5, abs=2)
+    lost = sum(e.end - e.start for e in gaps)
+    assert 4.5 < lost < 15  # opening the device again takes its time, too

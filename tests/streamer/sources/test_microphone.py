@@ -1,0 +1,150 @@
+"""From a device's blocks to the conversation's audio: what is lost, and when each sample was spoken."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.sources import AudioChunk, Gap
+from streamer.sources.beat import Beat
+from streamer.sources.line import Line
+from streamer.sources.ring import Block, Ring
+
+BLOCK = 0.03
+
+
+def arrivals(beat, blocks, *, begin=100.0, late=lambda n: 0.0, broken=()):
+    """Count blocks that arrive every 30 ms, some later; give the losses found."""
+    return [
+        beat.take(BLOCK, begin + (n + 1) * BLOCK + late(n), 0.0, broken=n in broken)
+        for n in range(blocks)
+    ]
+
+
+@given(st.lists(st.floats(0, 0.4), min_size=1, max_size=100))
+def test_lateness_that_passes_is_no_loss(delays):
+    beat = Beat()
+    late = [0.0, *delays, 0.0]
+    delay = {n: late[n // 2] if n % 2 else 0.0 for n in range(2 * len(late))}
+    assert not any(arrivals(beat, 2 * len(late), late=delay.get))
+
+
+def test_samples_that_never_come_are_lost_even_if_the_device_says_nothing():
+    losses = arrivals(Beat(), 200, late=lambda n: 3.0 if n >= 50 else 0.0)
+    assert sum(losses) == pytest.approx(3.0, abs=0.01)
+    assert losses.index(max(losses)) < 80
+
+
+def test_a_small_loss_that_the_device_tells_is_believed():
+    def lost(**told):
+        return sum(arrivals(Beat(), 200, late=lambda n: 0.02 if n >= 50 else 0.0, **told))
+
+    assert lost(broken={50}) == pytest.approx(0.02, abs=0.005)
+    assert lost() == 0
+
+
+def test_a_slow_device_loses_nothing():
+    beat = Beat()
+    drift = 2e-4
+    assert not any(arrivals(beat, 50_000, late=lambda n: n * BLOCK * drift))
+    assert beat.latest == pytest.approx(100 + 50_000 * BLOCK * (1 + drift), abs=0.001)
+
+
+def test_the_device_knows_how_old_its_samples_are():
+    beat = Beat()
+    beat.take(BLOCK, 10.2, 0.1, broken=False)
+    assert beat.latest == pytest.approx(10.1)
+
+
+def line(channels=1, rate=48_000, **options):
+    given = {"epoch": 100.0, "position": 0, "reason": ""} | options
+    return Line(range(channels), rate, **given)
+
+
+def tone(seconds, rate, begin=0.0, channels=1):
+    time = begin + np.arange(round(seconds * rate)) / rate
+    one = 0.5 * np.sin(2 * np.pi * 440 * time).astype(np.float32)
+    return np.repeat(one[:, None], channels, axis=1)
+
+
+def blocks(samples, rate, *, begin=100.0, late=lambda n: 0.0):
+    size = round(BLOCK * rate)
+    for n in range(len(samples) // size):
+        piece = samples[n * size : (n + 1) * size]
+        yield Block(piece, begin + (n + 1) * BLOCK + late(n), 0.0, broken=False)
+
+
+def delivered(line, blocks):
+    items = [item for block in blocks for item in line.take(block)]
+    return items + line.finish()
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000, 96_000])
+def test_any_rate_becomes_16_khz_without_a_seam(rate):
+    chunks = delivered(line(rate=rate), blocks(tone(3, rate), rate))
+    heard = np.concatenate([chunk.samples for chunk in chunks])
+    assert [c.start for c in chunks] == [0, *np.cumsum([len(c.samples) for c in chunks])[:-1]]
+    assert len(heard) == pytest.approx(48_000, abs=800)
+    expected = tone(3, 16_000)[:, 0]
+    assert np.abs(heard - expected[: len(heard)])[500:-500].max() < 0.01
+
+
+def test_every_sample_knows_when_it_was_spoken():
+    for chunk in delivered(line(), blocks(tone(2, 48_000), 48_000)):
+        assert chunk.captured == pytest.approx(100 + chunk.end / 16_000, abs=1e-3)
+
+
+def test_a_pair_of_microphones_is_one_speaker_and_names_make_it_two():
+    pair = tone(1, 48_000, channels=2) * np.float32([0.5, 1.0])
+    (mixed,) = {item.channel for item in delivered(line(), blocks(pair, 48_000))}
+    assert mixed == 0
+    both = delivered(line(channels=2), blocks(pair, 48_000))
+    loud = {c: max(np.abs(i.samples).max() for i in both if i.channel == c) for c in (0, 1)}
+    assert loud[1] == pytest.approx(2 * loud[0], rel=0.01)
+
+
+def test_lost_samples_are_a_gap_and_time_goes_on():
+    items = delivered(
+        line(), blocks(tone(6, 48_000), 48_000, late=lambda n: 2.0 if n >= 50 else 0.0)
+    )
+    (gap,) = [item for item in items if isinstance(item, Gap)]
+    assert gap.end - gap.start == pytest.approx(2 * 16_000, abs=200)
+    assert gap.reason == "overflow"
+    ends = [item.end for item in items]
+    assert [item.start for item in items] == [0, *ends[:-1]]
+    after = next(i for i in items if isinstance(i, AudioChunk) and i.start >= gap.end)
+    assert after.captured == pytest.approx(100 + after.end / 16_000, abs=0.01)
+
+
+def test_a_device_that_is_back_continues_after_a_gap_at_its_place_in_time():
+    items = delivered(
+        line(position=16_000, reason="interrupted"),
+        blocks(tone(1, 48_000), 48_000, begin=105.0),
+    )
+    assert items[0] == Gap(0, 16_000, 80_000, "interrupted")
+    assert items[1].start == 80_000
+
+
+def test_what_was_captured_before_the_conversation_is_left_out():
+    items = delivered(line(), blocks(tone(2, 48_000), 48_000, begin=99.0))
+    assert items[0].start == 0
+    assert items[-1].end == pytest.approx(16_000, abs=800)
+
+
+def test_a_short_start_is_silence_and_a_long_one_a_gap():
+    soon = delivered(line(), blocks(tone(1, 48_000), 48_000, begin=100.5))
+    assert not soon[0].samples.any()
+    assert soon[0].end == 8_000
+    late = delivered(line(), blocks(tone(1, 48_000), 48_000, begin=110.0))
+    assert late[0] == Gap(0, 0, 160_000, "absent")
+
+
+def test_a_full_ring_drops_and_says_where():
+    ring = Ring(blocks=3, size=4, channels=1)
+    written = [ring.write(np.full((4, 1), n, np.float32), n, 0.0, broken=False) for n in range(5)]
+    assert written == [True, True, True, False, False]
+    assert [ring.read().samples[0, 0] for _ in range(3)] == [0, 1, 2]
+    assert ring.read() is None
+    ring.write(np.full((2, 1), 9, np.float32), 9, 0.0, broken=False)
+    after = ring.read()
+    assert (after.broken, len(after.samples), after.arrived) == (True, 2, 9)
