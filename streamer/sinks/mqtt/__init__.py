@@ -1,6 +1,6 @@
 """MQTT: events that subscribers can rely on.
 
-`mqtt_sink(settings, url=None, handler=None)` gives the sink. An event is written to the `outbox` before the
+`mqtt_sink(settings, url=None, live=None)` gives the sink. An event is written to the `outbox` before the
 `publisher` sends it over a `connection`, and removed when the broker has acknowledged it.
 """
 
@@ -8,25 +8,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from streamer.config import Settings
-    from streamer.sinks.mqtt.commands import Handler
+    from streamer.live import Live
     from streamer.sinks.mqtt.sink import MqttSink
 
 
 def mqtt_sink(
-    settings: "Settings", url: str | None = None, handler: "Handler | None" = None
+    settings: "Settings", url: str | None = None, live: "Live | None" = None
 ) -> "MqttSink":
     """The sink that publishes events over MQTT.
 
     Args:
         settings: all settings; the section `mqtt` is about this.
         url: broker and prefix, instead of the one in the settings.
-        handler: obeys the commands that come over MQTT, if the settings let them.
+        live: the conversation that commands over MQTT steer, if the settings let them.
 
     Raises:
         UserError: if the URL, a certificate, the password or a setting cannot be used. Entering the sink raises it
             if the broker refuses us, or another process publishes as the same node.
     """
     from streamer.sinks.mqtt.address import broker
+    from streamer.sinks.mqtt.commands import steer
     from streamer.sinks.mqtt.sink import MqttSink
 
+    handler = steer(live) if live else None
     return MqttSink(settings, broker(settings.mqtt, url), handler)

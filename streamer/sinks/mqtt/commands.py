@@ -7,11 +7,12 @@ goes to `command/reply`: `{"id": "7", "command": "pause", "ok": true, "message":
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.live import Live
+if TYPE_CHECKING:
+    from streamer.live import Live
 
 MAX_BYTES = 4096
 _REMEMBERED = 256
@@ -48,7 +49,7 @@ Handler = Callable[[Command], Awaitable[str | None]]
 """Obeys a command; gives None, or why it could not be done."""
 
 
-def steer(live: Live) -> Handler:
+def steer(live: "Live") -> Handler:
     """A handler that steers a live conversation."""
 
     async def obey(command: Command) -> str | None:

@@ -185,11 +185,10 @@ class Node:
         steered = [member for member in self._members if member.handler]
         if command.session is not None:
             steered = [member for member in steered if member.session == command.session]
-        problem: str | None = "no such conversation here, or none that can be steered"
-        for member in steered:
-            if member.handler:
-                problem = await member.handler(command)
-        return problem
+        problems = [await member.handler(command) for member in steered if member.handler]
+        if not problems:
+            return "no such conversation here, or none that can be steered"
+        return None if None in problems else problems[0]
 
     # What is given up is told at once, and then now and then: there may be thousands.
 

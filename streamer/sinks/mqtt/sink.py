@@ -22,7 +22,7 @@ class MqttSink:
     """Publishes events, each at least once and in order, whatever the broker does meanwhile.
 
     Several at a time share their node's connection. What goes wrong for good is told to `report`, which logs it
-    until it is replaced: it belongs into an `error` event.
+    until it is replaced: it belongs into an `error` event. Who replaces it gets what was told before, too.
 
     Args:
         settings: all settings.
@@ -34,7 +34,8 @@ class MqttSink:
         self._settings = settings
         self._broker = broker
         self._selection = _Selection(settings)
-        self._member = Member(log.warning, handler)
+        self._early: list[str] = []
+        self._member = Member(self._tell_early, handler)
 
     @property
     def report(self) -> "Callable[[str], None]":
@@ -44,6 +45,13 @@ class MqttSink:
     @report.setter
     def report(self, report: "Callable[[str], None]") -> None:
         self._member.report = report
+        while self._early:
+            report(self._early.pop(0))
+
+    def _tell_early(self, line: str) -> None:
+        """Log what nobody makes an event of, and keep it for whoever may yet."""
+        log.warning(line)
+        self._early.append(line)
 
     @property
     def waiting(self) -> int:

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from streamer import config, events
+from streamer.live import Live
 from streamer.sinks.mqtt import mqtt_sink
 from streamer.sinks.mqtt.asyncapi import asyncapi
 from tests.brokers import Recorder, wait_for
@@ -58,9 +59,6 @@ def test_every_type_of_event_has_its_channel(document):
 
 
 async def test_all_that_is_published_is_as_documented(document, broker, tmp_path):
-    async def handler(_command):
-        return None
-
     settings = config.load(
         environment={},
         overrides={
@@ -77,7 +75,7 @@ async def test_all_that_is_published_is_as_documented(document, broker, tmp_path
         },
     )
     recorder = Recorder(broker)
-    async with mqtt_sink(settings, broker.url(), handler) as sink:
+    async with mqtt_sink(settings, broker.url(), Live(max_lag=5)) as sink:
         recorder.client.publish("streamer/desk/command", b'{"command": "mark"}', 1)
         await asyncio.to_thread(wait_for, lambda: recorder.payloads("/reply"))
         for event in conversation(30):

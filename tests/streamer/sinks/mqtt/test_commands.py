@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from streamer import config
 from streamer.live import Live
-from streamer.sinks.mqtt import mqtt_sink
+from streamer.sinks.mqtt import address
 from streamer.sinks.mqtt.commands import MAX_BYTES, Commands, parse, steer
+from streamer.sinks.mqtt.sink import MqttSink
 from tests.brokers import Recorder, wait_for
 from tests.event_streams import conversation
 
@@ -99,7 +100,8 @@ async def test_a_live_conversation_is_steered():
 
 def sink_with(broker, tmp_path, handler, *, on: bool):
     overrides = {"mqtt.node": "desk", "mqtt.outbox": tmp_path, "mqtt.commands": on}
-    return mqtt_sink(config.load(environment={}, overrides=overrides), broker.url(), handler)
+    settings = config.load(environment={}, overrides=overrides)
+    return MqttSink(settings, address.broker(settings.mqtt, broker.url()), handler)
 
 
 async def test_over_the_broker(broker, tmp_path):
