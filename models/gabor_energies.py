@@ -26,7 +26,7 @@ _SMOOTHNESS = 2.3
 _LEAK = 1e-6
 """What may be lost of a sound outside of the band: -120 dB, well under LEAF's floor."""
 
-_CHUNK = 8
+_CHUNK = 10
 """Spectra worked on together: few enough to stay in the processor's cache."""
 
 
