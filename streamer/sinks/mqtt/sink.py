@@ -45,8 +45,9 @@ class MqttSink:
     @report.setter
     def report(self, report: "Callable[[str], None]") -> None:
         self._member.report = report
-        while self._early:
-            report(self._early.pop(0))
+        early, self._early = self._early, []
+        for line in early:
+            report(line)
 
     def _tell_early(self, line: str) -> None:
         """Log what nobody makes an event of, and keep it for whoever may yet."""
