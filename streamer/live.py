@@ -18,6 +18,8 @@ from streamer.units import SAMPLE_RATE, to_seconds
 _NO_TRANSCRIPTS, _NO_ESTIMATES = 0.25, 0.5
 """Share of the bound from which each is given up."""
 
+_FADE = 0.85
+"""What is left of a channel's shown loudness after a piece of silence."""
 _GIVEN_UP = {1: "no transcription", 2: "no transcription and no estimates while people speak"}
 
 
@@ -38,7 +40,7 @@ class Live:
     paused: bool = False
     """While true, audio is thrown away unheard."""
     levels: dict[int, float] = field(default_factory=dict)
-    """The latest loudness of each channel: root mean square, 1 is full scale."""
+    """The loudness of each channel: root mean square, 1 is full scale; it fades, so that eyes can follow."""
     marks: "asyncio.Queue[tuple[float, str | None]]" = field(default_factory=asyncio.Queue)
     """Moments that somebody marked, in seconds, each with a label or none."""
 
@@ -121,7 +123,8 @@ class LiveAudio:
             return
         self._end_pauses()
         if isinstance(item, AudioChunk):
-            live.levels[channel] = _loudness(item.samples)
+            fading = live.levels.get(channel, 0.0) * _FADE
+            live.levels[channel] = max(_loudness(item.samples), fading)
             if item.captured is None:
                 item = replace(item, captured=self._clock.seconds())
             self._count(channel, len(item.samples))

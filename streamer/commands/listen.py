@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.commands import Subparsers, add_settings_options, load_settings
+from streamer.commands.keys import keys, on_key
 from streamer.commands.outputs import (
     add_output_options,
     exit_code,
@@ -85,18 +86,20 @@ async def _listen(options: argparse.Namespace, engine: "Engine") -> int:
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     clock = WallClock()
     live = Live(engine.settings.live.max_lag, duration=options.duration)
+    source = _source(options, engine.settings, clock)
+    if options.record:
+        from streamer.sources.recorder import Recorder
+
+        source = Recorder(source, options.record, live)
+        notify(f"recording to {options.record}")
     table = not options.quiet and options.jsonl != "-"
-    chosen = sinks(engine.settings, jsonl=options.jsonl, mqtt=options.mqtt, table=table)
+    chosen = sinks(engine.settings, jsonl=options.jsonl, mqtt=options.mqtt, table=table, live=live)
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopped_by_signals(stop))
+        if table and not options.pipe:
+            stack.enter_context(keys(on_key(live, stop)))
         outcome = await pipeline.run(
-            _source(options, engine.settings, clock),
-            engine,
-            chosen,
-            clock,
-            session=options.session,
-            stop=stop,
-            live=live,
+            source, engine, chosen, clock, session=options.session, stop=stop, live=live
         )
     return exit_code(outcome.reason)
 

@@ -14,6 +14,7 @@ from streamer.errors import UserError
 
 if TYPE_CHECKING:
     from streamer.config import Settings
+    from streamer.live import Live
     from streamer.sinks import Sink
 
 
@@ -45,7 +46,12 @@ def notify(line: str) -> None:
 
 
 def sinks(
-    settings: "Settings", *, jsonl: str | None, mqtt: str | None, table: bool
+    settings: "Settings",
+    *,
+    jsonl: str | None,
+    mqtt: str | None,
+    table: bool,
+    live: "Live | None" = None,
 ) -> "list[Sink]":
     """The sinks of one conversation.
 
@@ -54,6 +60,7 @@ def sinks(
         jsonl: a file for JSON lines, - for standard output, None for neither.
         mqtt: a broker's URL instead of the settings' one.
         table: whether people look at standard output.
+        live: a live conversation, which the table shows and commands over MQTT steer.
     """
     from streamer.sinks.console import ConsoleSink
     from streamer.sinks.jsonl import JsonlSink
@@ -64,9 +71,9 @@ def sinks(
     if mqtt or settings.mqtt.url:
         from streamer.sinks.mqtt import mqtt_sink
 
-        chosen.append(mqtt_sink(settings, mqtt))
+        chosen.append(mqtt_sink(settings, mqtt, live))
     if table:
-        chosen.append(ConsoleSink())
+        chosen.append(ConsoleSink(live=live))
     return chosen
 
 

@@ -5,11 +5,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamer import events
+from streamer.sinks.meters import level_meter, status_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
     from rich.text import Text
+
+    from streamer.live import Live as LiveConversation
 
 COLOURS = {"angry": "red", "happy": "green", "sad": "blue", "neutral": "white"}
 _OTHER = "magenta"
@@ -30,9 +33,13 @@ class ConsoleSink:
 
     Args:
         console: where to write; None for standard output.
+        live: what to show of a live conversation besides its events.
     """
 
-    def __init__(self, *, console: "Console | None" = None) -> None:
+    def __init__(
+        self, *, console: "Console | None" = None, live: "LiveConversation | None" = None
+    ) -> None:
+        self._watched = live
         self._speakers: dict[str, _Speaker] = {}
         self._console = console
         self._live: Live | None = None
@@ -45,7 +52,12 @@ class ConsoleSink:
 
         self._console = self._console or Console(highlight=False)
         if self._console.is_terminal:
-            self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+            self._live = Live(
+                get_renderable=self._now,
+                console=self._console,
+                refresh_per_second=8,
+                transient=True,
+            )
             self._live.start()
         return self
 
@@ -65,18 +77,17 @@ class ConsoleSink:
             if self._console.is_terminal:
                 line.truncate(self._console.width, overflow="ellipsis")
             self._console.print(line, soft_wrap=not self._console.is_terminal)
-        if self._live:
-            self._live.update(self._now())
 
     def _take(self, event: events.Event) -> "Text | None":
         """Remember what the event changes; give the line that it is worth."""
         from rich.text import Text
 
+        line: Text | None = None
         match event:
             case events.SessionStarted():
                 self._speakers = {name: _Speaker(name) for name in event.channels}
                 model = f"{event.model.name} {event.model.version}"
-                return Text(f"{event.source}  ·  {model}  ·  asr: {event.asr}", style="bold")
+                line = Text(f"{event.source}  ·  {model}  ·  asr: {event.asr}", style="bold")
             case events.SpeechStarted():
                 self._speaker(event.channel).speaking = {}
             case events.SpeechUpdate():
@@ -84,20 +95,22 @@ class ConsoleSink:
             case events.Utterance():
                 self._speaker(event.channel).speaking = None
                 self._latencies.append(event.latency_ms.total)
-                return self._utterance(event)
+                line = self._utterance(event)
             case events.Mood():
                 self._speaker(event.channel).moods.append(event.probabilities)
                 self._speaker(event.channel).trend = event.trend
             case events.Gap():
                 lost = event.end - event.start
                 text = f"{_clock(event.start)}  {event.channel}: {lost:.2f} s lost ({event.reason})"
-                return Text(text, style="yellow")
+                line = Text(text, style="yellow")
+            case events.Mark():
+                line = Text(f"{_clock(event.at)}  ─── {event.label or 'mark'} ───", style="cyan")
             case events.Error():
-                return Text(f"{event.part}: {event.message}", style="red")
+                line = Text(f"{event.part}: {event.message}", style="red")
             case events.SessionEnded():
                 self._speakers = {}
-                return Text(self._summary(event), style="bold")
-        return None
+                line = Text(self._summary(event), style="bold")
+        return line
 
     def _utterance(self, event: events.Utterance) -> "Text":
         from rich.text import Text
@@ -125,27 +138,35 @@ class ConsoleSink:
 
         width = max((len(name) for name in self._speakers), default=0)
         lines = []
-        for speaker in self._speakers.values():
-            line = Text.assemble(
-                ("● " if speaker.speaking is not None else "  ", "green"),
-                f"{speaker.name:<{width}}  ",
-                speaker.sparkline(),
-                (f"  {speaker.trend}" if speaker.trend else "", "dim"),
-            )
-            if speaker.speaking:
-                best = max(speaker.speaking, key=lambda label: (speaker.speaking or {})[label])
-                line.append(
-                    f"  speaking: {best} {speaker.speaking[best]:.0%}", COLOURS.get(best, _OTHER)
-                )
+        for index, speaker in enumerate(list(self._speakers.values())):
+            line = Text(no_wrap=True, overflow="ellipsis")
+            line.append("● " if speaker.speaking is not None else "  ", "green")
+            line.append(f"{speaker.name:<{width}}  ")
+            if self._watched:
+                line.append_text(level_meter(self._watched.levels.get(index, 0.0)))
+            line.append_text(speaker.sparkline())
+            if speaker.trend:
+                line.append(f"  {speaker.trend}", "dim")
+            if present := speaker.speaking:
+                best = max(present, key=lambda label: present[label])
+                line.append(f"  speaking: {best} {present[best]:.0%}", COLOURS.get(best, _OTHER))
             lines.append(line)
+        if self._watched and lines:
+            lines.append(status_line(self._watched, self._percentiles()))
         return Group(*lines)
+
+    def _percentiles(self) -> str:
+        """The median and the 95th percentile of the latest latencies, in words."""
+        ordered = sorted(self._latencies)
+        if not ordered:
+            return ""
+        p50, p95 = (ordered[int(q * (len(ordered) - 1))] for q in (0.5, 0.95))
+        return f"latency p50 {p50:.0f} ms, p95 {p95:.0f} ms"
 
     def _summary(self, event: events.SessionEnded) -> str:
         parts = [f"{event.reason}: {event.utterances} utterances in {_clock(event.duration)}"]
-        if self._latencies:
-            ordered = sorted(self._latencies)
-            p50, p95 = (ordered[int(q * (len(ordered) - 1))] for q in (0.5, 0.95))
-            parts.append(f"latency p50 {p50:.0f} ms, p95 {p95:.0f} ms")
+        if latency := self._percentiles():
+            parts.append(latency)
         if event.gaps:
             parts.append(f"{event.gaps} gaps")
         if event.errors:

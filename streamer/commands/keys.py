@@ -1,0 +1,65 @@
+"""Keys of the terminal that steer a live conversation."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamer.live import Live
+
+
+def on_key(live: "Live", stop: "asyncio.Future[str]") -> Callable[[str], None]:
+    """What keys do."""
+
+    def press(key: str) -> None:
+        match key:
+            case "q" if not stop.done():
+                stop.set_result("finished")
+            case "p":
+                live.paused = not live.paused
+            case " ":
+                live.mark()
+
+    return press
+
+
+@contextlib.contextmanager
+def keys(press: Callable[[str], None]) -> Iterator[None]:
+    """Call a function for each key pressed, if this is a terminal and it is ours to read.
+
+    However the context is left, the terminal is as it was.
+    """
+    if not _is_ours():
+        yield
+        return
+    import termios
+    import tty
+
+    loop = asyncio.get_running_loop()
+    descriptor = sys.stdin.fileno()
+
+    def read() -> None:
+        pressed = os.read(descriptor, 64)
+        if not pressed:
+            loop.remove_reader(descriptor)
+        for key in pressed.decode(errors="ignore"):
+            press(key)
+
+    before = termios.tcgetattr(descriptor)
+    try:
+        tty.setcbreak(descriptor)
+        loop.add_reader(descriptor, read)
+        yield
+    finally:
+        loop.remove_reader(descriptor)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _is_ours() -> bool:
+    """Whether standard input is a terminal, and we are not in its background, where touching it stops us."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return False
+    return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
