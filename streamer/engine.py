@@ -64,6 +64,7 @@ class Engine:
         self.bundle = bundle
         self.asr = transcribers[0].name
         self._judge = bundle.judge(settings.emotion.threshold)
+        self._transcribers = transcribers
         self._free: queue.SimpleQueue[Transcriber] = queue.SimpleQueue()
         for transcriber in transcribers:
             self._free.put(transcriber)
@@ -114,6 +115,8 @@ class Engine:
     ) -> None:
         for executor in (self._ear, self._mind, self._scribe):
             executor.shutdown(wait=False, cancel_futures=True)
+        for transcriber in self._transcribers:
+            transcriber.close()
 
     def listener(self, info: SourceInfo) -> Listener:
         """The ear for a source's channels, without those that the settings exclude."""

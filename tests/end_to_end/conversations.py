@@ -68,13 +68,13 @@ class Played:
 
 
 class WithGap(Played):
-    """The same with a second of the first channel lost."""
+    """The same with half a second of the first channel lost."""
 
     async def __aiter__(self):
         async for item in super().__aiter__():
-            if item.channel == 0 and item.start == 16_000:
-                yield Gap(0, 16_000, 32_000, "unplugged")
-            elif item.channel != 0 or not 16_000 <= item.start < 32_000:
+            if item.channel == 0 and item.start == 24_000:
+                yield Gap(0, 24_000, 32_000, "unplugged")
+            elif item.channel != 0 or not 24_000 <= item.start < 32_000:
                 yield item
 
 
