@@ -52,7 +52,7 @@ def test_the_command_prints_a_table_and_writes_the_agreed_json(clips, tmp_path, 
     assert set(got["groups"]["gender"]) == {"female", "male"}
     assert got["bundle"]["name"] == "tiny"
     assert len(got["bundle"]["sha256"]) == 64
-    assert set(got["robustness"]) == {"quieter", "louder", "telephone"}
+    assert set(got["robustness"]) == {"quieter", "louder", "clipped", "telephone"}
 
 
 @pytest.mark.parametrize(

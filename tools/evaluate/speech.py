@@ -34,7 +34,8 @@ _BATCH = 16
 LOUDNESS_DB = (-12.0, 12.0)
 CONDITIONS: Mapping[str, Callable[[Wave], Wave]] = {
     "quieter": lambda wave: gain(wave, LOUDNESS_DB[0]),
-    "louder": lambda wave: np.clip(gain(wave, LOUDNESS_DB[1]), -1.0, 1.0),
+    "louder": lambda wave: gain(wave, LOUDNESS_DB[1]),
+    "clipped": lambda wave: np.clip(gain(wave, LOUDNESS_DB[1]), -1.0, 1.0),
     "telephone": telephone,
 }
 """What a live source does to speech, by its name in the result."""
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--robustness",
         action="store_true",
-        help="judge each clip also 12 dB quieter, 12 dB louder, and over a telephone line",
+        help="judge each clip also 12 dB quieter, 12 dB louder, so loud that it is clipped, and over a telephone line",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument(
