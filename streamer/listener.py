@@ -24,8 +24,8 @@ from streamer.units import FRAME, SAMPLE_RATE
 if TYPE_CHECKING:
     from torch import Tensor
 
-BLOCK = 8 * FRAME
-"""Samples after which the embedding advances: a step of the CNN. Fixed, so that results are too."""
+BLOCK = 12 * FRAME
+"""Samples after which the embedding advances, as `AudioStream` does."""
 
 LOOK_BACK = SAMPLE_RATE
 """Samples that an embedding may end before what was heard; beyond, it is computed anew."""
@@ -45,6 +45,8 @@ class AudioStream(Protocol):
     """What the ear needs of `models.audio_stream`."""
 
     def push(self, samples: Samples) -> None: ...  # noqa: D102
+
+    def estimate(self) -> "Tensor": ...  # noqa: D102
 
     def embedding(self, end: int | None = None) -> "Tensor": ...  # noqa: D102
 
@@ -131,7 +133,7 @@ class _Voice:
             return None
         self._next_estimate = self._heard + self._interval
         self._advance()
-        return self._stream.embedding()
+        return self._stream.estimate()
 
     def finish(self, ended: SpeechEnded, fresh: Callable[[], AudioStream]) -> "Tensor":
         length = ended.end - ended.start
