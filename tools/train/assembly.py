@@ -3,7 +3,7 @@
 All is fitted on the development parts: speakers and dialogues that no stage has learnt from.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from models.conversation import ConversationModel, Dialogue
 from models.text_encoder import TextTokenizer
 from tools.data.cache import open_clips
 from tools.data.conversations import in_split, read_dialogues
-from tools.data.manifest import Clip
 from tools.evaluate.conversations import embedded, judged
 from tools.evaluate.judging import judge
 from tools.evaluate.metrics import Judgements
@@ -25,6 +24,9 @@ from tools.train.clip_embeddings import embed_clips
 from tools.train.composition import ClipBank
 from tools.train.model_card import Part, model_card
 from tools.train.open_dialogues import LABELS
+
+NOISE = 0.3
+"""Word error rate at which the loss by recognisers' errors is told."""
 
 
 def assemble(
@@ -73,14 +75,6 @@ def assemble(
     return bundle
 
 
-@dataclass(frozen=True)
-class _Clips:
-    """Development clips, each a conversation of one utterance."""
-
-    clips: list[Clip]
-    dialogues: list[Dialogue]
-
-
 class _Development:
     """What is judged: clips alone, MELD's text alone, MELD's text with voices."""
 
@@ -92,20 +86,21 @@ class _Development:
         places = development_clips(speech.clips)
         clips = [speech.clips[place] for place in places]
         embeddings = embed_clips(audio, version, places)
-        self.clips = _Clips(clips, [_alone(row) for row in embeddings])
+        stretches = embed_clips(audio, version, places, short=np.random.default_rng(seed))
+        self.clips = clips
+        self.whole = [_alone(row) for row in embeddings]
+        self.short = [_alone(row) for row in stretches]
         self.written = in_split(read_dialogues(data / "conversations" / "meld"), "val")
         bank = ClipBank(clips, embeddings[None])
         self.text = embedded(bundle, self.written, None, seed=seed)
+        self.noisy = embedded(bundle, self.written, None, noise=NOISE, seed=seed)
         self.both = embedded(bundle, self.written, bank, seed=seed)
 
     def parts(self, bundle: Bundle) -> dict[str, Part]:
         """The judgements of each part, by its name in the card."""
-        clips = self.clips.clips
-        said = np.concatenate(judge(bundle, self.clips.dialogues))
-        speech = Judgements.of(
-            LABELS, [clip.emotion4 for clip in clips], said, [clip.speaker for clip in clips]
-        )
+        clips = self.clips
         text, _ = judged(bundle, self.written, self.text)
+        noisy, _ = judged(bundle, self.written, self.noisy)
         both, _ = judged(bundle, self.written, self.both)
         alone, _ = judged(bundle, self.written, self.text, context=False)
         groups = {
@@ -114,11 +109,28 @@ class _Development:
             "speaker": [clip.speaker for clip in clips],
         }
         return {
-            "speech": Part("Acted speech, audio alone, no context", speech, groups),
+            "speech": Part(
+                "Acted speech, audio alone, no context",
+                self._heard(bundle, self.whole),
+                groups,
+            ),
+            "short": Part(
+                "Acted speech, stretches of 0.4 to 1.3 s", self._heard(bundle, self.short), {}
+            ),
             "text": Part("MELD, text and past context", text, {}),
             "alone": Part("MELD, text alone, no context", alone, {}),
+            "noisy": Part(f"MELD, text with {NOISE:.0%} word errors, past context", noisy, {}),
             "both": Part("MELD, text and composed voices, past context", both, {}),
         }
+
+    def _heard(self, bundle: Bundle, dialogues: list[Dialogue]) -> Judgements:
+        """What is said of the clips, of which each is a conversation of its own."""
+        return Judgements.of(
+            LABELS,
+            [clip.emotion4 for clip in self.clips],
+            np.concatenate(judge(bundle, dialogues)),
+            [clip.speaker for clip in self.clips],
+        )
 
 
 def _alone(embedding: torch.Tensor) -> Dialogue:
