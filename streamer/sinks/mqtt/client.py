@@ -36,7 +36,7 @@ from streamer.sinks.mqtt.problems import (
 CONNECT_TIMEOUT = 3.0
 """Seconds that reaching the host, and shaking hands with it, may each take."""
 
-ANSWER_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 10.0
 """Seconds that a broker may take to answer what is waited for."""
 
 MAX_PACKET = 1_000_000
@@ -163,12 +163,14 @@ class Client(aiomqtt.Client):
 
     async def close(self, *, farewell: bool) -> None:
         """Close the connection; with a farewell the broker forgets the will."""
-        if farewell:
-            with suppress(aiomqtt.MqttError):
-                await self.__aexit__(None, None, None)
-        if self._disconnected.done() and not self._disconnected.cancelled():
-            self._disconnected.exception()
-        self._drop()
+        try:
+            if farewell:
+                with suppress(aiomqtt.MqttError):
+                    await self.__aexit__(None, None, None)
+        finally:
+            if self._disconnected.done() and not self._disconnected.cancelled():
+                self._disconnected.exception()
+            self._drop()
 
     def limit(self, name: str) -> int | None:
         """What the broker (MQTT 5) has told of its limits."""

@@ -39,6 +39,8 @@ async def forget(settings: config.Settings, url: str | None = None, *, force: bo
                 await link.publish(topic, "")
     except BrokerError as error:
         raise UserError(f"MQTT broker {target}: {error}") from None
+    except TimeoutError:
+        raise UserError(f"MQTT broker {target}: it lets us read nothing of {topics.root}") from None
     return len(found)
 
 

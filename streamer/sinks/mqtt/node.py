@@ -21,7 +21,7 @@ from streamer.sinks.mqtt.store import Entry
 
 log = logging.getLogger(__name__)
 
-MAX_BEHIND = 2000
+MAX_BEHIND = 200
 """Events that may wait for the disk before `put` does."""
 
 REPORT_INTERVAL = 10.0

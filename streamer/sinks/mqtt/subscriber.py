@@ -90,7 +90,7 @@ class Order:
         try:
             cover = _Cover.model_validate_json(payload)
         except ValidationError:
-            log.debug("not an event from %s: %r", node, payload[:100])
+            log.debug("not an event from %s", node)
             return []
         place = self._place(node, cover.session)
         if cover.type == "session_started" and cover.time != place.started:
@@ -106,7 +106,7 @@ class Order:
         try:
             found.append(Arrived(node, events.parse(payload), payload))
         except ValidationError:
-            log.debug("not an event of this version from %s: %r", node, payload[:100])
+            log.debug("not an event of this version from %s", node)
         return found
 
     def _place(self, node: str, session: str) -> "_Place":
