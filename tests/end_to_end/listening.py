@@ -1,5 +1,6 @@
 """`streamer listen` as a process whose events are read while it runs."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -47,7 +48,8 @@ class Listening:
         for reader in self._readers:
             reader.join()
         if self.process.stdin:
-            self.process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
         self.process.stdout.close()
         self.process.stderr.close()
 

@@ -1,0 +1,320 @@
+"""`streamer listen` without a sound card: from a pipe, in a terminal, and when it cannot keep up."""
+
+import asyncio
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamer.clock import WallClock
+from streamer.live import Live
+from streamer.sources import AudioChunk, SourceInfo
+from streamer.transcription import Transcript
+from tests.end_to_end.conversations import (
+    Kept,
+    check_promises,
+    converse,
+    engine_for,
+    silence,
+    two_speakers,
+    voice,
+)
+from tests.end_to_end.listening import LATE, Listening
+
+PIECE = 480
+
+
+@pytest.fixture(scope="module")
+def environment(random_bundle):
+    return os.environ | {
+        "STREAMER_EMOTION_BUNDLE": str(random_bundle),
+        "STREAMER_ASR_BACKEND": "none",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def speak(pipe, signal_):
+    """Write samples at the pace of the world, in a thread."""
+
+    def write():
+        begun = time.monotonic()
+        pcm = (signal_ * 32767).astype("<i2")
+        for first in range(0, len(pcm), PIECE):
+            time.sleep(max(0.0, begun + first / 16_000 - time.monotonic()))
+            try:
+                pipe.write(pcm[first : first + PIECE].tobytes())
+                pipe.flush()
+            except BrokenPipeError:
+                return
+        pipe.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    return thread
+
+
+def test_a_pipe_is_heard_until_it_ends(environment, tmp_path):
+    kept = tmp_path / "kept.flac"
+    arguments = ["-", "--channels-in", "2", "--channels", "agent,customer", "--record", kept]
+    with Listening(environment, *arguments, stdin=subprocess.PIPE) as listening:
+        signal_ = two_speakers()
+        listening.until(lambda e: e.type == "session_started")
+        writer = speak(listening.process.stdin, signal_)
+        heard = listening.rest()
+        writer.join()
+        assert listening.process.returncode == 0
+        assert b"recording to" in listening.stderr
+    check_promises(heard)
+    assert heard[0].channels == ["agent", "customer"]
+    assert heard[-1].reason == "finished"
+    assert heard[-1].utterances == 4
+    written, _ = soundfile.read(kept)
+    assert written.shape == signal_.shape
+    assert np.abs(written - signal_).max() < 0.01
+
+
+def test_it_ends_after_the_duration_asked_for(environment):
+    with Listening(environment, "-", "--duration", "1", stdin=subprocess.PIPE) as listening:
+        listening.until(lambda e: e.type == "session_started")
+        writer = speak(listening.process.stdin, silence(30))
+        heard = listening.rest()
+        assert listening.process.returncode == 0
+        writer.join()
+    assert heard[-1].reason == "finished"
+    assert heard[-1].duration < 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_what_is_being_said_and_the_session(environment, number):
+    with Listening(environment, "-", stdin=subprocess.PIPE) as listening:
+        writer = speak(listening.process.stdin, voice(60))
+        listening.until(lambda e: e.type == "speech_started")
+        _, code = listening.end(number)
+        writer.join()
+        heard = listening.events
+    check_promises(heard)
+    assert code == 130
+    assert heard[-1].utterances >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-", "--device", "usb"], "name no --device"),
+        (["--device", "usb", "--device", "usb"], "named twice"),
+        (["--duration", "0"], "more than 0"),
+        (["-", "--rate", "1"], "4000 to 384000"),
+    ],
+)
+def test_wrong_arguments_are_one_line(environment, arguments, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "streamer.cli", "listen", *arguments],
+        env=environment,
+        stdin=subprocess.PIPE,
+        capture_output=True,
+        timeout=LATE,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert message in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+class Terminal:
+    """A terminal of 80 columns in which a program runs."""
+
+    def __init__(self, environment, *command):
+        self._main, self.side = pty.openpty()
+        termios.tcsetwinsize(self.side, (24, 80))
+        self.before = termios.tcgetattr(self.side)
+        self.shown = ""
+        self.process = subprocess.Popen(
+            command,
+            env=environment | {"TERM": "xterm-256color"},
+            stdin=self.side,
+            stdout=self.side,
+            stderr=self.side,
+            start_new_session=True,
+            preexec_fn=lambda: __import__("fcntl").ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - its own
+        )
+
+    def until(self, text, *, escapes=False):
+        deadline = time.monotonic() + LATE
+        while text not in (self.shown if escapes else self.plain()):
+            assert time.monotonic() < deadline, self.plain()
+            if select.select([self._main], [], [], 0.2)[0]:
+                self.shown += os.read(self._main, 65536).decode(errors="replace")
+
+    def plain(self):
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown)
+
+    def press(self, key):
+        self.shown = ""
+        os.write(self._main, key.encode())
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(LATE)
+        os.close(self._main)
+        os.close(self.side)
+
+
+@pytest.fixture
+def in_terminal(environment):
+    """A conversation in a terminal, its audio made by the program itself; the keys are real."""
+    program = (
+        "import asyncio, sys\n"
+        "from tests.end_to_end import talking\n"
+        "sys.exit(asyncio.run(talking.talk()))\n"
+    )
+    terminal = Terminal(environment, sys.executable, "-c", program)
+    yield terminal
+    terminal.close()
+
+
+def test_keys_steer_and_the_terminal_is_left_as_it_was(in_terminal):
+    in_terminal.until("space mark")
+    in_terminal.press(" ")
+    in_terminal.until("mark ───")
+    in_terminal.press("p")
+    in_terminal.until("lost (paused)")
+    in_terminal.press("p")
+    in_terminal.until("● speaker")
+    in_terminal.press("q")
+    in_terminal.until("finished: ")
+    assert in_terminal.process.wait(LATE) == 0
+    assert termios.tcgetattr(in_terminal.side) == in_terminal.before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_the_terminal_as_it_was(in_terminal, number):
+    in_terminal.until("space mark")
+    assert termios.tcgetattr(in_terminal.side) != in_terminal.before
+    in_terminal.process.send_signal(number)
+    in_terminal.until("utterances in")
+    in_terminal.until("\x1b[?25h", escapes=True)  # the cursor is back
+    assert in_terminal.process.wait(LATE) == 130
+    assert termios.tcgetattr(in_terminal.side) == in_terminal.before
+
+
+class Spoken:
+    """A live source that speaks at once for as long as it is asked to, never waiting for anybody."""
+
+    def __init__(self, signal_, pace=0.0):
+        self._signal = signal_
+        self._pace = pace
+        self.info = SourceInfo("spoken", ("speaker",), live=True, session="spoken")
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+    async def __aiter__(self):
+        for start in range(0, len(self._signal), PIECE):
+            yield AudioChunk(0, start, self._signal[start : start + PIECE])
+            await asyncio.sleep(self._pace)
+
+
+class Slow:
+    """A recogniser that takes its time."""
+
+    name = "slow"
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+
+    def transcribe(self, samples, *, language):
+        time.sleep(self._seconds)
+        return Transcript("words", "ok", "en")
+
+    def close(self):
+        pass
+
+
+def turns(count):
+    parts = [part for n in range(count) for part in (voice(0.8, n), silence(0.8))]
+    return np.concatenate([silence(0.5), *parts])
+
+
+async def live_conversation(engine, source, live=None):
+    from streamer import pipeline
+
+    kept = Kept()
+    live = live or Live(engine.settings.live.max_lag)
+    await pipeline.run(source, engine, [kept], WallClock(), live=live)
+    return kept.events, live
+
+
+def test_a_recogniser_that_is_too_slow_costs_transcripts_and_nothing_else(random_bundle):
+    bound = 1.0
+    with engine_for(random_bundle, Slow(2.5), live__max_lag=bound, asr__ahead=False) as engine:
+        events, live = asyncio.run(live_conversation(engine, Spoken(turns(6), pace=0.03)))
+    check_promises(events)
+    said = [e for e in events if e.type == "utterance"]
+    assert len(said) >= 4
+    assert {e.text_status for e in said} == {"skipped"}
+    assert not [e for e in events if e.type == "gap"]
+    assert live.lost == 0
+    assert sum("transcription is behind" in e.message for e in events if e.type == "error") == 1
+
+
+def test_an_ear_that_is_too_slow_gives_up_estimates_and_audio_and_says_so(random_bundle):
+    with engine_for(random_bundle, live__max_lag=1.0) as engine:
+        hear = engine.hear
+
+        async def tired(listener, item):
+            await asyncio.sleep(0.02)
+            return await hear(listener, item)
+
+        engine.hear = tired
+        events, live = asyncio.run(live_conversation(engine, Spoken(turns(12), pace=0.001)))
+    check_promises(events)
+    gaps = [e for e in events if e.type == "gap"]
+    assert {gap.reason for gap in gaps} == {"behind"}
+    assert sum(gap.end - gap.start for gap in gaps) == pytest.approx(live.lost, abs=0.1)
+    told = " ".join(e.message for e in events if e.type == "error")
+    assert "no transcription and no estimates while people speak" in told
+    assert events[-1].duration == pytest.approx(len(turns(12)) / 16_000, abs=0.05)
+
+
+def test_a_machine_that_keeps_up_gives_up_nothing(random_bundle):
+    with engine_for(random_bundle, Slow(0.05), live__max_lag=60.0) as engine:
+        events, live = asyncio.run(live_conversation(engine, Spoken(turns(4), pace=0.01)))
+    check_promises(events)
+    said = [e for e in events if e.type == "utterance"]
+    assert [(e.text, e.modalities) for e in said] == [("words", ["audio", "text"])] * 4
+    assert live.lost == 0
+    assert not [e for e in events if e.type in ("gap", "error")]
+
+
+async def test_live_and_replay_hear_the_same(random_bundle):
+    signal_ = turns(3)
+
+    class Recorded(Spoken):
+        def __init__(self, signal_):
+            super().__init__(signal_)
+            self.info = SourceInfo("spoken", ("speaker",), live=False, session="spoken")
+
+    with engine_for(random_bundle, live__max_lag=60.0) as engine:
+        _, replayed = await converse(Recorded(signal_), engine)
+        heard, _ = await live_conversation(engine, Spoken(signal_))
+
+    def said(events):
+        return [
+            (e.start, e.end, e.emotion, e.probabilities) for e in events if e.type == "utterance"
+        ]
+
+    assert said(heard) == said(replayed)
