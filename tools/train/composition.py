@@ -31,7 +31,7 @@ class Composition:
 
     mismatched: float = 0.12
     """Share of utterances with a clip of another emotion; their target is half this, half that."""
-    silent: float = 0.2
+    silent: float = 0.3
     """No utterance has audio."""
     wordless: float = 0.15
     """No utterance has text."""
