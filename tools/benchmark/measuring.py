@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import platform
 import statistics
 import time
@@ -13,6 +14,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from streamer.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,27 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def on_cores(count: int) -> Iterator[None]:
+    """Keeps this thread, and the threads and processes that it starts, to so many cores."""
+    before = os.sched_getaffinity(0)
+    if not 1 <= count <= len(before):
+        raise UserError(f"there are {len(before)} cores, not {count}")
+    os.sched_setaffinity(0, sorted(before)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def conditions() -> str:
+    """What a reader must know about the machine to trust a table or not."""
+    return f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
+
+
 def print_costs(title: str, unit: str, costs: Sequence[Cost]) -> None:
     """Prints a table of costs."""
-    table = Table(title=title)
+    table = Table(title=title, caption=conditions())
     for column in ("", f"CPU ms / {unit}", "quartiles", "wall ms", "n"):
         table.add_column(column, justify="right" if column else "left")
     for cost in costs:
@@ -94,7 +115,12 @@ def write_json(path: Path | None, benchmark: str, results: dict[str, Any]) -> No
     """Writes what was measured, and where."""
     if path is None:
         return
-    machine = {"platform": platform.platform(), "python": platform.python_version()}
+    machine = {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
     document = {"benchmark": benchmark, "machine": machine, **results}
     text = json.dumps(document, indent=2, default=asdict)
     path.write_text(text + "\n", encoding="utf-8")
