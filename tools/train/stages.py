@@ -61,11 +61,15 @@ class BundleSettings:
     audio: audio_stage.AudioSettings = field(default_factory=audio_stage.AudioSettings)
     text: text_stage.TextSettings = field(default_factory=text_stage.TextSettings)
     composition: Composition = field(default_factory=Composition)
-    context: StageSettings = StageSettings(
-        epochs=4, batch=8, label_smoothing=0.05, feature_dropout=0.35
+    context: StageSettings = field(
+        default_factory=lambda: StageSettings(
+            epochs=4, batch=8, label_smoothing=0.05, feature_dropout=0.35
+        )
     )
-    fusion: StageSettings = StageSettings(
-        epochs=3, batch=8, label_smoothing=0.0, feature_dropout=0.35, class_weights=0.7
+    fusion: StageSettings = field(
+        default_factory=lambda: StageSettings(
+            epochs=3, batch=8, label_smoothing=0.0, feature_dropout=0.35, class_weights=0.7
+        )
     )
     window: int = 8
     written: int = 300
