@@ -1,6 +1,7 @@
 """The one place where events get their number and time and leave for the sinks."""
 
 import logging
+from collections import deque
 from typing import Any
 
 from streamer import events
@@ -25,6 +26,7 @@ class Outlet:
         self._queues = [BoundedQueue[events.Event](limit) for _ in range(sinks)]
         self._dropped = [0] * sinks
         self._seq = 0
+        self._reports: deque[tuple[str, str]] = deque()
         self.errors = 0
 
     async def emit(self, kind: type[Any], **fields: Any) -> None:
@@ -47,6 +49,15 @@ class Outlet:
         self.errors += 1
         log.warning("%s: %s", part, message)
         await self.emit(events.Error, part=part, message=message)
+
+    def report(self, sink: Sink, message: str) -> None:
+        """Keep what a sink has to tell until `emit_reports`: it must not wait for its own queue."""
+        self._reports.append((_name(sink), message))
+
+    async def emit_reports(self) -> None:
+        """Make `error` events of what sinks have told."""
+        while self._reports:
+            await self.error(*self._reports.popleft())
 
     async def close(self) -> None:
         """No more events; the sinks finish what is theirs."""

@@ -8,9 +8,10 @@ source waits when analysis is behind. Live, whatever is ready goes out.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from streamer import __version__, events
@@ -22,7 +23,7 @@ from streamer.listener import Ended, Heard, Listener, Paused, Resumed
 from streamer.live import Live, LiveAudio
 from streamer.outlet import Outlet
 from streamer.queues import BoundedQueue
-from streamer.sinks import Sink
+from streamer.sinks import ReportingSink, Sink
 from streamer.sources import AudioChunk, AudioSource, Gap, Samples, SourceInfo
 from streamer.units import SAMPLE_RATE, to_seconds
 
@@ -86,10 +87,24 @@ async def run(
         async with asyncio.TaskGroup() as group:
             for index, sink in enumerate(sinks):
                 group.create_task(outlet.drain(index, sink), name=f"sink {index}")
-            try:
-                return await _converse(source, engine, listener, outlet, clock, stop, live)
-            finally:
-                await outlet.close()
+            with _reports(sinks, outlet):
+                try:
+                    return await _converse(source, engine, listener, outlet, clock, stop, live)
+                finally:
+                    await outlet.close()
+
+
+@contextmanager
+def _reports(sinks: Sequence[Sink], outlet: Outlet) -> Iterator[None]:
+    """While the conversation runs, what sinks have to tell goes into its events."""
+    reporting = [(sink, sink.report) for sink in sinks if isinstance(sink, ReportingSink)]
+    for sink, _ in reporting:
+        sink.report = partial(outlet.report, sink)
+    try:
+        yield
+    finally:
+        for sink, before in reporting:
+            sink.report = before
 
 
 async def _converse(
@@ -123,6 +138,7 @@ async def _converse(
                 marking = group.create_task(_mark(live, outlet), name="marks")
                 reading.add_done_callback(lambda _: marking.cancel())
             async for job in ear.jobs:
+                await outlet.emit_reports()
                 if live:
                     await conversation.take_live(job, group)
                 else:
@@ -134,6 +150,7 @@ async def _converse(
         # A defect of ours: say so on the wire as well, and end the session as promised.
         log.debug("the conversation broke off", exc_info=failures)
         await outlet.error("pipeline", "; ".join(repr(error) for error in failures.exceptions))
+    await outlet.emit_reports()
     await outlet.emit(
         events.SessionEnded,
         duration=to_seconds(ear.position),

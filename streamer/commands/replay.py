@@ -73,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
 
     settings = load_settings(options, audio__channels=options.channels)
     _check(options)
+    # What is wrong with an output is told before the models are loaded.
+    sinks(settings, jsonl=None, mqtt=options.mqtt, table=False)
     with Engine.load(settings, notify) as engine:
         return asyncio.run(_replay_all(options, engine))
 

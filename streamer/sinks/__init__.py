@@ -1,7 +1,8 @@
 """Sinks: where events go. Each is one file here, an asynchronous context manager with `emit`."""
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from streamer.events import Event
 
@@ -25,3 +26,11 @@ class Sink(Protocol):
     async def emit(self, event: Event) -> None:
         """Deliver one event."""
         ...
+
+
+@runtime_checkable
+class ReportingSink(Sink, Protocol):
+    """A sink that has something to tell: it goes on, but not all is well."""
+
+    report: Callable[[str], None]
+    """Gets a line; logs it, as long as no conversation makes an `error` event of it."""

@@ -1,4 +1,4 @@
-"""MQTT and a conversation that is heard live: commands steer it."""
+"""MQTT and a conversation that is heard live: commands in, and troubles as events."""
 
 import json
 import os
@@ -23,13 +23,14 @@ def broker(tmp_path):
 
 @pytest.fixture
 def listening(random_bundle, tmp_path, broker):
-    """`streamer listen -`, which publishes and obeys."""
+    """`streamer listen -`, which publishes and obeys; its outbox cannot be on disk."""
+    (tmp_path / "occupied").write_text("")
     environment = os.environ | {
         "STREAMER_EMOTION_BUNDLE": str(random_bundle),
         "STREAMER_ASR_BACKEND": "none",
         "STREAMER_MQTT_NODE": "desk",
         "STREAMER_MQTT_COMMANDS": "true",
-        "STREAMER_MQTT_OUTBOX": str(tmp_path / "outbox"),
+        "STREAMER_MQTT_OUTBOX": str(tmp_path / "occupied" / "outbox"),
     }
     command = [sys.executable, "-m", "streamer.cli", "listen", "-", "--mqtt", broker.url()]
     with subprocess.Popen(
@@ -39,7 +40,7 @@ def listening(random_bundle, tmp_path, broker):
         process.kill()
 
 
-def test_commands_are_obeyed_and_answered(broker, listening):
+def test_commands_are_obeyed_and_troubles_are_events(broker, listening):
     recorder = Recorder(broker)
     second = np.zeros(16_000, np.int16).tobytes()
     listening.stdin.write(second)
@@ -71,3 +72,6 @@ def test_commands_are_obeyed_and_answered(broker, listening):
     recorder.close()
     (mark,) = map(events.parse, recorder.payloads("/mark"))
     assert mark.label == "here"
+    (error,) = map(events.parse, recorder.payloads("/error"))
+    assert error.part == "sink mqtt"
+    assert "events wait in memory" in error.message
