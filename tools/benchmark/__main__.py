@@ -9,6 +9,30 @@ COMMANDS = {
         "tools.benchmark.frontend",
         "the audio branch: LEAF beside its direct form, the network, the stream",
     ),
+    "analysis": (
+        "tools.benchmark.analysis",
+        "CPU time for each second of a conversation, stage by stage and whole",
+    ),
+    "capacity": (
+        "tools.benchmark.capacity",
+        "the largest number of live conversations that one process follows",
+    ),
+    "latency": (
+        "tools.benchmark.latency",
+        "from the end of speech to its event, live on a virtual sound card, beside a stopwatch",
+    ),
+    "soak": (
+        "tools.benchmark.soak",
+        "memory and cost over hours of one conversation",
+    ),
+    "archive": (
+        "tools.benchmark.archive",
+        "hours of recorded calls in an hour, with one job and with several",
+    ),
+    "startup": (
+        "tools.benchmark.startup",
+        "time until --help is printed, and until everything is ready to listen",
+    ),
     "mqtt": (
         "tools.benchmark.mqtt",
         "events per second to a broker, and the time from an event to a subscriber",

@@ -1,0 +1,109 @@
+"""A sound card made of software: what is played into it is what its microphone hears.
+
+PulseAudio's null sink, whose monitor is the default input of ALSA, in a server of its own. It needs the
+packages pulseaudio, pulseaudio-utils, libasound2-plugins and libportaudio2, and no sound card.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_SINK = "streamer_test"
+_START = 20.0
+"""Seconds within which the server must answer."""
+
+
+def missing() -> str:
+    """What the card needs and this machine has not; "" if it has all."""
+    for program in ("pulseaudio", "pactl", "paplay"):
+        if not shutil.which(program):
+            return f"{program} is not installed (packages pulseaudio, pulseaudio-utils)"
+    if not any(Path("/usr/lib").glob("**/alsa-lib/libasound_module_pcm_pulse.so")):
+        return "ALSA's plugin for PulseAudio is not installed (package libasound2-plugins)"
+    try:
+        import sounddevice  # noqa: F401 - whether it can be imported is the question
+    except OSError:
+        return "PortAudio is not installed (package libportaudio2)"
+    return ""
+
+
+class VirtualCard:
+    """A running PulseAudio with one null sink. A context manager.
+
+    Args:
+        directory: holds the server's files; its path is short enough for a socket.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._socket = directory / "pulse.socket"
+        self._module = ""
+        self.environment = os.environ | {
+            "HOME": str(directory),
+            "XDG_RUNTIME_DIR": str(directory),
+            "XDG_CONFIG_HOME": str(directory / "config"),
+            "PULSE_SERVER": f"unix:{self._socket}",
+            "PULSE_COOKIE": str(directory / "cookie"),
+            "PULSE_SINK": _SINK,
+            "PULSE_SOURCE": f"{_SINK}.monitor",
+        }
+        """For the processes that use the card."""
+
+    def __enter__(self) -> Self:
+        self._server = subprocess.Popen(
+            [
+                *("pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1"),
+                *("--use-pid-file=no", "--log-level=error", "--high-priority=no"),
+                f"--load=module-native-protocol-unix auth-anonymous=1 socket={self._socket}",
+            ],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + _START
+        while self._control("info", check=False) is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.plug()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.terminate()
+        self._server.wait(10)
+
+    def plug(self) -> None:
+        """The card is there."""
+        arguments = ("load-module", "module-null-sink", f"sink_name={_SINK}", "rate=48000")
+        self._module = self._control(*arguments) or ""
+
+    def unplug(self) -> None:
+        """The card is gone, whoever uses it."""
+        self._control("unload-module", self._module)
+
+    @contextlib.contextmanager
+    def playing(self, recording: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """A recording is played meanwhile; it breaks off at the end of the context."""
+        with subprocess.Popen(["paplay", str(recording)], env=self.environment) as player:
+            try:
+                yield player
+            finally:
+                player.terminate()
+
+    def _control(self, *arguments: str, check: bool = True) -> str | None:
+        done = subprocess.run(
+            ["pactl", *arguments],
+            env=self.environment,
+            capture_output=True,
+            check=check,
+            timeout=_START,
+        )
+        return None if done.returncode else done.stdout.decode().strip()
