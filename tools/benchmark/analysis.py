@@ -1,0 +1,206 @@
+"""What analysis costs, stage by stage: CPU time for each second of a conversation, all on one thread.
+
+Each stage is the program's own part, driven over what the stage before it made of the recordings; below
+them is the whole pipeline, whose cost beyond its stages is the work of tasks, threads and queues.
+"""
+
+import argparse
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.audio_stream import AudioStream
+from models.state import Embedded
+from streamer import events, pipeline
+from streamer.clock import VirtualClock
+from streamer.engine import Engine
+from streamer.listener import BLOCK, Ended, Estimate, Heard
+from streamer.outlet import Outlet
+from streamer.segmentation.factory import make_segmenter
+from streamer.sinks.jsonl import JsonlSink
+from streamer.sources import AudioChunk, SourceInfo
+from streamer.sources.recording import RecordingSource
+from streamer.units import FRAME
+from tools.benchmark import calls
+from tools.benchmark.measuring import Case, alternate, one_thread, print_costs, write_json
+
+WHOLE = ("pipeline, audio only", "pipeline, words known")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    calls.add_data_option(parser)
+    parser.add_argument("--rounds", type=int, default=9, help="calls of each case (default 9)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measures and prints."""
+    paths = calls.recordings(arguments.data)
+    with calls.load_engine("none") as engine, calls.load_engine(calls.KNOWN) as talking:
+        material = [_material(path, talking) for path in paths]
+        seconds = sum(m.call.seconds for m in material)
+        cases = [
+            *_stages(material, engine, seconds),
+            Case(WHOLE[0], lambda: _whole(paths, engine), seconds),
+            Case(WHOLE[1], lambda: _whole(paths, talking), seconds),
+        ]
+        with one_thread():
+            costs = alternate(cases, arguments.rounds)
+    utterances = sum(len(m.ended) for m in material)
+    channels = sum(m.call.samples.size for m in material) / sum(
+        m.call.samples.shape[1] for m in material
+    )
+    title = f"Analysis of {seconds:.0f} s ({channels:.1f} channels, {utterances} utterances)"
+    print_costs(title, "s of conversation", costs)
+    results = {
+        "seconds": seconds,
+        "channels": channels,
+        "utterances": utterances,
+        "stages": costs[: -len(WHOLE)],
+        "whole": costs[-len(WHOLE) :],
+    }
+    write_json(arguments.json, "analysis", results)
+
+
+@dataclass(frozen=True)
+class _Material:
+    """A recording, and what each stage hands to the next."""
+
+    path: Path
+    call: calls.Call
+    heard: list[Heard]
+    events: list[events.Event]
+
+    @property
+    def ended(self) -> list[Ended]:
+        return [heard for heard in self.heard if isinstance(heard, Ended)]
+
+
+class _Kept(calls.Tally):
+    """A sink that keeps the events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[events.Event] = []
+
+    async def emit(self, event: events.Event) -> None:
+        self.events.append(event)
+
+
+def _material(path: Path, engine: Engine) -> _Material:
+    call = calls.read_call(path)
+    listener = engine.listener(SourceInfo(call.name, call.channels, live=False, session=""))
+    heard = [h for piece in _frames(call) for h in listener.hear(piece)] + listener.finish()
+    kept = _Kept()
+    clock = VirtualClock()
+    asyncio.run(pipeline.run(RecordingSource(path, clock), engine, [kept], clock))
+    return _Material(path, call, heard, kept.events)
+
+
+def _frames(call: calls.Call) -> list[AudioChunk]:
+    """A call as the segmenters get it."""
+    return [
+        AudioChunk(channel, start, samples[start : start + FRAME])
+        for start in range(0, call.samples.shape[1], FRAME)
+        for channel, samples in enumerate(call.samples)
+    ]
+
+
+def _stages(material: Sequence[_Material], engine: Engine, seconds: float) -> list[Case]:
+    stages: dict[str, Callable[[_Material, Engine], object]] = {
+        "decoding": _decode,
+        "voice detection": _segment,
+        "LEAF and CNN": _listen,
+        "text": _embed_texts,
+        "context and fusion": _judge,
+        "events": _emit,
+    }
+
+    def over_all(stage: Callable[[_Material, Engine], object]) -> Callable[[], object]:
+        return lambda: [stage(m, engine) for m in material]
+
+    return [
+        Case(name, torch.inference_mode()(over_all(stage)), seconds)
+        for name, stage in stages.items()
+    ]
+
+
+def _decode(material: _Material, _: Engine) -> None:
+    calls.read_call(material.path)
+
+
+def _segment(material: _Material, engine: Engine) -> None:
+    segmenters = [
+        make_segmenter(engine.settings.segmentation, channel)
+        for channel in range(len(material.call.channels))
+    ]
+    for frame in _frames(material.call):
+        segmenters[frame.channel].push(frame)
+    for segmenter in segmenters:
+        segmenter.flush()
+
+
+def _listen(material: _Material, engine: Engine) -> None:
+    encoder = engine.bundle.model.audio
+    assert encoder is not None  # noqa: S101 - the engine has used it already
+    for ended in material.ended:
+        stream = AudioStream(encoder)
+        samples = ended.speech.samples
+        for start in range(0, len(samples), BLOCK):
+            stream.push(samples[start : start + BLOCK])
+        stream.embedding()
+
+
+def _embed_texts(material: _Material, engine: Engine) -> None:
+    encoder, tokenizer = engine.bundle.model.text, engine.bundle.tokenizer
+    assert encoder is not None and tokenizer is not None  # noqa: S101, PT018 - the shipped bundle's
+    for ended in material.ended:
+        encoder(*tokenizer([calls.words(len(ended.speech.samples))]))
+
+
+def _judge(material: _Material, engine: Engine) -> None:
+    """Each estimate, and each utterance twice: before its text is there, and with it."""
+    judge = engine.bundle.judge(engine.settings.emotion.threshold)
+    state = engine.new_state()
+    for heard in material.heard:
+        match heard:
+            case Estimate():
+                judge([state.window_with(Embedded(heard.channel, audio=heard.embedding))])
+            case Ended():
+                number = state.add(Embedded(heard.channel, audio=heard.embedding))
+                judge([state.window(number)])
+                state.set_text(number, heard.embedding)  # any vector costs the same
+                judge([state.window(number)])
+            case _:
+                pass
+
+
+def _emit(material: _Material, engine: Engine) -> None:
+    asyncio.run(_emit_all(material.events, engine.settings.sinks.queue))
+
+
+async def _emit_all(given: Sequence[events.Event], limit: int) -> None:
+    outlet = Outlet("benchmark", VirtualClock(), 1, limit=limit, wait=True)
+    async with JsonlSink(Path(os.devnull)) as sink, asyncio.TaskGroup() as group:
+        group.create_task(outlet.drain(0, sink))
+        for event in given:
+            await outlet.emit(type(event), **_fields(event))
+        await outlet.close()
+
+
+def _fields(event: events.Event) -> dict[str, Any]:
+    """What the conversation says of an event; the outlet adds the rest."""
+    added = {"schema_", "session", "seq", "time"}
+    return {name: value for name, value in event if name not in added}
+
+
+def _whole(paths: Sequence[Path], engine: Engine) -> None:
+    for path in paths:
+        clock = VirtualClock()
+        asyncio.run(calls.analyse(RecordingSource(path, clock), engine, clock))

@@ -1,0 +1,208 @@
+"""What the benchmarks of whole conversations share: calls, engines, and a sink that keeps the latencies."""
+
+import argparse
+import asyncio
+import itertools
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from streamer import config, events, pipeline
+from streamer.clock import Clock, VirtualClock
+from streamer.engine import Engine
+from streamer.errors import UserError
+from streamer.resources import sample_call
+from streamer.sinks import Sink
+from streamer.sinks.jsonl import JsonlSink
+from streamer.sources import AudioChunk, AudioSource, Samples, SourceInfo
+from streamer.sources.recording import RecordingSource
+from streamer.transcription import Transcript
+from streamer.units import SAMPLE_RATE, to_samples
+
+KNOWN = "known"
+"""The transcriber that costs nothing."""
+
+BACKENDS = ("none", "auto", "faster-whisper", "pocketsphinx")
+ASR = (KNOWN, *BACKENDS)
+
+_SPEECH = (
+    "well I told you last week that the parcel never came and nobody has ever called me about it"
+)
+_WORDS_PER_SECOND = 2.5
+_STEP = 960
+"""Samples that an endless call is delivered at a time (60 ms), as a paced recording is."""
+
+_SUFFIXES = {".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a"}
+
+
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """Declares the option that chooses the recordings."""
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="recordings (default: the sample call)"
+    )
+
+
+def recordings(data: Path | None) -> list[Path]:
+    """The recordings of a folder, sorted; the sample call if none is named."""
+    if data is None:
+        return [sample_call()]
+    found = sorted(f for f in data.glob("*") if f.suffix.lower() in _SUFFIXES)
+    if not found:
+        raise UserError(f"{data}: no recordings there")
+    return found
+
+
+def load_engine(asr: str, *, transcribers: int = 1) -> Engine:
+    """The engine with its models, as by default but for its transcriber, one of `ASR`."""
+    backend = "none" if asr == KNOWN else asr
+    overrides = {"asr.backend": backend, "engine.transcribers": transcribers}
+    settings = config.load(environment={}, overrides=overrides)
+    engine = Engine.load(settings, lambda line: print(line, file=sys.stderr))
+    return engine if asr != KNOWN else Engine(settings, engine.bundle, [KnownWords()])
+
+
+def words(samples: int) -> str:
+    """As many words as are said in that time."""
+    count = max(1, round(_WORDS_PER_SECOND * samples / SAMPLE_RATE))
+    return " ".join(itertools.islice(itertools.cycle(_SPEECH.split()), count))
+
+
+class KnownWords:
+    """Gives words without listening: what recognition costs is left out, what text costs is not."""
+
+    name = KNOWN
+
+    def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:
+        """See `Transcriber.transcribe`."""
+        return Transcript(words(len(samples)), "ok", language)
+
+    def close(self) -> None:
+        """See `Transcriber.close`: there is nothing to do."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A recording that has been decoded."""
+
+    name: str
+    channels: tuple[str, ...]
+    samples: Samples
+    """float32 [channels, n] at 16 kHz."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return int(self.samples.shape[1]) / SAMPLE_RATE
+
+
+def read_call(path: Path) -> Call:
+    """Decodes a whole recording; what it lacks is silence."""
+    return asyncio.run(_read(path))
+
+
+async def _read(path: Path) -> Call:
+    async with RecordingSource(path, VirtualClock()) as source:
+        items = [item async for item in source]
+        info = source.info
+    samples = np.zeros((len(info.channels), max(item.end for item in items)), np.float32)
+    for item in items:
+        if isinstance(item, AudioChunk):
+            samples[item.channel, item.start : item.end] = item.samples
+    return Call(path.name, info.channels, samples)
+
+
+class Endless:
+    """A call played over and over, already decoded.
+
+    Args:
+        call: what is played.
+        clock: whose time it keeps to.
+        seconds: when it ends nevertheless.
+        live: whether it is what a microphone is: audio with the time at which it was spoken, which
+            does not wait.
+        begin: seconds of the call that are left out the first time.
+    """
+
+    def __init__(
+        self, call: Call, clock: Clock, *, seconds: float, live: bool, begin: float = 0.0
+    ) -> None:
+        self._call = call
+        self._clock = clock
+        self._length = to_samples(seconds)
+        self._begin = to_samples(begin)
+        self.info = SourceInfo(call.name, call.channels, live=live, session="endless")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    async def __aiter__(self) -> AsyncIterator[AudioChunk]:
+        begun = self._clock.seconds()
+        for start in range(0, self._length, _STEP):
+            end = min(start + _STEP, self._length)
+            # The time at which it was spoken, however late we are: that counts as latency, too.
+            spoken = begun + end / SAMPLE_RATE
+            await self._clock.sleep_until(spoken)
+            places = np.arange(self._begin + start, self._begin + end)
+            piece = self._call.samples.take(places, axis=1, mode="wrap")
+            for channel, samples in enumerate(piece):
+                yield AudioChunk(channel, start, samples, spoken if self.info.live else None)
+
+
+@dataclass
+class Tally:
+    """A sink that keeps what figures are made of."""
+
+    latencies: list[float] = field(default_factory=list)
+    """Of each utterance: milliseconds from its endpoint to its event."""
+    losses: list[str] = field(default_factory=list)
+    """What was given up, or failed."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    async def emit(self, event: events.Event) -> None:
+        """Look at an event."""
+        match event:
+            case events.Utterance(latency_ms=latency):
+                self.latencies.append(max(0.0, latency.total - latency.endpoint))
+            case events.Gap(reason=reason):
+                self.losses.append(f"gap: {reason}")
+            case events.Error(message=message):
+                self.losses.append(message)
+            case _:
+                pass
+
+
+async def analyse(
+    source: AudioSource,
+    engine: Engine,
+    clock: Clock,
+    *,
+    sinks: Sequence[Sink] = (),
+    session: str = "benchmark",
+) -> None:
+    """Runs the pipeline over a source; the events are written as JSON lines, to nowhere, too."""
+    nowhere = JsonlSink(Path(os.devnull))
+    await pipeline.run(source, engine, [*sinks, nowhere], clock, session=session)

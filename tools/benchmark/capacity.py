@@ -1,0 +1,188 @@
+"""How many conversations one process follows in real time: each a call played without end, as a live source.
+
+So many hold if 95 % of the utterances are told within a bound after their endpoint, and nothing was shed.
+The audio comes decoded, as it does from a network or a sound card.
+"""
+
+import argparse
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from streamer.clock import VirtualClock, WallClock
+from streamer.engine import Engine
+from tools.benchmark import calls
+from tools.benchmark.measuring import conditions, on_cores, write_json
+
+_GOLDEN = 0.618034
+"""Streams begin at places of the call that are spread as evenly as places can be."""
+
+_RAMP = 1.0
+"""Seconds in which the streams begin, one after the other."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """So many streams at the same time, and how that went."""
+
+    asr: str
+    streams: int
+    utterances: int
+    p50_ms: float
+    p95_ms: float
+    """From the endpoint to the event."""
+    losses: int
+    """Gaps and errors: what was shed, or failed."""
+    cores: float
+    """CPU seconds of the process for each second."""
+    holds: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="of audio at each step (default 30)"
+    )
+    parser.add_argument("--first", type=int, default=8, help="streams to begin with (default 8)")
+    parser.add_argument("--most", type=int, default=512, help="streams at most (default 512)")
+    parser.add_argument(
+        "--p95", type=float, default=1000.0, metavar="MS", help="the bound (default 1000)"
+    )
+    parser.add_argument("--cores", type=int, default=1, help="cores to use (default 1)")
+    parser.add_argument(
+        "--asr",
+        nargs="+",
+        choices=calls.ASR,
+        default=["none"],
+        help="transcribers, each measured (default none; known: text that costs nothing to get)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measures and prints."""
+    call = calls.read_call(calls.recordings(None)[0])
+    steps: list[Step] = []
+    found: dict[str, int] = {}
+    logging.getLogger("streamer").setLevel(logging.ERROR)  # losses are counted, not told one by one
+    with on_cores(arguments.cores):
+        for asr in arguments.asr:
+            with calls.load_engine(asr, transcribers=arguments.cores) as engine:
+                _warm_up(engine, call)
+
+                def holds(streams: int, asr: str = asr, engine: Engine = engine) -> bool:
+                    step = _measure(asr, engine, call, streams, arguments)
+                    steps.append(step)
+                    return step.holds
+
+                found[asr] = largest(holds, arguments.first, arguments.most)
+    _print(steps, found, arguments)
+    results = {
+        "cores": arguments.cores,
+        "bound_ms": arguments.p95,
+        "seconds": arguments.seconds,
+        "streams": found,
+        "steps": steps,
+    }
+    write_json(arguments.json, "capacity", results)
+
+
+def largest(holds: Callable[[int], bool], first: int, most: int) -> int:
+    """The largest number that holds, to a twentieth: found by doubling, then by halving what is between.
+
+    Args:
+        holds: whether a number holds; if it does, smaller ones do, too.
+        first: where to begin.
+        most: the largest number that is tried.
+
+    Returns:
+        0 if not even 1 holds.
+    """
+    low, high = 0, max(1, min(first, most))
+    while holds(high):
+        if high == most:
+            return most
+        low, high = high, min(2 * high, most)
+    while high - low > max(1, low // 20):
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _warm_up(engine: Engine, call: calls.Call) -> None:
+    """Whatever happens the first time only shall not happen to the first stream."""
+    clock = VirtualClock()
+    source = calls.Endless(call, clock, seconds=10.0, live=False)
+    asyncio.run(calls.analyse(source, engine, clock))
+
+
+def _measure(
+    asr: str, engine: Engine, call: calls.Call, streams: int, arguments: argparse.Namespace
+) -> Step:
+    wall, cpu = time.perf_counter(), time.process_time()
+    tallies = asyncio.run(_play(engine, call, streams, arguments.seconds))
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    latencies = [latency for tally in tallies for latency in tally.latencies]
+    losses = sum(len(tally.losses) for tally in tallies)
+    p50, p95 = np.percentile(latencies, (50, 95)) if latencies else (np.inf, np.inf)
+    return Step(
+        asr,
+        streams,
+        len(latencies),
+        float(p50),
+        float(p95),
+        losses,
+        cpu / wall,
+        holds=bool(p95 <= arguments.p95) and not losses,
+    )
+
+
+async def _play(
+    engine: Engine, call: calls.Call, streams: int, seconds: float
+) -> list[calls.Tally]:
+    clock = WallClock()
+    begun = clock.seconds()
+
+    async def play(number: int) -> calls.Tally:
+        await clock.sleep_until(begun + _RAMP * number / streams)
+        begin = number * _GOLDEN % 1 * call.seconds
+        source = calls.Endless(call, clock, seconds=seconds, live=True, begin=begin)
+        tally = calls.Tally()
+        await calls.analyse(source, engine, clock, sinks=[tally], session=f"stream{number}")
+        return tally
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(play(number)) for number in range(streams)]
+    return [task.result() for task in tasks]
+
+
+def _print(steps: list[Step], found: dict[str, int], arguments: argparse.Namespace) -> None:
+    table = Table(
+        title=f"Live conversations at once, cores used: {arguments.cores}", caption=conditions()
+    )
+    for column in ("transcriber", "streams", "p50 ms", "p95 ms", "n", "lost", "CPU", ""):
+        table.add_column(column, justify="left" if column == "transcriber" else "right")
+    for step in sorted(steps, key=lambda step: (arguments.asr.index(step.asr), step.streams)):
+        table.add_row(
+            step.asr,
+            str(step.streams),
+            f"{step.p50_ms:.0f}",
+            f"{step.p95_ms:.0f}",
+            str(step.utterances),
+            str(step.losses),
+            f"{step.cores:.2f}",
+            "holds" if step.holds else "too many",
+        )
+    Console().print(table)
+    for asr, streams in found.items():
+        print(
+            f"{streams} conversations with transcriber {asr}: p95 within {arguments.p95:.0f} ms, "
+            "nothing shed"
+        )
