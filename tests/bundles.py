@@ -42,7 +42,7 @@ def _letters():
     letters = "abcdefghijklmnopqrstuvwxyz'"
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{c}" for c in letters)]
     tokenizer = Tokenizer(
-        WordPiece({token: i for i, token in enumerate(vocabulary)}, unk_token="[UNK]")
+        WordPiece({token: i for i, token in enumerate(vocabulary)}, unk_token="[UNK]")  # noqa: S106 - a word
     )
     tokenizer.normalizer = Lowercase()
     tokenizer.pre_tokenizer = Whitespace()

@@ -39,19 +39,19 @@ def load_settings(options: argparse.Namespace, **overrides: Any) -> "Settings":
         overrides: settings that an option of its own gives, dots written `__`; None counts as not given.
 
     Raises:
-        UserError: see `config.load`.
+        UserError: see `configuration.load`.
     """
-    from streamer import config, resources
+    from streamer import configuration, resources
 
     values: dict[str, Any] = {}
     for assignment in options.set:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise UserError(f"--set {assignment}: expected KEY=VALUE, e.g. asr.backend=none")
-        values[key] = config.scalar(f"--set {key}", value)
+        values[key] = configuration.scalar(f"--set {key}", value)
     values |= {k.replace("__", "."): v for k, v in overrides.items() if v is not None}
     file = resources.configuration(options.config) if options.config else None
-    settings = config.load(file, overrides=values)
+    settings = configuration.load(file, overrides=values)
     set_log_level(options, settings)
     return settings
 

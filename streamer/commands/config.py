@@ -22,9 +22,9 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 
 def run(options: argparse.Namespace) -> int:
     """Print the settings on standard output."""
-    from streamer import config
+    from streamer import configuration
 
     settings = load_settings(options)
-    text = config.describe() if options.describe else config.effective(settings)
+    text = configuration.describe() if options.describe else configuration.effective(settings)
     print(text, end="")
     return 0

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from streamer import config, pipeline
+from streamer import configuration, pipeline
 from streamer.clock import VirtualClock
 from streamer.engine import Engine
 from streamer.sources import AudioChunk, Gap, SourceInfo
@@ -101,7 +101,7 @@ def engine_for(bundle, transcriber=None, **overrides):
     values = {"emotion.bundle": str(bundle)} | {
         k.replace("__", "."): v for k, v in overrides.items()
     }
-    settings = config.load(environment={}, overrides=values)
+    settings = configuration.load(environment={}, overrides=values)
     return Engine(settings, Bundle.load(bundle), [transcriber or NoTranscriber()])
 
 

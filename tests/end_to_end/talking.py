@@ -5,7 +5,7 @@ import contextlib
 
 import numpy as np
 
-from streamer import config, pipeline
+from streamer import configuration, pipeline
 from streamer.clock import WallClock
 from streamer.commands.keys import keys, on_key
 from streamer.commands.outputs import exit_code, sinks, stopped_by_signals
@@ -40,7 +40,7 @@ async def talk():
     """Run it until a key or a signal ends it."""
     stop = asyncio.get_running_loop().create_future()
     live = Live(60.0)
-    settings = config.load()
+    settings = configuration.load()
     with Engine.load(settings, print) as engine, contextlib.ExitStack() as stack:
         chosen = sinks(settings, jsonl=None, mqtt=None, table=True, live=live)
         stack.enter_context(stopped_by_signals(stop))

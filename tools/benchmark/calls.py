@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from streamer import config, events, pipeline
+from streamer import configuration, events, pipeline
 from streamer.clock import Clock, VirtualClock
 from streamer.engine import Engine
 from streamer.errors import UserError
@@ -62,7 +62,7 @@ def load_engine(asr: str, *, transcribers: int = 1) -> Engine:
     """The engine with its models, as by default but for its transcriber, one of `ASR`."""
     backend = "none" if asr == KNOWN else asr
     overrides = {"asr.backend": backend, "engine.transcribers": transcribers}
-    settings = config.load(environment={}, overrides=overrides)
+    settings = configuration.load(environment={}, overrides=overrides)
     engine = Engine.load(settings, lambda line: print(line, file=sys.stderr))
     return engine if asr != KNOWN else Engine(settings, engine.bundle, [KnownWords()])
 

@@ -27,16 +27,18 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from streamer import config, events
+from streamer import configuration, events
 from streamer.errors import UserError
 from tools.benchmark.measuring import write_json
 from tools.virtual_card import VirtualCard, missing
 
 _RATE = 48_000
-_LOUD = 8
-"""Sample value (of 32,768) from which the witness knows that playing has begun."""
+_BEEP = 0.02
+"""Seconds of a tone before each recording, from which the witness knows that playing has begun; no speech."""
+_LOUD = 1000
+"""Sample value (of 32,768) of the tone, which nothing before it reaches."""
 _QUIET = 2.0
-"""Seconds of silence after each recording: its last utterance has ended by then."""
+"""Seconds of silence before and after each recording: its last utterance has ended by then."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _measure(
 ) -> list[Measured]:
     """Play a recording, and pair what was heard with what a replay hears."""
     expected = [e for e in _replayed(played, settings) if isinstance(e, events.Utterance)]
-    tail = config.load().segmentation.tail
+    tail = configuration.load().segmentation.tail
     with _Witness(card) as witness, card.playing(played) as player:
         player.wait()
         time.sleep(_QUIET)
@@ -200,7 +202,7 @@ class _Witness:
 
 
 def _write_mono(recording: Path, seconds: float, target: Path) -> None:
-    """The recording as the card's microphone would hear it, a click at its beginning for the witness."""
+    """The recording as the card's microphone would hear it, a tone at its beginning for the witness."""
     from streamer.sources.decoder import Decoder, Missing
 
     with Decoder(recording) as decoder:
@@ -211,14 +213,14 @@ def _write_mono(recording: Path, seconds: float, target: Path) -> None:
                 pieces.append(item.samples.mean(axis=1))
             if sum(map(len, pieces)) > seconds * rate:
                 break
-    signal_ = np.concatenate(pieces)[: round(seconds * rate)]
-    signal_[:4] = 0.01
+    heard = np.concatenate(pieces)[: round(seconds * rate)]
+    beep = 0.3 * np.cos(2 * np.pi * 1000 * np.arange(round(_BEEP * rate)) / rate)
+    silence = np.zeros(round(_QUIET * rate))
+    pcm = np.clip(np.concatenate([beep, silence, heard, silence]), -1, 1) * 32767
     with wave.open(str(target), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        silence = np.zeros(round(_QUIET * rate))
-        pcm = np.clip(np.concatenate([signal_, silence]), -1, 1) * 32767
         file.writeframes(pcm.astype("<i2").tobytes())
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from streamer import config, events
+from streamer import config, configuration, events
 from streamer.errors import UserError
 from streamer.sinks.mqtt import mqtt_sink
 from streamer.sinks.mqtt.subscriber import Arrived, follow
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
     with tempfile.TemporaryDirectory() as folder, _broker(Path(folder)) as url:
-        settings = config.load(
+        settings = configuration.load(
             environment={},
             overrides={"mqtt.url": url, "mqtt.node": "benchmark", "mqtt.outbox": folder},
         )

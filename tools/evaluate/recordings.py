@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 from rich.progress import track
 
-from streamer import config, pipeline
+from streamer import configuration, pipeline
 from streamer.clock import VirtualClock
 from streamer.engine import Engine
 from streamer.errors import UserError
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
     overrides = {"emotion.bundle": str(directory)}
     if arguments.asr:
         overrides["asr.backend"] = arguments.asr
-    settings = config.load(arguments.config, overrides=overrides)
+    settings = configuration.load(arguments.config, overrides=overrides)
     recordings = find_recordings(arguments.data)
     with Engine.load(settings, print) as engine:
         labels, threshold = engine.bundle.model.labels, engine.bundle.threshold

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from streamer import config
+from streamer import config, configuration
 from streamer.clock import VirtualClock
 from streamer.errors import SourceError, UserError
 from streamer.segmentation import SpeechEnded, SpeechEvent
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measures, prints, writes."""
     overrides = {"segmentation.detector": arguments.detector} if arguments.detector else {}
-    settings = config.load(arguments.config, overrides=overrides).segmentation
+    settings = configuration.load(arguments.config, overrides=overrides).segmentation
     files = {
         annotated.file.name: asyncio.run(segment(annotated, settings))
         for annotated in track(find_annotated(arguments.data), "Segmenting", transient=True)

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from streamer import config
+from streamer import configuration
 from streamer.config import Settings
 from streamer.errors import UserError
 from streamer.segmentation import SpeechEnded
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measures, prints, writes."""
     overrides = {"asr.backend": arguments.asr} if arguments.asr else {}
-    settings = config.load(arguments.config, overrides=overrides)
+    settings = configuration.load(arguments.config, overrides=overrides)
     recordings = find_recordings(arguments.data)
     transcriber, notice = make_transcriber(settings.asr, settings.engine)
     if notice:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from streamer import config, events
+from streamer import config, configuration, events
 from streamer.errors import UserError
 from streamer.sinks.mqtt.address import Broker, broker
 from streamer.sinks.mqtt.client import Received, Remember
@@ -176,7 +176,7 @@ async def follow(
     Raises:
         UserError: see `subscribe`.
     """
-    settings = settings or config.load()
+    settings = settings or configuration.load()
     target = broker(settings.mqtt, url)
     identifier = durable or f"streamer-{uuid.uuid4().hex[:12]}"
     remember = Remember(DURABLE if durable else PATIENCE, for_good=durable is not None)

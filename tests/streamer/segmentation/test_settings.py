@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from streamer.config import load
+from streamer.configuration import load
 from streamer.errors import UserError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer import config
+from streamer import configuration
 from streamer.sinks.mqtt import mqtt_sink
 from streamer.sinks.mqtt.sink import MqttSink
 from tests.brokers import Mosquitto
@@ -40,6 +40,6 @@ def make_sink(tmp_path: Path) -> Callable[..., MqttSink]:
         given = {"node": "desk", "outbox": tmp_path / "outbox", "reconnect_max": 0.5, **settings}
         overrides = {f"mqtt.{key}": value for key, value in given.items()}
         url = broker.url(scheme=scheme, user=user)
-        return mqtt_sink(config.load(environment={}, overrides=overrides), url)
+        return mqtt_sink(configuration.load(environment={}, overrides=overrides), url)
 
     return make

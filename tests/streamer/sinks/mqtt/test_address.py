@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer import config
+from streamer import config, configuration
 from streamer.errors import UserError
 from streamer.sinks.mqtt.address import broker
 
@@ -12,7 +12,7 @@ SECRET, AWKWARD = "open sesame", "yes: #1"
 
 def settings(environment: dict[str, str] | None = None, **values) -> config.Mqtt:
     overrides = {f"mqtt.{key}": value for key, value in values.items()}
-    return config.load(environment=environment or {}, overrides=overrides).mqtt
+    return configuration.load(environment=environment or {}, overrides=overrides).mqtt
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_a_secret_on_the_command_line_is_refused():
 
 
 def test_the_effective_settings_hide_the_password():
-    loaded = config.load(environment={"STREAMER_MQTT_PASSWORD": "secret"})
-    assert "secret" not in config.effective(loaded)
+    loaded = configuration.load(environment={"STREAMER_MQTT_PASSWORD": "secret"})
+    assert "secret" not in configuration.effective(loaded)
 
 
 def test_tls_checks_certificate_and_host_unless_told_otherwise():

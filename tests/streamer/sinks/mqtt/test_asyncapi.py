@@ -7,7 +7,7 @@ import re
 import jsonschema
 import pytest
 
-from streamer import config, events
+from streamer import configuration, events
 from streamer.live import Live
 from streamer.sinks.mqtt import mqtt_sink
 from streamer.sinks.mqtt.asyncapi import asyncapi
@@ -59,7 +59,7 @@ def test_every_type_of_event_has_its_channel(document):
 
 
 async def test_all_that_is_published_is_as_documented(document, broker, tmp_path):
-    settings = config.load(
+    settings = configuration.load(
         environment={},
         overrides={
             "mqtt.node": "desk",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer import config
+from streamer import configuration
 from streamer.live import Live
 from streamer.sinks.mqtt import address
 from streamer.sinks.mqtt.commands import MAX_BYTES, Commands, parse, steer
@@ -100,7 +100,7 @@ async def test_a_live_conversation_is_steered():
 
 def sink_with(broker, tmp_path, handler, *, on: bool):
     overrides = {"mqtt.node": "desk", "mqtt.outbox": tmp_path, "mqtt.commands": on}
-    settings = config.load(environment={}, overrides=overrides)
+    settings = configuration.load(environment={}, overrides=overrides)
     return MqttSink(settings, address.broker(settings.mqtt, broker.url()), handler)
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import paho.mqtt.client as paho
 import pytest
 
-from streamer import config
+from streamer import configuration
 from streamer.errors import UserError
 from streamer.sinks.mqtt.address import broker as broker_of
 from streamer.sinks.mqtt.connection import connect
@@ -67,7 +67,7 @@ async def listening(handler) -> AsyncIterator[str]:
 
 def target(url: str, **settings):
     overrides = {f"mqtt.{key}": value for key, value in settings.items()}
-    return broker_of(config.load(environment={}, overrides=overrides).mqtt, url)
+    return broker_of(configuration.load(environment={}, overrides=overrides).mqtt, url)
 
 
 @pytest.mark.parametrize("answer", [OLD_PROTOCOL, b""], ids=["answers", "hangs up"])

@@ -114,13 +114,13 @@ async def test_what_a_run_cannot_deliver_the_next_one_does_first(make_broker, ma
 
 PUBLISHER = """
     import asyncio, sys
-    from streamer import config
+    from streamer import configuration
     from streamer.sinks.mqtt import mqtt_sink
     from tests.event_streams import conversation
 
     async def main(url, directory, session):
         settings = {"mqtt.url": url, "mqtt.node": "desk", "mqtt.outbox": directory}
-        async with mqtt_sink(config.load(environment={}, overrides=settings)) as sink:
+        async with mqtt_sink(configuration.load(environment={}, overrides=settings)) as sink:
             for count, event in enumerate(conversation(2000, session)):
                 await sink.emit(event)
                 if count % 100 == 0:

@@ -1,7 +1,7 @@
 import asyncio
 import json
 
-from streamer import config
+from streamer import configuration
 from streamer.sinks.mqtt import mqtt_sink
 from streamer.sinks.mqtt.home_assistant import discovery
 from streamer.sinks.mqtt.topics import Topics
@@ -40,7 +40,7 @@ async def test_speakers_are_announced_where_their_state_is(broker, make_sink):
 
 
 async def test_a_channel_that_is_only_context_is_not_announced(broker, tmp_path):
-    settings = config.load(
+    settings = configuration.load(
         environment={},
         overrides={
             "mqtt.node": "desk",

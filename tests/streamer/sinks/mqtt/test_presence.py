@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from streamer import config
+from streamer import configuration
 from streamer.errors import UserError
 from streamer.sinks.mqtt.forget import forget
 from tests.brokers import Recorder, retained, wait_for
@@ -17,13 +17,13 @@ from tests.event_streams import conversation
 
 PUBLISHER = """
     import asyncio, sys
-    from streamer import config
+    from streamer import configuration
     from streamer.sinks.mqtt import mqtt_sink
     from tests.event_streams import conversation
 
     async def main(url, directory):
         settings = {"mqtt.url": url, "mqtt.node": "desk", "mqtt.outbox": directory}
-        sink = mqtt_sink(config.load(environment={}, overrides=settings))
+        sink = mqtt_sink(configuration.load(environment={}, overrides=settings))
         async with sink:
             for event in list(conversation(30))[:12]:
                 await sink.emit(event)
@@ -106,12 +106,12 @@ async def test_after_a_crash_the_next_run_is_online_again(broker, killed, make_s
 
 async def test_forgetting_removes_all_that_is_retained(broker, killed):
     overrides = {"mqtt.url": broker.url(), "mqtt.node": "desk"}
-    assert await forget(config.load(environment={}, overrides=overrides)) == 5
+    assert await forget(configuration.load(environment={}, overrides=overrides)) == 5
     assert retained(broker) == {}
 
 
 async def test_a_node_that_is_online_is_not_forgotten_by_mistake(broker, make_sink):
-    settings = config.load(environment={}, overrides={"mqtt.node": "desk"})
+    settings = configuration.load(environment={}, overrides={"mqtt.node": "desk"})
     async with make_sink(broker):
         with pytest.raises(UserError, match="online"):
             await forget(settings, broker.url())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streamer
-from streamer import config, events
+from streamer import configuration, events
 from streamer.errors import UserError
 from streamer.sinks.mqtt.subscriber import (
     Arrived,
@@ -25,7 +25,7 @@ from streamer.sinks.mqtt.subscriber import (
 from tests.brokers import wait_for
 from tests.event_streams import conversation
 
-SETTINGS = config.load(environment={}, overrides={"mqtt.reconnect_max": 0.3})
+SETTINGS = configuration.load(environment={}, overrides={"mqtt.reconnect_max": 0.3})
 
 
 def take_all(order: Order, payloads, node: str = "desk") -> list:
@@ -166,7 +166,7 @@ async def test_only_one_session_or_node(broker, make_sink):
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_a_lost_connection_is_made_again_and_nothing_is_missing(broker, make_sink, protocol):
-    settings = config.load(
+    settings = configuration.load(
         environment={}, overrides={"mqtt.reconnect_max": 0.3, "mqtt.protocol": protocol}
     )
     items = follow(broker.url(), durable="archive", settings=settings)
@@ -256,7 +256,7 @@ async def test_updates_come_no_more_often_than_asked_for(broker, make_sink):
 def test_a_reader_of_the_plain_payload_sees_the_purpose():
     from streamer.sinks.mqtt.sink import _Selection
 
-    settings = config.load(
+    settings = configuration.load(
         environment={}, overrides={"mqtt.types": ["utterance"], "mqtt.update_interval": 1}
     )
     selection = _Selection(settings)

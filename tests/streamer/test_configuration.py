@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from streamer import config, resources
-from streamer.config import Settings, load
+from streamer import configuration, resources
+from streamer.config import Settings
+from streamer.configuration import load
 from streamer.errors import UserError
 
 
@@ -68,7 +69,7 @@ def test_a_mistake_says_where_it_came_from():
 def test_an_absent_or_huge_file_is_a_clear_line(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         load(tmp_path / "none.yaml", environment={})
-    huge = write(tmp_path / "huge.yaml", "#" * (config.MAX_FILE_BYTES + 1))
+    huge = write(tmp_path / "huge.yaml", "#" * (configuration.MAX_FILE_BYTES + 1))
     with pytest.raises(UserError, match="larger than"):
         load(huge, environment={})
 
@@ -79,13 +80,13 @@ def test_an_empty_file_means_the_defaults(tmp_path):
 
 def test_what_is_printed_loads_to_the_same_settings(tmp_path):
     settings = load(environment={}, overrides={"privacy.channels": {"agent": "exclude"}})
-    file = write(tmp_path / "printed.yaml", config.effective(settings))
+    file = write(tmp_path / "printed.yaml", configuration.effective(settings))
     assert load(file, environment={}) == settings
 
 
 def test_the_default_configuration_is_the_defaults_with_their_descriptions():
     shipped = resources.configuration("default")
-    assert shipped.read_text() == config.describe()
+    assert shipped.read_text() == configuration.describe()
     assert load(shipped, environment={}) == Settings()
 
 
