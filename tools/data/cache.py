@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from tools.data.decoding import decode
 from tools.data.manifest import Clip, manifest_hash, read_manifest
+from tools.progress import progress
 
 DEFAULT_CACHE = Path("runs/cache")
 
@@ -71,7 +71,7 @@ def _decode_all(folder: Path, clips: list[Clip], place: Path) -> None:
     try:
         offsets = [0]
         with (partial / _SAMPLES).open("wb") as file:
-            for clip in track(clips, description=f"Decoding {folder}"):
+            for clip in progress(clips, f"Decoding {folder}"):
                 wave = np.clip(np.rint(decode(folder / clip.path) * 32768.0), -32768, 32767)
                 file.write(wave.astype("<i2").tobytes())
                 offsets.append(offsets[-1] + len(wave))

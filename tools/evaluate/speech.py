@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 
 from models.audio_encoder import AudioEncoder
@@ -27,6 +26,7 @@ from tools.evaluate.output import (
     print_table,
     write_json,
 )
+from tools.progress import progress
 
 TRAINING = "train"
 _BATCH = 16
@@ -153,7 +153,7 @@ def embed(encoder: AudioEncoder, waves: Sequence[Wave], name: str) -> Tensor:
     rows = torch.zeros(len(waves), encoder.config.embedding)
     order = sorted(range(len(waves)), key=lambda place: len(waves[place]))
     batches = [order[first : first + _BATCH] for first in range(0, len(order), _BATCH)]
-    for batch in track(batches, f"Listening to {len(waves)} clips, {name}", transient=True):
+    for batch in progress(batches, f"Listening to {len(waves)} clips, {name}"):
         pieces = [torch.from_numpy(waves[place]) for place in batch]
         lengths = torch.tensor([len(piece) for piece in pieces])
         padded = torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True)

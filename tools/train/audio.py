@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from streamer.errors import UserError
 from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
 from tools.evaluate.metrics import Judgements, grouped_report
+from tools.progress import progress
 from tools.train.audio_data import (
     LABELS,
     Sampler,
@@ -79,18 +79,18 @@ def train_audio(
     )
     identity = {"seed": seed, "settings": asdict(settings), "speech": speech.sha256}
     run = AudioRun(settings, targets.speakers, seed)
-    progress = out / _PROGRESS
-    if resume and progress.is_file():
-        run.restore(progress, identity)
+    unfinished = out / _PROGRESS
+    if resume and unfinished.is_file():
+        run.restore(unfinished, identity)
     for epoch in range(run.epoch, settings.epochs):
         clean = 1.0 - settings.strength(epoch) * (1.0 - settings.clean)
         batches = sampler.epoch(
             seed, epoch, clips=settings.clips, batch=settings.batch, clean=clean
         )
         loss = run.train_epoch(
-            track(batches, f"Epoch {epoch + 1}/{settings.epochs}", total=settings.steps)
+            progress(batches, f"Epoch {epoch + 1}/{settings.epochs}", total=settings.steps)
         )
-        run.save(progress, identity)
+        run.save(unfinished, identity)
         line = f"epoch {epoch + 1}: loss {loss:.3f}"
         if run.epoch % settings.look == 0:
             line += f", {summary(evaluate_energies(run.averaged, speech, versions[0]))}"
@@ -103,7 +103,7 @@ def train_audio(
     write_provenance(
         out / "audio.run.json", seed=seed, settings=asdict(settings), data={"speech": speech.sha256}
     )
-    progress.unlink(missing_ok=True)
+    unfinished.unlink(missing_ok=True)
     return results
 
 

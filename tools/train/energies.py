@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from tools.data.augmentation import Augmentation, Recipe, Wave, synthetic_room
 from tools.data.cache import DEFAULT_CACHE, DecodedClips, publish
+from tools.progress import progress
 
 VERSION = 1
 """Of what is computed here: a new number makes caches anew."""
@@ -129,7 +129,7 @@ def _compute(
     order = sorted(clips, key=lambda clip: int(lengths[clip]))
     batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
     parts: dict[int, NDArray[np.float16]] = {}
-    for batch in track(batches, description=f"Energies, version {copy}"):
+    for batch in progress(batches, f"Energies, version {copy}"):
         waves = [torch.from_numpy(version(clip)) for clip in batch]
         sizes = torch.tensor([len(wave) for wave in waves])
         padded = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True)
