@@ -1,10 +1,15 @@
 """`python -m tools.benchmark COMMAND`: each command is one module; a new one is one line here."""
 
 import sys
+from collections.abc import Sequence
 
 from tools.command_line import dispatch
 
 COMMANDS = {
+    "all": (
+        "tools.benchmark.everything",
+        "all of them in short, about five minutes; what happens without a command",
+    ),
     "frontend": (
         "tools.benchmark.frontend",
         "the audio branch: LEAF beside its direct form, the network, the stream",
@@ -37,7 +42,18 @@ COMMANDS = {
         "tools.benchmark.mqtt",
         "events per second to a broker, and the time from an event to a subscriber",
     ),
+    "plot": (
+        "tools.benchmark.plot",
+        "figures that were written as JSON, as a picture",
+    ),
 }
+
+
+def with_command(argv: Sequence[str]) -> list[str]:
+    """The arguments; `all` in front if they name no command and do not ask for help."""
+    named = argv[:1] and (argv[0] in ("-h", "--help") or not argv[0].startswith("-"))
+    return list(argv) if named else ["all", *argv]
+
 
 if __name__ == "__main__":
     sys.exit(
@@ -45,5 +61,6 @@ if __name__ == "__main__":
             "python -m tools.benchmark",
             "Measure what things cost, as a table and as JSON. Times fail nothing.",
             COMMANDS,
+            with_command(sys.argv[1:]),
         )
     )

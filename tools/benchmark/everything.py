@@ -1,0 +1,170 @@
+"""All benchmarks in about five minutes (of a machine with nothing else to do), and one table of what matters.
+
+Each is a process of its own, so that none finds the memory and the threads of another. What cannot be
+measured here is said, and the rest goes on.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from streamer.resources import sample_call
+from tools.benchmark import plot
+from tools.benchmark.analysis import WHOLE
+from tools.benchmark.measuring import conditions, write_json
+
+Document = Mapping[str, Any]
+
+SHORT: dict[str, list[str]] = {
+    "frontend": ["--seconds", "5", "--rounds", "5"],
+    "analysis": ["--rounds", "5"],
+    "latency": [str(sample_call()), "--seconds", "30", "--set", "asr.backend=none"],
+    "capacity": ["--seconds", "8", "--first", "16", "--asr", "known"],
+    "soak": ["--hours", "0.5", "--points", "30"],
+    "archive": ["--hours", "0.25", "--rounds", "1"],
+    "startup": ["--rounds", "3"],
+    "mqtt": ["--events", "3000", "--rounds", "3", "--single", "100"],
+}
+"""Each command, and the options that make it short."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A line of the table."""
+
+    command: str
+    name: str
+    value: Callable[[Document], str]
+    goal: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument(
+        "--only", nargs="+", choices=SHORT, default=list(SHORT), help="leave out the others"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here, too")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the figures")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measures, prints, writes and draws."""
+    if arguments.plot:
+        plot.require_matplotlib()
+    results: dict[str, Document] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for command in arguments.only:
+            file = Path(folder) / f"{command}.json"
+            print(f"--- {command} {' '.join(SHORT[command])}", flush=True)
+            program = [sys.executable, "-m", "tools.benchmark", command, *SHORT[command]]
+            done = subprocess.run([*program, "--json", file], check=False)
+            if done.returncode == 130:
+                raise KeyboardInterrupt
+            if done.returncode == 0:
+                results[command] = json.loads(file.read_text(encoding="utf-8"))
+    _print(results, arguments.only)
+    missing = [command for command in arguments.only if command not in results]
+    write_json(arguments.json, "all", {"results": results, "missing": missing})
+    if arguments.plot:
+        plot.draw(results, arguments.plot)
+
+
+def _print(results: Mapping[str, Document], commands: list[str]) -> None:
+    table = Table(title="All in short", caption=conditions())
+    table.add_column("benchmark")
+    table.add_column("figure", overflow="fold", min_width=28)
+    table.add_column("measured", justify="right")
+    table.add_column("goal, idle")
+    for figure in FIGURES:
+        if figure.command in commands:
+            document = results.get(figure.command)
+            shown = "not measured" if document is None else figure.value(document)
+            table.add_row(figure.command, figure.name, shown, figure.goal)
+    Console().print(table)
+
+
+def _cost(part: str, name: str) -> Callable[[Document], str]:
+    def value(document: Document) -> str:
+        return f"{next(c['cpu_ms'] for c in document[part] if c['name'] == name):.2f}"
+
+    return value
+
+
+def _seconds(name: str) -> Callable[[Document], str]:
+    def value(document: Document) -> str:
+        return f"{next(r['wall_s'] for r in document['results'] if r['name'] == name):.2f}"
+
+    return value
+
+
+def _slope(name: str) -> Callable[[Document], str]:
+    def value(document: Document) -> str:
+        slope = document[name]
+        return f"{slope['value']:+.2f} ± {slope['margin']:.2f}"
+
+    return value
+
+
+def _beyond_endpoint(document: Document) -> str:
+    waits = [u["told"] - u["endpoint"] for u in document["utterances"]]
+    return f"{np.percentile(waits, 95):.0f} (n = {len(waits)})"
+
+
+def _streams(bound_ms: float) -> Callable[[Document], str]:
+    def value(document: Document) -> str:
+        steps = document["steps"]
+        held = [s["streams"] for s in steps if s["p95_ms"] <= bound_ms and not s["losses"]]
+        return str(max(held, default=0))
+
+    return value
+
+
+def _times_one_core(document: Document) -> str:
+    """The best on all cores beside the best on one."""
+    speeds: dict[bool, float] = {}
+    for result in document["results"]:
+        one = result["name"].endswith(" 1 core")
+        speeds[one] = max(speeds.get(one, 0.0), result["hours_per_hour"])
+    return f"{speeds[False] / speeds[True]:.2f}" if False in speeds else "one core only"
+
+
+FIGURES = (
+    Figure("frontend", "LEAF, CPU ms / s", _cost("costs", "LEAF"), "<= 1.5"),
+    Figure(
+        "frontend", "its direct form costs, times", lambda d: f"{d['times_direct']:.0f}", ">= 40"
+    ),
+    Figure(
+        "frontend",
+        "left at the endpoint, CPU ms",
+        _cost("endpoint", "AudioStream.embedding"),
+        "<= 3",
+    ),
+    Figure("analysis", f"{WHOLE[0]}, CPU ms / s", _cost("whole", WHOLE[0])),
+    Figure("analysis", f"{WHOLE[1]}, CPU ms / s", _cost("whole", WHOLE[1]), "<= 10"),
+    Figure("latency", "endpoint to event, p95 ms", _beyond_endpoint, "<= 15"),
+    Figure("capacity", "live calls, p95 <= 200 ms", _streams(200.0), ">= 60"),
+    Figure("capacity", "live calls, p95 <= 1 s", _streams(1000.0)),
+    Figure("soak", "MB / hour of audio", _slope("memory_mb_per_hour"), "0"),
+    Figure("soak", "CPU ms / s, each hour", _slope("cpu_ms_per_hour"), "0"),
+    Figure(
+        "archive",
+        "hours in an hour, 1 job on 1 core",
+        lambda d: f"{d['results'][0]['hours_per_hour']:.1f}",
+        ">= 100",
+    ),
+    Figure("archive", "all cores beside one, times", _times_one_core, ">= 1.8 with two"),
+    Figure("startup", "streamer --help, s", _seconds("streamer --help"), "<= 0.3"),
+    Figure("startup", "ready, s", _seconds("ready, transcriber none"), "<= 3"),
+    Figure("mqtt", "events / s", lambda d: f"{d['per_second']:,.0f}"),
+    Figure("mqtt", "event to subscriber, p95 ms", lambda d: f"{d['latency_ms']['p95']:.1f}"),
+)
