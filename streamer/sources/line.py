@@ -4,6 +4,7 @@ import numpy as np
 
 from streamer.sources import AudioChunk, Gap, Samples
 from streamer.sources.beat import Beat
+from streamer.sources.resampler import Resampler
 from streamer.sources.ring import Block
 from streamer.units import SAMPLE_RATE, to_samples
 
@@ -75,7 +76,7 @@ class Line:
     def _resample(self, samples: Samples, *, last: bool = False) -> list[AudioChunk | Gap]:
         if len(self._channels) == 1 and samples.shape[1] > 1:
             samples = samples.mean(axis=1, keepdims=True)
-        audio = self._resampler.resample_chunk(np.ascontiguousarray(samples), last=last)
+        audio = self._resampler.push(samples, last=last)
         if not len(audio):
             return []
         start, self.position = self.position, self.position + len(audio)
@@ -86,8 +87,4 @@ class Line:
         ]
 
     def _restart(self) -> None:
-        import soxr
-
-        self._resampler = soxr.ResampleStream(
-            self._rate, SAMPLE_RATE, len(self._channels), dtype=np.float32
-        )
+        self._resampler = Resampler(self._rate, len(self._channels))
