@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tools.data.augmentation import (
@@ -137,6 +137,8 @@ def test_a_key_gives_one_version_and_another_key_another():
     level=st.sampled_from([0.0, 1e-6, 0.1, 1.0]),
     epoch=st.integers(0, 1000),
 )
+@example(length=0, level=0.1, epoch=0)
+@example(length=1, level=1.0, epoch=0)
 @settings(max_examples=100, deadline=None)
 def test_any_clip_comes_out_finite_and_within_range(length, level, epoch):
     augment = Augmentation([noise(0.2, seed=5)], [synthetic_room(0.2, np.random.default_rng(0))])

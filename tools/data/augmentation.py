@@ -52,7 +52,7 @@ def speech_level(wave: Wave) -> float:
 
 def add_noise(wave: Wave, noise: Wave, snr_db: float, start: int = 0) -> Wave:
     """Adds a noise, repeated as needed from `start` on, `snr_db` below the level of speech."""
-    if not len(noise):
+    if not len(noise) or not len(wave):
         return wave
     background = np.resize(np.roll(noise, -start), len(wave))
     level = float(np.sqrt(np.mean(np.square(background))))
@@ -197,7 +197,9 @@ class Augmentation:
         self._seed = seed
 
     def __call__(self, wave: Wave, *, epoch: int, clip: int) -> Wave:
-        """One version of a clip, within [-1, 1]; equal for equal seed, epoch and clip."""
+        """One version of a clip, within [-1, 1]; equal for equal seed, epoch and clip. Nothing of an empty one."""
+        if not len(wave):
+            return wave
         rng = np.random.default_rng((self._seed, epoch, clip))
         recipe = self._recipe
         if rng.random() < recipe.speed:
