@@ -74,10 +74,12 @@ class LiveAudio:
     """Takes what a live source delivers at once, and holds at most `max_lag` seconds of each channel.
 
     What has no room is given up together with half of what waits, so that there are few gaps and not
-    many. Iterating gives what is left, with gaps for the rest.
+    many. Iterating, until told to stop, gives what is left, with gaps for the rest.
     """
 
-    def __init__(self, source: AudioSource, clock: Clock, live: Live) -> None:
+    def __init__(
+        self, source: AudioSource, clock: Clock, live: Live, stop: "asyncio.Future[str]"
+    ) -> None:
         self._source = source
         self._clock = clock
         self._live = live
@@ -86,13 +88,15 @@ class LiveAudio:
         """Samples of each channel among them."""
         self._paused: dict[int, Gap] = {}
         """What of each channel is not to be heard, and has not been told yet."""
+        self._stop = stop
         self._changed = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:
         filling = asyncio.create_task(self._fill())
+        self._stop.add_done_callback(self._wake)
         try:
-            while True:
-                while self._items:
+            while not self._stop.done():
+                while self._items and not self._stop.done():
                     yield self._next()
                 if filling.done():
                     filling.result()
@@ -100,8 +104,12 @@ class LiveAudio:
                 self._changed.clear()
                 await self._changed.wait()
         finally:
+            self._stop.remove_done_callback(self._wake)
             filling.cancel()
             await asyncio.gather(filling, return_exceptions=True)
+
+    def _wake(self, _: "asyncio.Future[str]") -> None:
+        self._changed.set()
 
     async def _fill(self) -> None:
         try:

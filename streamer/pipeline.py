@@ -128,7 +128,7 @@ async def _converse(
     )
     virtual = isinstance(clock, VirtualClock)
     conversation = Conversation(info, engine, outlet, clock, stop, live)
-    audio = LiveAudio(source, clock, live) if live else source
+    audio = LiveAudio(source, clock, live, stop) if live else until(source, stop)
     ear = _Ear(audio, engine, listener, outlet, stop, live, ahead=not virtual)
     reason = "failed"
     try:
@@ -204,7 +204,7 @@ class _Ear:
         reason = "finished"
         try:
             try:
-                async for item in until(self._audio, self._stop):
+                async for item in self._audio:
                     await self._hear(item)
             except SourceError as error:
                 self.damage = str(error)

@@ -64,6 +64,7 @@ def sinks(
     """
     from streamer.sinks.console import ConsoleSink
     from streamer.sinks.jsonl import JsonlSink
+    from streamer.sinks.systemd import SystemdSink, is_service
 
     chosen: list[Sink] = []
     if jsonl:
@@ -72,6 +73,8 @@ def sinks(
         from streamer.sinks.mqtt import mqtt_sink
 
         chosen.append(mqtt_sink(settings, mqtt, live))
+    if live and is_service():
+        chosen.append(SystemdSink())
     if table:
         chosen.append(ConsoleSink(live=live))
     return chosen

@@ -39,6 +39,11 @@ class Microphone:
         return item
 
 
+def never():
+    """A stop that does not come."""
+    return asyncio.get_running_loop().create_future()
+
+
 async def settle():
     for _ in range(200):
         await asyncio.sleep(0)
@@ -48,7 +53,7 @@ async def test_it_passes_on_what_comes_and_stamps_it():
     source, live, clock = Microphone(), Live(5), VirtualClock()
     source.speak(0.3)
     source.items.put_nowait(None)
-    items = [item async for item in LiveAudio(source, clock, live)]
+    items = [item async for item in LiveAudio(source, clock, live, never())]
     assert [item.start for item in items] == [0, 1600, 3200]
     assert {item.captured for item in items} == {clock.seconds()}
     assert (live.position, live.lag, live.lost) == (4800, 0, 0)
@@ -58,7 +63,7 @@ async def test_it_passes_on_what_comes_and_stamps_it():
 async def behind(source, live, seconds):
     """An ear that takes one item, then none for so many seconds of audio; what it hears after that."""
     source.speak(0.1)
-    audio = aiter(LiveAudio(source, VirtualClock(), live))
+    audio = aiter(LiveAudio(source, VirtualClock(), live, never()))
     items = [await anext(audio)]
     lags = []
     for _ in range(round(seconds * 10)):
@@ -114,7 +119,7 @@ def test_it_complains_once_for_each_thing_given_up():
 
 async def test_a_pause_is_told_as_a_gap_and_nothing_in_it_is_heard():
     source, live = Microphone(), Live(5)
-    audio = aiter(LiveAudio(source, VirtualClock(), live))
+    audio = aiter(LiveAudio(source, VirtualClock(), live, never()))
     source.speak(0.1)
     items = [await anext(audio)]
     live.paused = True
@@ -141,7 +146,7 @@ async def test_a_pause_that_lasts_to_the_end_is_told():
     live.paused = True
     source.speak(1.0)
     source.items.put_nowait(None)
-    items = [item async for item in LiveAudio(source, VirtualClock(), live)]
+    items = [item async for item in LiveAudio(source, VirtualClock(), live, never())]
     assert [(i.start, i.end) for i in items] == [(0, 1600), (1600, 16_000)]
 
 
@@ -149,7 +154,7 @@ async def test_a_source_that_breaks_off_is_heard_to_its_end_first():
     source = Microphone()
     source.speak(0.2)
     source.items.put_nowait(SourceError("cut off"))
-    audio = aiter(LiveAudio(source, VirtualClock(), Live(5)))
+    audio = aiter(LiveAudio(source, VirtualClock(), Live(5), never()))
     assert [(await anext(audio)).start for _ in range(2)] == [0, 1600]
     with pytest.raises(SourceError, match="cut off"):
         await anext(audio)
@@ -158,13 +163,25 @@ async def test_a_source_that_breaks_off_is_heard_to_its_end_first():
 async def test_it_ends_after_its_duration():
     source, live = Microphone(), Live(5, duration=0.05)
     source.speak(0.1)
-    assert len([item async for item in LiveAudio(source, VirtualClock(), live)]) == 1
+    assert len([item async for item in LiveAudio(source, VirtualClock(), live, never())]) == 1
+
+
+async def test_a_stop_ends_it_at_once():
+    source, live, stop = Microphone(), Live(5), never()
+    audio = aiter(LiveAudio(source, VirtualClock(), live, stop))
+    source.speak(0.1)
+    await anext(audio)
+    coming = asyncio.ensure_future(anext(audio))
+    await settle()
+    stop.set_result("interrupted")
+    with pytest.raises(StopAsyncIteration):
+        await coming
 
 
 async def test_a_mark_keeps_the_moment():
     source, live = Microphone(), Live(5)
     source.speak(0.5)
     source.items.put_nowait(None)
-    _ = [item async for item in LiveAudio(source, VirtualClock(), live)]
+    _ = [item async for item in LiveAudio(source, VirtualClock(), live, never())]
     live.mark("hung up")
     assert live.marks.get_nowait() == (0.5, "hung up")

@@ -1,0 +1,73 @@
+"""Tells systemd that the service listens, and that it is still alive (`Type=notify`, `WatchdogSec=`)."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from types import TracebackType
+from typing import Self
+
+from streamer import events
+
+log = logging.getLogger(__name__)
+
+
+def is_service() -> bool:
+    """Whether systemd started this process and wants to be told."""
+    return "NOTIFY_SOCKET" in os.environ
+
+
+class SystemdSink:
+    """Ready with the first event; alive as long as the event loop turns; stopping with the last."""
+
+    def __init__(self) -> None:
+        self._address = os.environ["NOTIFY_SOCKET"]
+        self._interval = _watchdog_seconds() / 2
+        self._alive: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._interval:
+            self._alive = asyncio.create_task(self._keep_alive())
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._alive:
+            self._alive.cancel()
+            await asyncio.gather(self._alive, return_exceptions=True)
+
+    async def emit(self, event: events.Event) -> None:
+        """Tell what matters to systemd, and in words to `systemctl status`."""
+        match event:
+            case events.SessionStarted():
+                self._tell("READY=1", f"STATUS=listening to {event.source}")
+            case events.Gap():
+                self._tell(f"STATUS=listening; last gap: {event.reason}, {event.channel}")
+            case events.SessionEnded():
+                self._tell("STOPPING=1", f"STATUS={event.reason}")
+
+    async def _keep_alive(self) -> None:
+        while True:
+            self._tell("WATCHDOG=1")
+            await asyncio.sleep(self._interval)
+
+    def _tell(self, *lines: str) -> None:
+        path = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+                connection.sendto("\n".join(lines).encode(), path)
+        except OSError as error:
+            log.warning("systemd cannot be told: %s", error)
+
+
+def _watchdog_seconds() -> float:
+    """What `WatchdogSec=` says; 0 if nothing, or if it is another process's."""
+    with contextlib.suppress(ValueError):
+        if int(os.environ.get("WATCHDOG_PID", os.getpid())) == os.getpid():
+            return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+    return 0.0

@@ -1,0 +1,80 @@
+"""What systemd is told, over a socket like its own."""
+
+import asyncio
+import socket
+from datetime import UTC, datetime
+
+import pytest
+
+from streamer import events
+from streamer.sinks.systemd import SystemdSink, is_service
+
+COMMON = {"session": "s", "seq": 0, "time": datetime(2026, 1, 1, tzinfo=UTC)}
+STARTED = events.SessionStarted(
+    **COMMON,
+    source="usb",
+    channels=["a"],
+    model=events.Model(name="m", version="1"),
+    labels=["sad"],
+    asr="none",
+    streamer_version="0",
+)
+ENDED = events.SessionEnded(**COMMON, duration=1, utterances=0, gaps=0, errors=0, reason="finished")
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+
+        def read():
+            lines = []
+            while True:
+                try:
+                    lines += systemd.recv(4096).decode().split("\n")
+                except BlockingIOError:
+                    return lines
+
+        yield read
+
+
+async def test_it_is_ready_when_it_listens_and_stopping_at_the_end(told, monkeypatch):
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    async with SystemdSink() as sink:
+        assert told() == []
+        await sink.emit(STARTED)
+        assert told() == ["READY=1", "STATUS=listening to usb"]
+        await sink.emit(ENDED)
+        assert told() == ["STOPPING=1", "STATUS=finished"]
+
+
+async def test_it_is_alive_again_and_again_until_it_ends(told, monkeypatch):
+    monkeypatch.setenv("WATCHDOG_USEC", "2000")
+    lines = []
+    async with SystemdSink():
+        while len(lines) < 3:
+            await asyncio.sleep(0.001)
+            lines += told()
+    told()
+    await asyncio.sleep(0.01)
+    assert set(lines) == {"WATCHDOG=1"}
+    assert told() == []
+
+
+async def test_a_watchdog_of_another_process_is_not_ours(told, monkeypatch):
+    monkeypatch.setenv("WATCHDOG_USEC", "2000")
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    async with SystemdSink():
+        await asyncio.sleep(0.01)
+    assert told() == []
+
+
+async def test_nobody_listening_harms_nothing(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    assert is_service()
+    async with SystemdSink() as sink:
+        await sink.emit(STARTED)
+    assert "systemd cannot be told" in caplog.text
