@@ -78,7 +78,7 @@ def _analysis(axes: Any, document: Document) -> None:
     for whole in document["whole"]:
         axes.barh(whole["name"], whole["cpu_ms"], color="tab:gray")
     axes.set(title=_title("Analysis", document), xlabel="CPU ms for each second of conversation")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _capacity(axes: Any, document: Document) -> None:
@@ -93,7 +93,7 @@ def _capacity(axes: Any, document: Document) -> None:
         )
     axes.axhline(document["bound_ms"], color="tab:gray", linewidth=0.8)
     axes.set(
-        title=_title(f"Live conversations on {document['cores']} cores", document),
+        title=_title(f"Live conversations, cores used: {document['cores']}", document),
         xlabel="conversations",
         ylabel="ms, endpoint to event",
         yscale="log",
@@ -107,7 +107,7 @@ def _soak(axes: Any, document: Document) -> None:
     axes.plot(hours, [point["memory_mb"] for point in points], color="tab:blue")
     axes.set(title=_title("One long conversation", document), xlabel="hours of audio")
     axes.set_ylabel("resident memory, MB", color="tab:blue")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * max(point["memory_mb"] for point in points))
     costs = axes.twinx()
     costs.plot(hours, [point["cpu_ms"] for point in points], color="tab:red")
     costs.set_ylabel("CPU ms / s of audio", color="tab:red")

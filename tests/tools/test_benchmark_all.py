@@ -1,0 +1,99 @@
+"""All benchmarks in one go, and their picture."""
+
+import json
+
+import pytest
+
+from tools.benchmark import everything
+from tools.benchmark.__main__ import COMMANDS, with_command
+from tools.command_line import dispatch
+
+MACHINE = {"cores": 2, "load": 0.5}
+FIGURES = {
+    "analysis": {
+        "machine": MACHINE,
+        "stages": [{"name": "decoding", "cpu_ms": 1.0}, {"name": "text", "cpu_ms": 2.0}],
+        "whole": [
+            {"name": "pipeline, audio only", "cpu_ms": 3.5},
+            {"name": "pipeline, words known", "cpu_ms": 4.5},
+        ],
+    },
+    "capacity": {
+        "machine": MACHINE,
+        "cores": 1,
+        "bound_ms": 1000,
+        "streams": {"known": 32},
+        "steps": [
+            {"asr": "known", "streams": 16, "p50_ms": 5.0, "p95_ms": 20.0, "losses": 0},
+            {"asr": "known", "streams": 32, "p50_ms": 50.0, "p95_ms": 600.0, "losses": 0},
+            {"asr": "known", "streams": 64, "p50_ms": 70.0, "p95_ms": 90.0, "losses": 3},
+        ],
+    },
+    "soak": {
+        "machine": MACHINE,
+        "points": [{"hours": 1.0, "memory_mb": 400.0, "cpu_ms": 9.0}],
+        "memory_mb_per_hour": {"value": 0.1, "margin": 0.2},
+        "cpu_ms_per_hour": {"value": -0.1, "margin": 0.2},
+    },
+    "archive": {
+        "machine": MACHINE,
+        "results": [
+            {"name": "1 job, 1 core", "hours_per_hour": 100.0},
+            {"name": "2 jobs, 2 cores", "hours_per_hour": 190.0},
+        ],
+    },
+}
+
+
+def test_without_a_command_all_is_measured():
+    assert with_command([]) == ["all"]
+    assert with_command(["--json", "x"]) == ["all", "--json", "x"]
+    assert with_command(["soak", "--hours", "1"]) == ["soak", "--hours", "1"]
+    assert with_command(["--help"]) == ["--help"]
+
+
+def test_one_table_and_one_file_for_all(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(everything.SHORT, "startup", ["--rounds", "1", "--asr", "none"])
+    file, picture = tmp_path / "all.json", tmp_path / "all.png"
+    options = ["--only", "startup", "--json", str(file), "--plot", str(picture)]
+    assert dispatch("benchmark", "", COMMANDS, ["all", *options]) == 0
+    assert "All in short" in capsys.readouterr().out
+    figures = json.loads(file.read_text())
+    assert figures["missing"] == []
+    seconds = {r["name"]: r["wall_s"] for r in figures["results"]["startup"]["results"]}
+    assert seconds["ready, transcriber none"] > seconds["streamer --help"] > 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_tells_what_was_and_what_was_not_measured(capsys):
+    everything._print(FIGURES, ["analysis", "capacity", "soak", "archive", "startup"])
+    rows = {
+        cells[1].strip(): cells[2].strip()
+        for line in capsys.readouterr().out.splitlines()
+        if len(cells := line.split("│")) > 3
+    }
+    assert rows["pipeline, words known, CPU ms / s"] == "4.50"
+    assert rows["live calls at once, p95 <= 200 ms"] == "16"
+    assert rows["live calls at once, p95 <= 1 s"] == "32"
+    assert rows["archive, all cores / one"] == "1.90"
+    assert rows["memory, MB / hour of audio"] == "+0.10 ± 0.20"
+    assert rows["streamer --help, s"] == "not measured"
+
+
+@pytest.mark.parametrize("only", [None, "soak"])
+def test_figures_are_drawn_from_their_file(tmp_path, only):
+    file, picture = tmp_path / "figures.json", tmp_path / "figures.png"
+    document = {"benchmark": "all", "results": FIGURES}
+    if only:
+        document = {"benchmark": only, **FIGURES[only]}
+    file.write_text(json.dumps(document))
+    assert dispatch("benchmark", "", COMMANDS, ["plot", str(file), str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"benchmark": "mqtt"}'])
+def test_what_cannot_be_drawn_is_a_mistake(tmp_path, capsys, text):
+    file = tmp_path / "figures.json"
+    file.write_text(text)
+    assert dispatch("benchmark", "", COMMANDS, ["plot", str(file), str(tmp_path / "x.png")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

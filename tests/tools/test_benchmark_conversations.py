@@ -1,0 +1,137 @@
+"""The benchmarks of whole conversations, in small: what they write is there and fits together."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.clock import VirtualClock
+from tools.benchmark import archive, calls, capacity, soak
+from tools.benchmark.__main__ import COMMANDS
+from tools.command_line import dispatch
+
+
+@pytest.fixture
+def measure(tmp_path, capsys):
+    """Runs a command; gives what it wrote, and what it printed."""
+
+    def run(*arguments):
+        file = tmp_path / "figures.json"
+        assert dispatch("benchmark", "", COMMANDS, [*arguments, "--json", str(file)]) == 0
+        return json.loads(file.read_text()), capsys.readouterr().out
+
+    return run
+
+
+def test_analysis_gives_every_stage_and_the_whole(measure):
+    figures, printed = measure("analysis", "--rounds", "1")
+    stages = {stage["name"]: stage["cpu_ms"] for stage in figures["stages"]}
+    assert list(stages) == [
+        "decoding",
+        "voice detection",
+        "LEAF and CNN",
+        "text",
+        "context and fusion",
+        "events",
+    ]
+    assert all(cost > 0 for cost in stages.values())
+    assert len(figures["whole"]) == 2
+    assert figures["channels"] == 2
+    assert figures["utterances"] > 5
+    assert "load average" in printed
+    assert figures["machine"]["cores"] >= 1
+
+
+def test_analysis_of_a_folder_without_recordings_is_a_mistake(tmp_path, capsys):
+    assert dispatch("benchmark", "", COMMANDS, ["analysis", "--data", str(tmp_path)]) == 2
+    assert "no recordings" in capsys.readouterr().err
+
+
+def test_capacity_tells_each_step(measure):
+    figures, _ = measure("capacity", "--seconds", "4", "--first", "1", "--most", "1")
+    (step,) = figures["steps"]
+    assert step["streams"] == 1
+    assert step["utterances"] > 0
+    assert 0 < step["p50_ms"] <= step["p95_ms"]
+    assert step["holds"] == (step["p95_ms"] <= 1000 and step["losses"] == 0)
+    assert figures["streams"] == {"none": int(step["holds"])}
+
+
+@given(truth=st.integers(0, 600), first=st.integers(1, 100), most=st.integers(1, 512))
+def test_the_search_finds_the_largest_number_that_holds(truth, first, most):
+    tried = []
+
+    def holds(number):
+        tried.append(number)
+        return number <= truth
+
+    found = capacity.largest(holds, first, most)
+    expected = min(truth, most)
+    assert found <= expected
+    assert expected - found <= max(1, found // 20) - 1
+    assert all(1 <= number <= most for number in tried)
+    assert len(tried) == len(set(tried))
+
+
+def test_soak_measures_stretches_of_the_same_length(measure):
+    figures, _ = measure("soak", "--hours", "0.03", "--points", "3", "--asr", "known")
+    points = figures["points"]
+    assert len(points) >= 2
+    assert all(point["memory_mb"] > 50 and point["cpu_ms"] > 0 for point in points)
+    assert [p["utterances"] for p in points] == sorted({p["utterances"] for p in points})
+
+
+@given(slope=st.floats(-100, 100), begin=st.floats(-100, 100), count=st.integers(3, 40))
+def test_the_slope_of_a_straight_line_is_certain(slope, begin, count):
+    x = np.linspace(0, 3, count)
+    found = soak.slope(list(x), list(begin + slope * x))
+    assert found.value == pytest.approx(slope, abs=1e-6)
+    assert found.margin == pytest.approx(0, abs=1e-6)
+
+
+def test_the_margin_of_a_slope_holds_the_truth_most_of_the_time():
+    random = np.random.default_rng(0)
+    x = list(np.linspace(0, 1, 40))
+    found = [soak.slope(x, list(2 * np.asarray(x) + random.normal(size=40))) for _ in range(400)]
+    inside = np.mean([abs(slope.value - 2) <= slope.margin for slope in found])
+    assert 0.9 < inside < 0.98
+
+
+def test_archive_goes_through_all_calls(measure):
+    figures, _ = measure("archive", "--hours", "0.001", "--rounds", "1")
+    assert figures["files"] >= 1
+    assert figures["hours"] >= 0.01  # one call at least
+    assert all(r["hours_per_hour"] > 0 and r["cpu_ms"] > 0 for r in figures["results"])
+
+
+def test_an_archive_links_recordings_until_it_is_long_enough(tmp_path):
+    (sample,) = calls.recordings(None)
+    files, hours = archive._collect([sample], tmp_path, hours=0.03, least=2)
+    assert hours >= 0.03
+    assert len(files) == 3
+    assert {file.resolve() for file in files} == {sample}
+    assert len({file.stem for file in files}) == 3
+
+
+async def test_an_endless_call_goes_on_where_it_began():
+    rng = np.random.default_rng(0)
+    samples = rng.uniform(-1, 1, (2, 5000)).astype(np.float32)
+    call = calls.Call("call", ("a", "b"), samples)
+    clock = VirtualClock()
+    source = calls.Endless(call, clock, seconds=1.0, live=True, begin=0.1)
+    heard = [[], []]
+    async for chunk in source:
+        assert chunk.start == sum(map(len, heard[chunk.channel]))
+        assert chunk.captured == pytest.approx(chunk.end / 16_000)
+        heard[chunk.channel].append(chunk.samples)
+    expected = np.tile(samples, 4)[:, 1600 : 1600 + 16_000]
+    assert np.array_equal(np.stack([np.concatenate(pieces) for pieces in heard]), expected)
+    assert clock.seconds() == pytest.approx(1.0)
+
+
+def test_known_words_are_as_many_as_are_said():
+    said = calls.KnownWords().transcribe(np.zeros(16_000 * 20, np.float32), language="en")
+    assert said.status == "ok"
+    assert len(said.text.split()) == 50
