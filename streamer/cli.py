@@ -9,19 +9,15 @@ from importlib import import_module
 from typing import NoReturn
 
 from streamer import __version__
+from streamer.commands import FAILED, INTERRUPTED, OK, WRONG
 from streamer.errors import UserError
 
 COMMANDS = ("replay", "listen", "devices", "watch", "mqtt", "config", "schema", "doctor")
 """Each is a module with `add_parser(subparsers)`; its parser sets `run`, which gives the exit code."""
 
-OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
-
-    0: done; 1: failed while running; 2: what was asked for cannot be done; 130: interrupted.
-    """
+    """Run one command and return its exit code (see `streamer.commands`)."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr,

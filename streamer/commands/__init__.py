@@ -4,7 +4,6 @@ Modules here import nothing heavy at the top: `streamer --help` reads all of the
 """
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamer.errors import UserError
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
 
 Subparsers = Any
 """argparse's own class for these is private."""
+
+OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: done; failed while running; cannot do what was asked; interrupted, after a proper end."""
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
@@ -62,11 +64,3 @@ def set_log_level(options: argparse.Namespace, settings: "Settings") -> None:
 
     if not options.debug:
         logging.getLogger().setLevel(settings.log.level.upper())
-
-
-def existing(path: str) -> Path:
-    """A path that the user named, which must exist."""
-    found = Path(path)
-    if not found.exists():
-        raise UserError(f"{path}: no such file")
-    return found

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamer.commands import FAILED, INTERRUPTED, OK
 from streamer.errors import UserError
 
 if TYPE_CHECKING:
@@ -123,4 +124,4 @@ def stopped_by_signals(stop: "asyncio.Future[str]") -> Iterator[None]:
 
 def exit_code(reason: str) -> int:
     """The exit code for how a conversation ended."""
-    return {"finished": 0, "failed": 1}.get(reason, 130)
+    return {"finished": OK, "failed": FAILED}.get(reason, INTERRUPTED)

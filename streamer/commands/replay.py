@@ -7,7 +7,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamer.commands import Subparsers, add_settings_options, load_settings
+from streamer.commands import OK, WRONG, Subparsers, add_settings_options, load_settings
 from streamer.commands.outputs import (
     add_output_options,
     event_files,
@@ -75,14 +75,21 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     # What is wrong with an output is told before the models are loaded.
     sinks(settings, jsonl=None, mqtt=options.mqtt, table=False)
+    files = [file for file in options.files if file == "-" or Path(file).exists()]
+    for file in options.files:
+        if file not in files:
+            notify(f"{file}: no such file")
+    missing = WRONG if len(files) < len(options.files) else OK
+    if not files:
+        return missing
     with Engine.load(settings, notify) as engine:
-        return asyncio.run(_replay_all(options, engine))
+        return max(missing, asyncio.run(_replay_all(files, options, engine)))
 
 
-async def _replay_all(options: argparse.Namespace, engine: "Engine") -> int:
+async def _replay_all(files: list[str], options: argparse.Namespace, engine: "Engine") -> int:
     """Replay the files, some at the same time; what becomes of one does not touch the others."""
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    waiting = deque(zip(options.files, event_files(options.jsonl, options.files), strict=True))
+    waiting = deque(zip(files, event_files(options.jsonl, files), strict=True))
     codes: list[int] = []
 
     async def work(progress: "Progress | None") -> None:
@@ -92,7 +99,7 @@ async def _replay_all(options: argparse.Namespace, engine: "Engine") -> int:
                 codes.append(await _replay(file, jsonl, options, engine, stop, progress))
             except UserError as error:
                 notify(str(error))
-                codes.append(2)
+                codes.append(WRONG)
             if progress:
                 progress.finish(file)
 
@@ -102,11 +109,11 @@ async def _replay_all(options: argparse.Namespace, engine: "Engine") -> int:
         if options.jobs > 1:
             from streamer.sinks.progress import Progress
 
-            progress = stack.enter_context(Progress(options.files))
+            progress = stack.enter_context(Progress(files))
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(options.jobs, len(options.files))):
+            for _ in range(min(options.jobs, len(files))):
                 group.create_task(work(progress))
-    return 130 if stop.done() and 130 in codes else max(codes)
+    return max(codes)
 
 
 async def _replay(

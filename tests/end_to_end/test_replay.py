@@ -17,7 +17,7 @@ from tests.end_to_end.conversations import check_promises, two_speakers
 
 SCHEMA = jsonschema.Draft202012Validator(events.json_schema())
 
-LATE = 60
+LATE = 200
 """Seconds after which a program that should have ended is stuck."""
 
 
