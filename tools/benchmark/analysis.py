@@ -14,18 +14,20 @@ from typing import Any
 
 import torch
 
+from models.audio_encoder import AudioEncoder
 from models.audio_stream import AudioStream
 from models.state import Embedded
 from streamer import events, pipeline
 from streamer.clock import VirtualClock
 from streamer.engine import Engine
-from streamer.listener import BLOCK, Ended, Estimate, Heard
+from streamer.listener import Ended, Estimate, Heard, Listener
 from streamer.outlet import Outlet
 from streamer.segmentation.factory import make_segmenter
+from streamer.segmentation.segmenter import Segmenter
 from streamer.sinks.jsonl import JsonlSink
-from streamer.sources import AudioChunk, SourceInfo
+from streamer.sources import AudioChunk, Samples
 from streamer.sources.recording import RecordingSource
-from streamer.units import FRAME
+from streamer.units import FRAME, to_samples
 from tools.benchmark import calls
 from tools.benchmark.measuring import Case, alternate, one_thread, print_costs, write_json
 
@@ -68,6 +70,29 @@ def run(arguments: argparse.Namespace) -> None:
     write_json(arguments.json, "analysis", results)
 
 
+Use = Callable[[AudioStream], object]
+
+
+class _Noted:
+    """An audio stream that notes what is asked of it."""
+
+    def __init__(self, encoder: AudioEncoder) -> None:
+        self._stream = AudioStream(encoder)
+        self.uses: list[Use] = []
+
+    def push(self, samples: Samples) -> None:
+        self.uses.append(lambda stream: stream.push(samples))
+        self._stream.push(samples)
+
+    def estimate(self) -> torch.Tensor:
+        self.uses.append(lambda stream: stream.estimate())
+        return self._stream.estimate()
+
+    def embedding(self, end: int | None = None) -> torch.Tensor:
+        self.uses.append(lambda stream: stream.embedding(end))
+        return self._stream.embedding(end)
+
+
 @dataclass(frozen=True)
 class _Material:
     """A recording, and what each stage hands to the next."""
@@ -75,6 +100,8 @@ class _Material:
     path: Path
     call: calls.Call
     heard: list[Heard]
+    streams: list[list[Use]]
+    """What was asked of the audio encoder, utterance by utterance."""
     events: list[events.Event]
 
     @property
@@ -95,12 +122,19 @@ class _Kept(calls.Tally):
 
 def _material(path: Path, engine: Engine) -> _Material:
     call = calls.read_call(path)
-    listener = engine.listener(SourceInfo(call.name, call.channels, live=False, session=""))
-    heard = [h for piece in _frames(call) for h in listener.hear(piece)] + listener.finish()
+    streams: list[_Noted] = []
+
+    def noted() -> _Noted:
+        streams.append(_Noted(_encoder(engine)))
+        return streams[-1]
+
+    interval = to_samples(engine.settings.emotion.update_interval)
+    listener = Listener([*_segmenters(call, engine)], noted, interval=interval, wait=True)
+    heard = [h for frame in _frames(call) for h in listener.hear(frame)] + listener.finish()
     kept = _Kept()
     clock = VirtualClock()
     asyncio.run(pipeline.run(RecordingSource(path, clock), engine, [kept], clock))
-    return _Material(path, call, heard, kept.events)
+    return _Material(path, call, heard, [stream.uses for stream in streams], kept.events)
 
 
 def _frames(call: calls.Call) -> list[AudioChunk]:
@@ -136,25 +170,29 @@ def _decode(material: _Material, _: Engine) -> None:
 
 
 def _segment(material: _Material, engine: Engine) -> None:
-    segmenters = [
-        make_segmenter(engine.settings.segmentation, channel)
-        for channel in range(len(material.call.channels))
-    ]
+    segmenters = _segmenters(material.call, engine)
     for frame in _frames(material.call):
         segmenters[frame.channel].push(frame)
     for segmenter in segmenters:
         segmenter.flush()
 
 
+def _segmenters(call: calls.Call, engine: Engine) -> list[Segmenter]:
+    settings = engine.settings.segmentation
+    return [make_segmenter(settings, channel) for channel in range(len(call.channels))]
+
+
 def _listen(material: _Material, engine: Engine) -> None:
+    for uses in material.streams:
+        stream = AudioStream(_encoder(engine))
+        for use in uses:
+            use(stream)
+
+
+def _encoder(engine: Engine) -> AudioEncoder:
     encoder = engine.bundle.model.audio
-    assert encoder is not None  # noqa: S101 - the engine has used it already
-    for ended in material.ended:
-        stream = AudioStream(encoder)
-        samples = ended.speech.samples
-        for start in range(0, len(samples), BLOCK):
-            stream.push(samples[start : start + BLOCK])
-        stream.embedding()
+    assert encoder is not None  # noqa: S101 - without, the engine hears nothing
+    return encoder
 
 
 def _embed_texts(material: _Material, engine: Engine) -> None:
