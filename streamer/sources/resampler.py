@@ -20,6 +20,8 @@ _PASSED = 0.94
 """Share of the band that is kept; the rest is where the filter falls."""
 _BETA = 8.0
 """Of the Kaiser window: what folds back is 80 dB down."""
+_AT_ONCE = 128
+"""Samples made at a time: what they need fits into the cache, and into memory that is not given back each time."""
 
 
 class Resampler:
@@ -58,20 +60,22 @@ class Resampler:
         outputs = np.arange(self._made, max(self._made, -(-end * self._up // self._down)))
         places, phases = np.divmod(outputs * self._down, self._up)
         begins = places - (self._half - 1) - self._first
-        made = self._filter(begins, self._phases[phases])
+        made = self._filter(begins, phases)
         self._made += len(outputs)
         keep = self._made * self._down // self._up - (self._half - 1) - self._first
         self._held = self._held[max(0, keep) :]
         self._first += max(0, keep)
         return made
 
-    def _filter(self, begins: NDArray[np.int64], weights: Samples) -> Samples:
+    def _filter(self, begins: NDArray[np.int64], phases: NDArray[np.int64]) -> Samples:
         """The samples held from each of some places on, weighted and summed [places, channels]."""
         made = np.zeros((len(begins), self._held.shape[1]), np.float32)
-        if len(begins):
+        for first in range(0, len(begins), _AT_ONCE):
+            some = slice(first, first + _AT_ONCE)
+            weights = self._phases[phases[some]]
             for channel, samples in enumerate(np.ascontiguousarray(self._held.T)):
-                windows = sliding_window_view(samples, weights.shape[1])
-                np.einsum("ot,ot->o", windows[begins], weights, out=made[:, channel])
+                windows = sliding_window_view(samples, weights.shape[1])[begins[some]]
+                np.einsum("ot,ot->o", windows, weights, out=made[some, channel])
         return made
 
 

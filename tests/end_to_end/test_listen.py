@@ -54,7 +54,7 @@ def speak(pipe, signal_):
             try:
                 pipe.write(pcm[first : first + PIECE].tobytes())
                 pipe.flush()
-            except BrokenPipeError:
+            except (BrokenPipeError, ValueError):  # the reader has gone, the pipe is closed
                 return
         pipe.close()
 
