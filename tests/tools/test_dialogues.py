@@ -167,3 +167,11 @@ def test_judged_windows_agree_with_the_model():
         assert torch.allclose(judged, model.dialogue(dialogue), atol=1e-6)
     alone = logits_of(ContextClassifier(model.text_context, "text", model), [dialogue], 3)[0]
     assert alone.shape == (8, 2)
+
+
+def test_frozen_contexts_drop_nothing_while_the_fusion_learns():
+    model = small_model()
+    model.train()
+    classifier = FusionClassifier(model).train()
+    assert classifier.fusion.training
+    assert not any(part.training for part in (model.text_context, model.audio_context))

@@ -155,10 +155,8 @@ class FusionClassifier(nn.Module):
     def __init__(self, model: ConversationModel) -> None:
         super().__init__()
         self.fusion = model.fusion
-        self._contexts = (
-            model.text_context,
-            model.audio_context,
-        )  # a tuple: not parameters of this
+        # In a tuple, so that they are neither parameters of this nor put into training mode with it.
+        self._contexts = (model.text_context.eval(), model.audio_context.eval())
 
     def forward(self, windows: Windows, *, last: bool) -> Tensor:
         """Logits of the last utterance of each window [B, classes], or of each utterance [B, L, classes]."""
