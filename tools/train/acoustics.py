@@ -37,11 +37,11 @@ class AcousticSettings:
         class_weights: A class weighs (1 / its share) to this power.
     """
 
-    epochs: int = 8
+    epochs: int = 6
     batch: int = 32
     longest: int = 108
     learning_rate: float = 2e-3
-    weight_decay: float = 0.02
+    weight_decay: float = 0.1
     dropout: float = 0.4
     masked: int = 10
     smoothing: float = 0.1

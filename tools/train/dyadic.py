@@ -48,22 +48,24 @@ class DyadicSettings:
         window: Utterances in a causal window.
         unlabelled: How often an utterance without one of the labels is drawn in the text stage, to one with.
         noise: Word error rates of the versions of each text that the contexts learn from.
-        calibration: Temperatures, found leaving sessions out.
+        calibration: Temperatures, found on a session left out.
         threshold: Confidence under which the bundle abstains: about the least confident quarter.
     """
 
     window: int = 16
     unlabelled: float = 0.5
-    noise: tuple[float, ...] = (0.0, 0.0, 0.15, 0.3, 0.45)
+    noise: tuple[float, ...] = (0.0, 0.0, 0.3)
     text: TextSettings = field(default_factory=lambda: TextSettings(epochs=3, utterances=None))
     context: ContextConfig = field(default_factory=lambda: ContextConfig(dropout=0.3))
     fusion: FusionConfig = field(default_factory=FusionConfig)
-    context_stage: StageSettings = field(default_factory=StageSettings)
+    context_stage: StageSettings = field(default_factory=lambda: StageSettings(epochs=10))
     fusion_stage: StageSettings = field(
-        default_factory=lambda: StageSettings(epochs=10, learning_rate=3e-4)
+        default_factory=lambda: StageSettings(epochs=6, learning_rate=5e-4)
     )
-    calibration: Calibration = field(default_factory=Calibration)
-    threshold: float = 0.5
+    calibration: Calibration = field(
+        default_factory=lambda: Calibration(both=0.82, audio=0.57, text=0.84)
+    )
+    threshold: float = 0.75
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
