@@ -8,7 +8,7 @@ never more than two milliseconds behind.
 from math import ceil, gcd
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from streamer.sources import Samples
@@ -70,12 +70,12 @@ class Resampler:
     def _filter(self, begins: NDArray[np.int64], phases: NDArray[np.int64]) -> Samples:
         """The samples held from each of some places on, weighted and summed [places, channels]."""
         made = np.zeros((len(begins), self._held.shape[1]), np.float32)
-        for first in range(0, len(begins), _AT_ONCE):
-            some = slice(first, first + _AT_ONCE)
-            weights = self._phases[phases[some]]
-            for channel, samples in enumerate(np.ascontiguousarray(self._held.T)):
-                windows = sliding_window_view(samples, weights.shape[1])[begins[some]]
-                np.einsum("ot,ot->o", windows, weights, out=made[some, channel])
+        for channel, samples in enumerate(np.ascontiguousarray(self._held.T)):
+            windows = as_strided(samples, (len(samples), 2 * self._half), 2 * samples.strides)
+            for first in range(0, len(begins), _AT_ONCE):
+                some = slice(first, first + _AT_ONCE)
+                around, weights = windows[begins[some]], self._phases[phases[some]]
+                np.einsum("ot,ot->o", around, weights, out=made[some, channel])
         return made
 
 
