@@ -160,7 +160,7 @@ class ConsoleSink:
         ordered = sorted(self._latencies)
         if not ordered:
             return ""
-        p50, p95 = (ordered[int(q * (len(ordered) - 1))] for q in (0.5, 0.95))
+        p50, p95 = (ordered[int(q * len(ordered))] for q in (0.5, 0.95))
         return f"latency p50 {p50:.0f} ms, p95 {p95:.0f} ms"
 
     def _summary(self, event: events.SessionEnded) -> str:

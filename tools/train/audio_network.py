@@ -99,7 +99,7 @@ class Variation:
             self.shift, batch, 1
         )
         grid = torch.stack(
-            torch.broadcast_tensors(
+            torch.broadcast_tensors(  # type: ignore[no-untyped-call]
                 (2 * time / (frames - 1) - 1)[:, None, :], (2 * band / (bands - 1) - 1)[:, :, None]
             ),
             dim=-1,
