@@ -108,11 +108,10 @@ class Decoder:
                 if sum(map(len, waiting)) < size:
                     continue
             last = item is None
-            samples = (
-                np.concatenate(waiting) if waiting else np.zeros((0, self.channels), np.float32)
-            )
+            samples = np.concatenate([*waiting, np.zeros((0, self.channels), np.float32)])
             waiting.clear()
-            yield Block(samples, last)
+            np.nan_to_num(samples, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
+            yield Block(np.clip(samples, -1.0, 1.0, out=samples), last)
             if isinstance(item, Missing):
                 yield item
             if last:
@@ -139,10 +138,9 @@ class Decoder:
                         yield Missing(missing)
                         position += missing
                 for converted in convert.resample(frame):
-                    interleaved = converted.to_ndarray().reshape(-1, self.channels)
-                    samples = np.nan_to_num(interleaved, nan=0.0, posinf=1.0, neginf=-1.0)
+                    samples: Samples = converted.to_ndarray().reshape(-1, self.channels)  # type: ignore[assignment] # flt
                     position += len(samples) / self.rate
-                    yield np.clip(samples, -1.0, 1.0, dtype=np.float32)
+                    yield samples
         except self._errors:
             raise self._damage(position, "the audio cannot be decoded") from None
         self._require_whole(position)

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from streamer.clock import Clock
+from streamer.clock import Clock, VirtualClock
 from streamer.errors import UserError
 from streamer.sources import AudioChunk, Gap, Samples, SourceInfo, channel_names
 from streamer.sources.decoder import MAX_CHANNELS, Decoder, Missing
@@ -139,8 +139,9 @@ class RecordingSource:
         return range(channels) if self._twin is None else [self._twin]
 
     def _pieces(self, block: list[AudioChunk | Gap]) -> Iterator[AudioChunk | Gap]:
-        """The block in pieces that keep the pace, all channels side by side."""
-        step = to_samples(max(_PACE_SECONDS * self._speed, 1 / SAMPLE_RATE))
+        """The block in pieces that keep the pace, all channels side by side; whole if time only jumps."""
+        paced = not isinstance(self._clock, VirtualClock)
+        step = to_samples(_PACE_SECONDS * self._speed if paced else _BLOCK_SECONDS * 2)
         chunks = [item for item in block if isinstance(item, AudioChunk)]
         yield from (item for item in block if isinstance(item, Gap))
         length = len(chunks[0].samples) if chunks else 0
