@@ -85,4 +85,5 @@ def _filters(phases: int, half: int, band: float) -> Samples:
     distance = np.arange(1 - half, half + 1) - fractions
     window = np.i0(_BETA * np.sqrt(np.clip(1 - (distance / half) ** 2, 0, None)))
     weights = np.sinc(band * distance) * window
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    normalised: Samples = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalised
