@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from models.bundle import Bundle
@@ -24,6 +23,7 @@ from tools.evaluate.output import (
     print_table,
     write_json,
 )
+from tools.progress import progress
 from tools.train.composition import PLAIN, ClipBank, voiced
 from tools.train.text import embed_texts
 from tools.train.text_noise import RecogniserNoise
@@ -99,7 +99,7 @@ def open_bank(bundle: Bundle, folder: Path) -> ClipBank:
     assert audio is not None  # noqa: S101 - asked for by a bundle that hears
     embeddings = [
         audio(torch.from_numpy(decode(folder / clip.path))[None])[0]
-        for clip in track(clips, f"Embedding {len(clips)} clips", transient=True)
+        for clip in progress(clips, f"Embedding {len(clips)} clips")
     ]
     return ClipBank(clips, torch.stack(embeddings)[None])
 

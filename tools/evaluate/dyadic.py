@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from rich.progress import track
 
 from models.bundle import Bundle
 from models.conversation import Dialogue
 from tools.data.iemocap import Utterance
 from tools.evaluate.metrics import Judgements
+from tools.progress import progress
 from tools.train.text import embed_texts
 from tools.train.text_noise import RecogniserNoise
 from tools.train.unseen import Dialogues, Ear
@@ -47,9 +47,7 @@ def judged(
     judged_of: list[Utterance] = []
     rows = []
     embedded = embed_dialogues(bundle, ear, dialogues, conditions)
-    for utterances, dialogue in zip(
-        dialogues, track(embedded, "Judging", transient=True), strict=True
-    ):
+    for utterances, dialogue in zip(dialogues, progress(embedded, "Judging"), strict=True):
         own = bundle.model.config.window
         if own is None:
             logits = bundle.model.every(dialogue.whole())[0]

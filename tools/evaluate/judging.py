@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 
 from models.bundle import Bundle
 from models.conversation import Dialogue
+from tools.progress import progress
 
 
 @torch.inference_mode()
@@ -26,7 +26,7 @@ def judge(
     if size is None:
         raise ValueError("a bundle whose window is the whole conversation cannot judge a stream")
     judged = []
-    for dialogue in track(dialogues, "Judging", transient=True):
+    for dialogue in progress(dialogues, "Judging"):
         logits = bundle.model.window(dialogue.windows(size if context else 1))
         probabilities = bundle.calibration.probabilities(
             logits.float(), dialogue.has_audio, dialogue.has_text

@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from rich.progress import track
 
 from streamer import configuration, pipeline
 from streamer.clock import VirtualClock
@@ -32,6 +31,7 @@ from tools.evaluate.output import (
     print_table,
     write_json,
 )
+from tools.progress import progress
 
 TURNS = ".turns.csv"
 
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
         labels, threshold = engine.bundle.model.labels, engine.bundle.threshold
         heard = {
             file.name: (turns, asyncio.run(_replay(file, engine)))
-            for file, turns in track(recordings, "Replaying")
+            for file, turns in progress(recordings, "Replaying")
         }
     judgements, groups = compare(labels, heard)
     result = grouped_report(judgements, groups)

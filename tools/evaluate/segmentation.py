@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from streamer import config, configuration
@@ -50,6 +49,7 @@ from tools.evaluate.detection import (
 )
 from tools.evaluate.output import write_json
 from tools.evaluate.rttm import Annotated, find_annotated
+from tools.progress import progress
 
 HANGOVER = 0.2
 """Seconds that count as speech after each voiced stretch."""
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = configuration.load(arguments.config, overrides=overrides).segmentation
     files = {
         annotated.file.name: asyncio.run(segment(annotated, settings))
-        for annotated in track(find_annotated(arguments.data), "Segmenting", transient=True)
+        for annotated in progress(find_annotated(arguments.data), "Segmenting")
     }
     result = evaluate(files, settings)
     _print(f"{arguments.data}: {settings.detector}", result)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from streamer import configuration
@@ -29,6 +28,7 @@ from streamer.units import SAMPLE_RATE
 from tools.data.decoding import decode
 from tools.evaluate.metrics import RESAMPLES
 from tools.evaluate.output import write_json
+from tools.progress import progress
 
 SPEAKER = re.compile(r"^\s*\w+:\s", re.MULTILINE)
 CURLED = "\u2019"
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(notice)
     heard = {
         file.name: hear(decode(file), words, transcriber, settings)
-        for file, words in track(recordings, "Transcribing")
+        for file, words in progress(recordings, "Transcribing")
     }
     result = {"asr": transcriber.name, **report(list(heard.values()))}
     result["groups"] = {"file": {name: report([one]) for name, one in heard.items()}}

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from models.audio_encoder import RECEPTIVE_FIELD, AudioEncoder
 from streamer.errors import UserError
 from tools.data.iemocap import BANDS, LABELS, Features
+from tools.progress import progress
 from tools.train.acoustic_encoder import AcousticEncoder, AcousticSet
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
 from tools.train.fitting import fit
@@ -190,7 +190,7 @@ def embed_acoustics(encoder: AcousticEncoder, data: AcousticSet, *, batch: int =
     length = [len(data.features.frames(u)) if u in data.features else 0 for u in data.utterances]
     order = sorted(range(len(rows)), key=lambda place: length[place])
     starts = range(0, len(order), batch)
-    for first in track(starts, f"Embedding {len(rows)} sounds", transient=True):
+    for first in progress(starts, f"Embedding {len(rows)} sounds"):
         places = order[first : first + batch]
         rows[places] = encoder(*data.frames(places), statistics[places])
     return rows

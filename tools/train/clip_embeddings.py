@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 
 from models.audio_encoder import AudioEncoder
+from tools.progress import progress
 from tools.train.energies import Energies
 
 SHORTEST, LONGEST_SHORT = 12, 45
@@ -38,9 +38,7 @@ def embed_clips(
         pieces = [_stretch(piece, short) for piece in pieces]
     rows = torch.zeros(len(clips), encoder.config.embedding)
     order = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
-    for first in track(
-        range(0, len(order), _BATCH), f"Embedding {len(clips)} clips", transient=True
-    ):
+    for first in progress(range(0, len(order), _BATCH), f"Embedding {len(clips)} clips"):
         places = order[first : first + _BATCH]
         batch = [torch.from_numpy(pieces[i].astype(np.float32)).exp() for i in places]
         padded = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)

@@ -14,12 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.text_encoder import TextEncoder, TextEncoderConfig, TextTokenizer
 from streamer.errors import UserError
+from tools.progress import progress
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
 from tools.train.minilm import pretrained_text_encoder, pretrained_tokenizer
 from tools.train.text_noise import RecogniserNoise
@@ -184,7 +184,7 @@ def embed_texts(
     rows = torch.zeros(len(texts), encoder.config.embedding)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     starts = range(0, len(order), batch)
-    for first in track(starts, f"Embedding {len(texts)} texts", transient=True):
+    for first in progress(starts, f"Embedding {len(texts)} texts"):
         places = order[first : first + batch]
         rows[places] = encoder(*tokenizer([texts[i] for i in places])).float()
     return rows
@@ -274,7 +274,7 @@ class _Run:
         self.head.train()
         losses = []
         title = f"Text, epoch {self.epoch + 1}/{self.settings.epochs}"
-        for index, (ids, mask, targets) in enumerate(track(batches, title)):
+        for index, (ids, mask, targets) in enumerate(progress(batches, title)):
             done = (self.epoch + index / len(batches)) / self.settings.epochs
             for group in self.optimizer.param_groups:
                 group["lr"] = group["top"] * min(done / 0.1 + 0.01, (1 - done) / 0.9)

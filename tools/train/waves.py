@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from models.audio_encoder import AudioEncoder
 from streamer.units import SAMPLE_RATE
 from tools.data.decoding import decode
 from tools.data.iemocap import LABELS, Utterance
+from tools.progress import progress
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
 from tools.train.fitting import fit
 from tools.train.unseen import Dialogues
@@ -57,7 +57,7 @@ class WaveEar:
         embeddings = torch.zeros(len(utterances), self.encoder.config.embedding)
         has = torch.zeros(len(utterances), dtype=torch.bool)
         title = f"Embedding {len(utterances)} sounds"
-        for place, utterance in enumerate(track(utterances, title, transient=True)):
+        for place, utterance in enumerate(progress(utterances, title)):
             if len(wave := _wave(self.path_of(utterance))):
                 embeddings[place] = self.encoder(wave[None])[0]
                 has[place] = True
