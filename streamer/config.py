@@ -195,7 +195,8 @@ class Engine(_Section):
     """What conversations share: models, threads, device."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="where the models run; auto: a GPU if there is one"
+        default="auto",
+        description="where whisper runs; auto: a GPU if there is one. The emotion model runs on the CPU",
     )
     threads: int = Field(
         default=0,
