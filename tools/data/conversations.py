@@ -1,13 +1,13 @@
 """Written or transcribed dialogues: who says what, in order, and the emotion expressed."""
 
 import csv
-import gzip
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.errors import UserError
+from tools.data.tables import read_table
 
 UTTERANCES = "utterances.csv.gz"
 MAX_UTTERANCES = 2_000_000
@@ -104,16 +104,10 @@ def _rows(folder: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise UserError(f"{folder}: no {UTTERANCES} here; give the folder that holds one")
     try:
-        with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in _REQUIRED if name not in (reader.fieldnames or [])]
-            if missing:
-                raise UserError(f"{path}: the column {missing[0]!r} is missing")
-            rows = []
-            for number, row in enumerate(reader, start=2):
-                if number > MAX_UTTERANCES:
-                    raise UserError(f"{path}: more than {MAX_UTTERANCES} lines")
-                rows.append(_checked(path, number, row))
+        rows = [
+            _checked(path, number, row)
+            for number, row in read_table(path, _REQUIRED, MAX_UTTERANCES)
+        ]
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: damaged ({error})") from error
     return rows

@@ -8,7 +8,6 @@ The corpus: Busso et al., Language Resources and Evaluation 42 (2008).
 """
 
 import csv
-import gzip
 import hashlib
 import re
 import zipfile
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.errors import UserError
+from tools.data.tables import read_table
 
 LABELS = ("angry", "happy", "sad", "neutral")
 UTTERANCES = "utterances.csv.gz"
@@ -126,16 +126,10 @@ def read_utterances(folder: Path, sessions: Sequence[int] | None = None) -> list
     if not path.is_file():
         raise UserError(f"{folder}: no {UTTERANCES} here; give the folder that holds it")
     try:
-        with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in _REQUIRED if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(f"{path}: the column {missing[0]!r} is missing")
-            utterances = []
-            for number, row in enumerate(reader, start=2):
-                if number > MAX_UTTERANCES:
-                    raise UserError(f"{path}: more than {MAX_UTTERANCES} lines")
-                utterances.append(_utterance(path, number, row))
+        utterances = [
+            _utterance(path, number, row)
+            for number, row in read_table(path, _REQUIRED, MAX_UTTERANCES)
+        ]
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     for session in sessions or ():
