@@ -9,8 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from streamer.clock import Clock, VirtualClock
 from streamer.errors import UserError
 from streamer.sources import AudioChunk, Gap, Samples, SourceInfo, channel_names
@@ -119,24 +117,26 @@ class RecordingSource:
         import soxr
 
         with Decoder(self._path) as decoder:
-            resampler = soxr.ResampleStream(decoder.rate, SAMPLE_RATE, decoder.channels)
+            kept = range(decoder.channels) if self._twin is None else [self._twin]
+            resamplers = [soxr.ResampleStream(decoder.rate, SAMPLE_RATE, 1) for _ in kept]
             position = 0
             for item in decoder.blocks(round(decoder.rate * _BLOCK_SECONDS)):
                 if isinstance(item, Missing):
                     end = position + to_samples(item.seconds)
-                    yield [Gap(c, position, end, item.reason) for c in self._kept(decoder.channels)]
+                    yield [Gap(c, position, end, item.reason) for c in range(len(kept))]
                     position = end
                     continue
-                audio = resampler.resample_chunk(item.samples, last=item.last)
-                if len(audio):
-                    yield [
-                        AudioChunk(index, position, np.ascontiguousarray(audio[:, channel]))
-                        for index, channel in enumerate(self._kept(decoder.channels))
-                    ]
-                    position += len(audio)
-
-    def _kept(self, channels: int) -> Sequence[int]:
-        return range(channels) if self._twin is None else [self._twin]
+                block: list[AudioChunk | Gap] = [
+                    AudioChunk(
+                        index,
+                        position,
+                        resampler.resample_chunk(item.samples[:, channel], last=item.last),
+                    )
+                    for index, (channel, resampler) in enumerate(zip(kept, resamplers, strict=True))
+                ]
+                if block[0].end > position:
+                    yield block
+                position = block[0].end
 
     def _pieces(self, block: list[AudioChunk | Gap]) -> Iterator[AudioChunk | Gap]:
         """The block in pieces that keep the pace, all channels side by side; whole if time only jumps."""
