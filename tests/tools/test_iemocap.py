@@ -21,10 +21,10 @@ from tools.train import __main__ as train
 from tools.train import dyadic
 from tools.train.acoustic_encoder import AcousticSet, with_past
 from tools.train.acoustics import AcousticSettings, AcousticStage
+from tools.train.alignment import linear_map
 from tools.train.dialogues import StageSettings
 from tools.train.iemocap import folds, recalibrated
 from tools.train.text import TextSettings
-from tools.train.unseen import linear_map
 from tools.train.waves import WaveSettings, WaveStage
 
 QUICK_STAGE = StageSettings(epochs=8, learning_rate=3e-3)

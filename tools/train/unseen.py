@@ -5,7 +5,7 @@ fusion that learns from them trusts too much. So each session's come from encode
 mapped linearly into the space of the final encoders (the idea of stacking: Wolpert, Neural Networks 5, 1992).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -17,6 +17,7 @@ from torch import Tensor
 from models.audio_encoder import AudioEncoder
 from models.text_encoder import TextEncoder, TextTokenizer
 from tools.data.iemocap import LABELS, Utterance
+from tools.train.alignment import linear_map
 from tools.train.text import LabelledTexts, TextSettings, embed_texts, load_text_stage, train_text
 from tools.train.text_noise import RecogniserNoise
 
@@ -27,8 +28,6 @@ CLASSES = (*LABELS, "frustrated", "other")
 
 _ALIGNED_ON = 3
 """The map between two encoders' spaces is found from each so many-th of the dialogues that both were trained on."""
-_RIDGE = 1e-2
-"""Of that map: how much it is drawn to zero, as a share of the mean variance."""
 
 
 class Ear(Protocol):
@@ -162,16 +161,6 @@ def unseen_embeddings(
         text = torch.stack([read(encoders.text, rows, every) for rows in versions])
     has_text = torch.tensor([bool(row) for row in texts])
     return Embeddings(heard, text, has_audio, has_text)
-
-
-def linear_map(source: Tensor, target: Tensor) -> Callable[[Tensor], Tensor]:
-    """The affine map of vectors [n, D] that takes `source` nearest to `target`, by ridge regression."""
-    middle, goal = source.double().mean(0), target.double().mean(0)
-    x, y = source.double() - middle, target.double() - goal
-    square = x.T @ x
-    ridge = _RIDGE * square.diagonal().mean().clamp(min=1e-9) * torch.eye(len(square))
-    weights = torch.linalg.solve(square + ridge, x.T @ y)
-    return lambda vectors: ((vectors.double() - middle) @ weights + goal).float()
 
 
 def _train_text(
