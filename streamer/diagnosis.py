@@ -70,7 +70,7 @@ def _detector(settings: Settings) -> Finding:
     from streamer.segmentation.factory import make_detector
     from streamer.units import FRAME
 
-    make_detector(settings.segmentation)(np.zeros(FRAME, np.float32))
+    make_detector(settings.segmentation)(np.zeros((1, FRAME), np.float32))
     return Finding("voice detection", "ok", settings.segmentation.detector)
 
 

@@ -14,8 +14,11 @@ from streamer.sources import Samples
 class VoiceDetector(Protocol):
     """One channel's judge of frames; it may keep a state from frame to frame."""
 
-    def __call__(self, frame: Samples) -> float:
-        """The probability that a frame (float32 [480]) holds speech."""
+    def __call__(self, frames: Samples) -> list[float]:
+        """The probability of each of these frames (float32 [n, 480]) that it holds speech.
+
+        How many are judged in one call makes no difference but in speed.
+        """
         ...
 
     def reset(self) -> None:

@@ -1,6 +1,10 @@
 """WebRTC as the cheap gate, Silero to confirm."""
 
 from collections import deque
+from itertools import groupby
+from operator import itemgetter
+
+import numpy as np
 
 from streamer.segmentation.silero import SileroDetector
 from streamer.segmentation.webrtc import WebrtcGate
@@ -35,19 +39,34 @@ class GatedDetector:
         self._expecting = 0
         self._skipped: deque[Samples] = deque(maxlen=_LEAD)
 
-    def __call__(self, frame: Samples) -> float:
+    def __call__(self, frames: Samples) -> list[float]:
         """See `VoiceDetector.__call__`."""
-        self._open = _OPEN if self._gate(frame) else max(0, self._open - 1)
+        opened = [self._opens(voiced) for voiced in self._gate(frames)]
+        probabilities: list[float] = []
+        for is_open, run in groupby(zip(opened, frames, strict=True), key=itemgetter(0)):
+            together = np.stack([frame for _, frame in run])
+            probabilities.extend(self._judge(together) if is_open else self._skip(together))
+        return probabilities
+
+    def _opens(self, voiced: bool) -> bool:
+        self._open = _OPEN if voiced else max(0, self._open - 1)
+        return self._open > 0
+
+    def _skip(self, frames: Samples) -> list[float]:
+        self._skipped.extend(frames)
+        self._expecting = max(0, self._expecting - len(frames))
+        return [0.0] * len(frames)
+
+    def _judge(self, frames: Samples) -> list[float]:
+        if len(self._skipped) == _LEAD:  # more was skipped than is still known
+            self._silero.reset()
+        before = len(self._skipped)
+        probabilities = self._silero(np.stack([*self._skipped, *frames]))[before:]
+        self._skipped.clear()
+        return [self._expect(probability) for probability in probabilities]
+
+    def _expect(self, probability: float) -> float:
         self._expecting = max(0, self._expecting - 1)
-        if not self._open:
-            self._skipped.append(frame.copy())
-            return 0.0
-        if self._skipped:
-            if len(self._skipped) == _LEAD:  # more was skipped than is still known
-                self._silero.reset()
-            while self._skipped:
-                self._silero(self._skipped.popleft())
-        probability = self._silero(frame)
         if probability >= _SURE:
             self._expecting = _CONVERSATION
         if not self._expecting:

@@ -16,7 +16,7 @@ from streamer.segmentation import (
     VoiceDetector,
 )
 from streamer.segmentation.tape import Tape
-from streamer.sources import AudioChunk, Samples
+from streamer.sources import AudioChunk
 from streamer.units import FRAME, SAMPLE_RATE, to_samples
 
 _SPLIT_WIDTH = 4
@@ -90,9 +90,10 @@ class Segmenter:
         # By the second, so that a chunk of any length leaves the tape short.
         for first in range(0, len(samples), SAMPLE_RATE):
             self._tape.append(samples[first : first + SAMPLE_RATE])
-            while self._due <= self._tape.end:
-                self._step(self._due, events)
-                self._due += FRAME
+            if due := range(self._due, self._tape.end + 1, FRAME):
+                for at, probability in zip(due, self._judged(due), strict=True):
+                    self._step(at, probability, events)
+                self._due = due[-1] + FRAME
         return iter(events)
 
     def gap(self, start: int, end: int) -> Iterator[SpeechEvent]:
@@ -121,15 +122,15 @@ class Segmenter:
         events: list[SpeechEvent] = []
         at = self.position
         if at > max(self._due - FRAME, self._tape.start):
-            self._step(at, events)
+            (probability,) = self._judged(range(self._due, self._due + 1))
+            self._step(at, probability, events)
         if self._state in (_State.SPEAKING, _State.STOPPING):
             self._end(at, events)
         self._return_to_quiet(at)
         return events
 
-    def _step(self, at: int, events: list[SpeechEvent]) -> None:
-        """Judge the frame that ends at `at` and move the machine."""
-        probability = self._detector(self._frame(at))
+    def _step(self, at: int, probability: float, events: list[SpeechEvent]) -> None:
+        """Move the machine by the frame that ends at `at`."""
         settled = self._state in (_State.STARTING, _State.SPEAKING)
         voiced = probability >= (self._stop_threshold if settled else self._start_threshold)
         match self._state:
@@ -138,16 +139,14 @@ class Segmenter:
             case _State.SPEAKING | _State.STOPPING:
                 self._follow(at, events, voiced=voiced)
 
-    def _frame(self, at: int) -> Samples:
-        """The frame due, whole: what lies outside the audio is silence."""
-        begin = self._due - FRAME
-        known = self._tape.view(max(begin, self._tape.start), at)
-        if len(known) == FRAME:
-            return known
-        frame = np.zeros(FRAME, dtype=np.float32)
-        offset = max(0, self._tape.start - begin)
-        frame[offset : offset + len(known)] = known
-        return frame
+    def _judged(self, ends: range) -> list[float]:
+        """Judge the frames that end there, each whole: what lies outside the audio is silence."""
+        begin, end = ends[0] - FRAME, ends[-1]
+        known = self._tape.view(max(begin, self._tape.start), min(end, self._tape.end))
+        if len(known) < end - begin:
+            before = max(0, self._tape.start - begin)
+            known = np.pad(known, (before, end - begin - len(known) - before))
+        return self._detector(known.reshape(-1, FRAME))
 
     def _suspect(self, at: int, events: list[SpeechEvent], *, voiced: bool) -> None:
         """Nobody speaks yet: does someone begin to?"""

@@ -33,46 +33,47 @@ class SileroDetector:
 
     def __init__(self) -> None:
         self._session = _session()
-        self._heard: Samples = np.zeros((1, _INPUT), dtype=np.float32)
-        self._probability: Samples = np.zeros(1, dtype=np.float32)
-        # The state (h and c), twice: each step reads one and writes the other.
-        self._states: Samples = np.zeros((2, 2, 1, 1, _STATE), dtype=np.float32)
-        self._steps = [self._step(*self._states), self._step(*self._states[::-1])]
         self._silence = 0
+        self.reset()
 
-    def __call__(self, frame: Samples) -> float:
-        """See `VoiceDetector.__call__`."""
-        self._heard[0, :-FRAME] = self._heard[0, FRAME:]
-        self._heard[0, -FRAME:] = frame
-        self._session.run_with_iobinding(self._steps[0])
-        self._steps.reverse()
-        probability = float(self._probability[0])
-        self._silence = self._silence + 1 if probability < _SILENT else 0
-        if self._silence >= _STALE:
-            self._forget_state()
-        return probability
+    def __call__(self, frames: Samples) -> list[float]:
+        """See `VoiceDetector.__call__`.
+
+        The network takes steps that follow each other in one call, which costs it a third less than calls
+        of their own.
+        """
+        probabilities: list[float] = []
+        while len(frames):
+            # No more than can go by before the state is stale.
+            some, frames = np.split(frames, [_STALE - self._silence])
+            judged = self._run(some)
+            for probability in judged:
+                self._silence = self._silence + 1 if probability < _SILENT else 0
+            if self._silence >= _STALE:
+                self._forget_state()
+            probabilities += judged
+        return probabilities
 
     def reset(self) -> None:
         """See `VoiceDetector.reset`."""
-        self._heard[:] = 0.0
+        self._before: Samples = np.zeros(_INPUT - FRAME, dtype=np.float32)
         self._forget_state()
 
     def _forget_state(self) -> None:
-        self._states[:] = 0.0
+        self._state: list[Samples] = [np.zeros((1, 1, _STATE), dtype=np.float32)] * 2
         self._silence = 0
 
-    def _step(self, before: Samples, after: Samples) -> Any:
-        """The network between our own arrays, which costs an eighth less than passing new ones."""
-        binding = self._session.io_binding()
-        for name, array in (("input", self._heard), ("h", before[0]), ("c", before[1])):
-            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        for name, array in (
-            ("speech_probs", self._probability),
-            ("hn", after[0]),
-            ("cn", after[1]),
-        ):
-            binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        return binding
+    def _run(self, frames: Samples) -> list[float]:
+        before = len(self._before)
+        heard = np.empty((len(frames), _INPUT), dtype=np.float32)
+        heard[:, before:] = frames
+        heard[0, :before] = self._before
+        heard[1:, :before] = frames[:-1, -before:]
+        self._before = heard[-1, -before:]
+        inputs = {"input": heard, "h": self._state[0], "c": self._state[1]}
+        probabilities, *self._state = self._session.run(None, inputs)
+        judged: list[float] = probabilities.ravel().tolist()
+        return judged
 
 
 @cache

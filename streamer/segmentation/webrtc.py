@@ -13,16 +13,16 @@ _WINDOW = 5
 
 
 class WebrtcGate:
-    """Yes or no for each frame, as WebRTC says it."""
+    """Yes or no to each frame, as WebRTC says it."""
 
     def __init__(self, aggressiveness: int) -> None:
         self._aggressiveness = aggressiveness
         self.reset()
 
-    def __call__(self, frame: Samples) -> bool:
-        """Whether the frame (float32 [480]) may hold speech."""
-        pcm = (np.minimum(np.maximum(frame, -1.0), 1.0) * 32767.0).astype(np.int16)
-        return bool(self._vad.is_speech(pcm.tobytes(), SAMPLE_RATE))
+    def __call__(self, frames: Samples) -> list[bool]:
+        """Which of the frames (float32 [n, 480]) may hold speech."""
+        pcm = (np.minimum(np.maximum(frames, -1.0), 1.0) * 32767.0).astype(np.int16)
+        return [self._vad.is_speech(frame.tobytes(), SAMPLE_RATE) for frame in pcm]
 
     def reset(self) -> None:
         """Forget the levels of noise and speech learnt so far."""
@@ -36,12 +36,15 @@ class WebrtcDetector:
         self._gate = WebrtcGate(aggressiveness)
         self._recent: deque[bool] = deque(maxlen=_WINDOW)
 
-    def __call__(self, frame: Samples) -> float:
+    def __call__(self, frames: Samples) -> list[float]:
         """See `VoiceDetector.__call__`."""
-        self._recent.append(self._gate(frame))
-        return sum(self._recent) / _WINDOW
+        return [self._share(voiced) for voiced in self._gate(frames)]
 
     def reset(self) -> None:
         """See `VoiceDetector.reset`."""
         self._gate.reset()
         self._recent.clear()
+
+    def _share(self, voiced: bool) -> float:
+        self._recent.append(voiced)
+        return sum(self._recent) / _WINDOW

@@ -15,10 +15,10 @@ class PeakDetector:
     def __init__(self):
         self.resets = 0
 
-    def __call__(self, frame):
-        assert frame.shape == (480,)
-        assert frame.dtype == np.float32
-        return float(min(1.0, np.abs(frame).max(initial=0.0)))
+    def __call__(self, frames):
+        assert frames.shape[1:] == (480,)
+        assert frames.dtype == np.float32
+        return np.minimum(1.0, np.abs(frames).max(axis=1, initial=0.0)).tolist()
 
     def reset(self):
         self.resets += 1

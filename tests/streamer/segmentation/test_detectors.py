@@ -34,9 +34,10 @@ def voice(shared_data):
         return np.ascontiguousarray(samples[:: decoder.rate // SAMPLE_RATE])
 
 
-def judge(detector, samples):
+def judge(detector, samples, at_once=33):
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
-    return np.array([detector(frame) for frame in frames])
+    some = [frames[n : n + at_once] for n in range(0, len(frames), at_once)]
+    return np.array([probability for few in some for probability in detector(few)])
 
 
 def listen(samples, sizes=(FRAME,), **settings):
@@ -74,9 +75,17 @@ class TestEach:
         left, right = make_detector(settings), make_detector(settings)
         together = [
             (left(a), right(b))
-            for a, b in zip(one.reshape(-1, FRAME), other.reshape(-1, FRAME), strict=True)
+            for a, b in zip(one.reshape(-1, 1, FRAME), other.reshape(-1, 1, FRAME), strict=True)
         ]
-        np.testing.assert_array_equal([p for p, _ in together], alone)
+        np.testing.assert_array_equal([p for (p,), _ in together], alone)
+
+    def test_frame_by_frame_or_many_at_once_is_the_same(self, detector, voice):
+        noise = np.random.default_rng(1).normal(0, 0.01, 8 * SAMPLE_RATE).astype(np.float32)
+        heard = np.concatenate([voice, noise, EDGES["silence"], voice[-5 * SAMPLE_RATE :]])
+        single = judge(make_detector(Segmentation(detector=detector)), heard, 1)
+        for many in (2, 7, 33, 10**6):
+            judged = judge(make_detector(Segmentation(detector=detector)), heard, many)
+            np.testing.assert_array_equal(judged, single)
 
     def test_chunk_sizes_do_not_matter(self, detector, voice):
         whole = plain(listen(voice, [len(voice)], detector=detector))
@@ -93,11 +102,11 @@ def test_the_network_is_not_fooled_by_noise(detector, edge):
 
 def test_the_gate_keeps_the_network_idle_in_silence(monkeypatch):
     asked = []
-    judge_frame = silero.SileroDetector.__call__
+    judge_frames = silero.SileroDetector.__call__
     monkeypatch.setattr(
         both.SileroDetector,
         "__call__",
-        lambda self, frame: asked.append(frame) or judge_frame(self, frame),
+        lambda self, frames: asked.append(frames) or judge_frames(self, frames),
     )
     judge(make_detector(Segmentation(detector="both")), EDGES["silence"])
     assert asked == []
