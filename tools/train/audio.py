@@ -5,7 +5,7 @@ epoch; the development part chooses settings, not epochs.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ def train_audio(
     resume: bool = False,
     settings: AudioSettings | None = None,
     cache: Path = DEFAULT_CACHE,
+    apart: Collection[str] = (),
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Trains the audio stage on `data`/speech and writes `CHECKPOINT` and `REPORT` to `out`.
@@ -60,6 +61,7 @@ def train_audio(
         resume: Goes on where an interrupted run of the same settings stopped.
         settings: By default those of the shipped bundle.
         cache: Where decoded clips and energies are kept.
+        apart: Speakers of the training part that nothing is learnt from.
         say: Told a line after each epoch.
 
     Returns:
@@ -68,7 +70,7 @@ def train_audio(
     settings = settings or AudioSettings()
     speech = open_clips(data / "speech", cache)
     versions = open_versions(speech, copies=settings.copies, seed=seed, cache=cache)
-    train = training_clips(speech.clips)
+    train = [i for i in training_clips(speech.clips) if speech.clips[i].speaker not in apart]
     targets = Targets.of(speech.clips, train)
     sampler = Sampler(
         versions,
@@ -78,6 +80,8 @@ def train_audio(
         settings.longest,
     )
     identity = {"seed": seed, "settings": asdict(settings), "speech": speech.sha256}
+    if apart:
+        identity["apart"] = sorted(apart)
     run = AudioRun(settings, targets.speakers, seed)
     unfinished = out / _PROGRESS
     if resume and unfinished.is_file():
