@@ -10,9 +10,9 @@ from streamer.errors import UserError
 from tests.tools.small_world import text_start, world
 from tools.train.audio import AudioSettings
 from tools.train.bundle import STAGES, train_bundle
+from tools.train.bundle_run import BundleSettings
 from tools.train.composition import Composition
 from tools.train.dialogues import StageSettings
-from tools.train.stages import BundleSettings
 from tools.train.text import TextSettings
 
 SETTINGS = BundleSettings(

@@ -5,6 +5,8 @@ text      the text encoder, on single utterances of written dialogues
 context   the two context encoders, on dialogues composed of both
 fusion    the multimodal transformer, on the same; then the bundle is put together, calibrated and described
 
+The first two stages are also trained without each half of the speakers and dialogues: so the last two learn from
+embeddings that are as good as those of strangers, no better (tools/train/folds.py).
 Each stage is kept in a folder of its own under --out, the finished bundle in --out itself.
 """
 
@@ -14,7 +16,13 @@ from pathlib import Path
 import torch
 
 from tools.data.cache import DEFAULT_CACHE
-from tools.train.stages import BundleSettings, Stages
+from tools.train.bundle_run import BundleRun, BundleSettings
+from tools.train.stages import (
+    train_audio_encoders,
+    train_context_encoders,
+    train_fusion_and_assemble,
+    train_text_encoders,
+)
 from tools.train.text import Start
 
 STAGES = ("audio", "text", "context", "fusion")
@@ -83,6 +91,12 @@ def train_bundle(
     Raises:
         UserError: Data or an earlier stage are missing or damaged.
     """
-    made = Stages(data, out, seed, resume, settings or BundleSettings(), cache, start)
+    run = BundleRun(data, out, seed, resume, settings or BundleSettings(), cache)
+    train = {
+        "audio": lambda: train_audio_encoders(run),
+        "text": lambda: train_text_encoders(run, start),
+        "context": lambda: train_context_encoders(run),
+        "fusion": lambda: train_fusion_and_assemble(run),
+    }
     for stage in stages:
-        getattr(made, stage)()
+        train[stage]()
