@@ -11,6 +11,7 @@ import torch
 
 from models.bundle import Bundle
 from streamer.errors import UserError
+from tests.tools.pages import assert_its_page_has_curves
 from tests.tools.small_world import dialogues, speech
 from tools.data.conversations import TextDialogue, Turn, in_split, read_dialogues
 from tools.data.manifest import Clip
@@ -186,6 +187,7 @@ def test_the_command_judges_the_part_that_is_not_for_training(random_bundle, tmp
     assert found["text"]["bundle"]["name"] == "random"
     assert set(found["text"]["groups"]["speaker"]) == {"A", "B"}
     assert 0 <= found["text"]["abstention"]["rejected"] <= 1
+    assert_its_page_has_curves(tmp_path / "both.json")
 
 
 def test_the_future_is_not_known(random_bundle):

@@ -10,6 +10,7 @@ import torch
 from models.conversation import Dialogue
 from streamer.errors import UserError
 from tests.models.tiny_bundle import make_bundle
+from tests.tools.pages import assert_its_page_has_curves
 from tests.tools.small_world import speech
 from tools.command_line import dispatch
 from tools.data.cache import open_clips
@@ -53,6 +54,7 @@ def test_the_command_prints_a_table_and_writes_the_agreed_json(clips, tmp_path, 
     assert got["bundle"]["name"] == "tiny"
     assert len(got["bundle"]["sha256"]) == 64
     assert set(got["robustness"]) == {"quieter", "louder", "clipped", "telephone"}
+    assert_its_page_has_curves(tmp_path / "out.json")
 
 
 @pytest.mark.parametrize(

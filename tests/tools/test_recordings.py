@@ -11,6 +11,7 @@ import soundfile
 from streamer.errors import UserError
 from streamer.events import Latency, Utterance
 from tests.end_to_end.conversations import two_speakers
+from tests.tools.pages import assert_its_page_has_curves
 from tools.evaluate import recordings
 from tools.evaluate.recordings import SpokenTurn, compare, find_recordings, read_turns
 
@@ -113,3 +114,4 @@ def test_the_command_runs_the_pipeline(random_bundle, tmp_path):
     assert result["transcribed"] == 0
     assert set(result["groups"]["speaker"]) == {"ann", "bob"}
     assert result["bundle"]["name"] == "random"
+    assert_its_page_has_curves(out)

@@ -14,6 +14,7 @@ from models.conversation import Dialogue
 from tools.data.conversations import TextDialogue, read_dialogues
 from tools.data.decoding import decode
 from tools.data.manifest import read_manifest
+from tools.evaluate.details import KEY, to_json
 from tools.evaluate.judging import judge
 from tools.evaluate.metrics import Judgements, grouped_report
 from tools.evaluate.output import (
@@ -76,6 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
     result = grouped_report(judgements, {"speaker": speakers})
     result["abstention"] = abstention(judgements, bundle.threshold)
     result["bundle"] = bundle_identity(directory)
+    result[KEY] = to_json(judgements)
     print_table(f"{bundle.name}, {arguments.data}", result, bundle.model.labels)
     print(f"abstention: {result['abstention']}")
     write_json(arguments.json, result)

@@ -23,6 +23,7 @@ from streamer.engine import Engine
 from streamer.errors import UserError
 from streamer.events import Event, Utterance
 from streamer.sources.recording import RecordingSource
+from tools.evaluate.details import KEY, to_json
 from tools.evaluate.metrics import Judgements, grouped_report
 from tools.evaluate.output import (
     abstention,
@@ -108,6 +109,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     result["abstention"] = abstention(judgements, threshold)
     result["bundle"] = bundle_identity(directory)
+    result[KEY] = to_json(judgements)
     print_table(f"{arguments.bundle}, {arguments.data}", result, labels)
     for name in ("missed", "transcribed", "abstention"):
         print(f"{name}: {result[name]}")

@@ -17,6 +17,7 @@ from streamer.errors import UserError
 from tools.data.augmentation import Wave, gain, telephone
 from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
 from tools.data.manifest import Clip
+from tools.evaluate.details import KEY, to_json
 from tools.evaluate.judging import judge
 from tools.evaluate.metrics import Judgements, grouped_report
 from tools.evaluate.output import (
@@ -140,6 +141,7 @@ def evaluate(
     }
     result = grouped_report(plain, groups)
     result["abstention"] = abstention(plain, bundle.threshold)
+    result[KEY] = to_json(plain)
     if robustness:
         result["robustness"] = {
             name: _compared(plain, heard(change, name)) for name, change in CONDITIONS.items()
