@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from streamer.clock import Clock
+from streamer.sources.attention import Attention
 from streamer.sources.devices import Device, open_stream
 from streamer.sources.ring import Ring
 from streamer.units import FRAME, SAMPLE_RATE
@@ -27,7 +28,7 @@ class Capture:
         device: which.
         speakers: how many speak into it, each on a channel of its own; one has all channels.
         clock: tells when blocks arrive.
-        wake: called, in the device's thread, when there is a block.
+        wake: called, in the device's thread, when there is a block worth waking up for.
 
     Raises:
         DeviceError: if the device cannot be opened.
@@ -44,6 +45,7 @@ class Capture:
         channels = speakers if speakers > 1 else min(device.channels, _MIXED)
         self.ring = Ring(round(HELD / BLOCK), round(device.rate * BLOCK), channels)
         self._heartbeat: float | None = None
+        self._attention = Attention()
         self._stream = open_stream(device, channels, BLOCK, self._take)
         self._opened = clock.seconds()
 
@@ -68,4 +70,5 @@ class Capture:
         if not self.interrupted:
             delay = time.currentTime - time.inputBufferAdcTime - frames / self.device.rate
             self.ring.write(samples, now, delay, broken=bool(status.input_overflow))
-        self._wake()
+        if self.interrupted or self._attention.wakes(samples):
+            self._wake()

@@ -7,6 +7,10 @@ import numpy as np
 from streamer.sources import Samples
 
 
+_TOGETHER = 8
+"""Blocks that are read as one, at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Consecutive samples as the device delivered them."""
@@ -60,15 +64,33 @@ class Ring:
         return True
 
     def read(self) -> Block | None:
-        """Take the oldest block; None if there is none."""
+        """Take the oldest blocks, as one; None if there is none."""
         if self._read == self._written:
             return None
-        slot = self._read % len(self._samples)
+        count = self._whole()
+        slots, size, channels = self._samples.shape
+        slot = self._read % slots
+        last = slot + count - 1
+        length = self._lengths[slot] if count == 1 else count * size
         block = Block(
-            self._samples[slot, : self._lengths[slot]].copy(),
-            self._arrived[slot],
-            self._delays[slot],
+            self._samples[slot : last + 1].reshape(-1, channels)[:length].copy(),
+            self._arrived[last],
+            self._delays[last],
             self._broken[slot],
         )
-        self._read += 1
+        self._read += count
         return block
+
+    def _whole(self) -> int:
+        """How many of the oldest blocks are one piece of audio, in one piece of memory."""
+        slots, size, _ = self._samples.shape
+        slot = self._read % slots
+        most = min(_TOGETHER, self._written - self._read, slots - slot)
+        count = 1
+        while (
+            count < most
+            and self._lengths[slot + count - 1] == self._lengths[slot + count] == size
+            and not self._broken[slot + count]
+        ):
+            count += 1
+        return count

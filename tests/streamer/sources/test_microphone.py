@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.sources import AudioChunk, Gap
+from streamer.sources.attention import Attention
 from streamer.sources.beat import Beat
 from streamer.sources.line import Line
 from streamer.sources.ring import Block, Ring
@@ -139,12 +140,58 @@ def test_a_short_start_is_silence_and_a_long_one_a_gap():
     assert late[0] == Gap(0, 0, 160_000, "absent")
 
 
+def numbered(ring, numbers, *, size=4, broken=()):
+    return [
+        ring.write(np.full((size, 1), n, np.float32), n, 0.0, broken=n in broken) for n in numbers
+    ]
+
+
 def test_a_full_ring_drops_and_says_where():
     ring = Ring(blocks=3, size=4, channels=1)
-    written = [ring.write(np.full((4, 1), n, np.float32), n, 0.0, broken=False) for n in range(5)]
-    assert written == [True, True, True, False, False]
-    assert [ring.read().samples[0, 0] for _ in range(3)] == [0, 1, 2]
+    assert numbered(ring, range(5)) == [True, True, True, False, False]
+    assert list(ring.read().samples[::4, 0]) == [0, 1, 2]
     assert ring.read() is None
-    ring.write(np.full((2, 1), 9, np.float32), 9, 0.0, broken=False)
+    numbered(ring, [9], size=2)
     after = ring.read()
     assert (after.broken, len(after.samples), after.arrived) == (True, 2, 9)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=60),
+    st.lists(st.integers(1, 7), min_size=1, max_size=20),
+)
+def test_what_waits_in_a_ring_is_read_in_order_and_breaks_stay_where_they_are(blocks, portions):
+    ring = Ring(blocks=7, size=4, channels=1)
+    expected, read = [], []
+    count, waiting = 0, iter(blocks)
+    for portion in portions * 10:
+        for length, broken in [b for _, b in zip(range(portion), waiting, strict=False)]:
+            samples = np.arange(count, count + length, dtype=np.float32)
+            assert ring.write(samples[:, None], count + length, 0.0, broken=broken)
+            expected += [(value, broken and value == count) for value in samples]
+            count += length
+        while block := ring.read():
+            values = block.samples[:, 0]
+            assert block.arrived == values[-1] + 1
+            read += [(value, block.broken and value == values[0]) for value in values]
+    assert read == expected
+
+
+def heeded(levels):
+    attention, generator = Attention(), np.random.default_rng(0)
+    return [
+        attention.wakes(generator.normal(0, level, (480, 2)).astype(np.float32)) for level in levels
+    ]
+
+
+@pytest.mark.parametrize("room", [0.0, 0.001, 0.05])
+def test_silence_wakes_nobody_for_each_block_and_a_sound_does_so_at_once(room):
+    woken = heeded([room] * 400 + [room + 0.1] + [room] * 30)
+    assert sum(woken[200:400]) == 50
+    assert max(np.diff(np.flatnonzero(woken))) == 4
+    assert all(woken[400:])
+
+
+def test_whoever_speaks_is_attended_to_until_long_after():
+    syllables = [0.001] * 300 + 100 * [0.1, 0.1, 0.02, 0.01, 0.003] + [0.001] * 40
+    assert all(heeded(syllables)[300:])
