@@ -11,6 +11,7 @@ from tests.tools.small_world import text_start, world
 from tools.train.audio import AudioSettings
 from tools.train.bundle import STAGES, train_bundle
 from tools.train.bundle_run import BundleSettings
+from tools.train.checkpoint import load_checkpoint
 from tools.train.composition import Composition
 from tools.train.dialogues import StageSettings
 from tools.train.text import TextSettings
@@ -80,6 +81,20 @@ def test_what_it_was_made_from_is_written_beside_every_stage(trained):
         assert record["data"]
 
 
+def test_each_fold_has_encoders_that_have_not_seen_it(trained):
+    for kind in ("audio", "text"):
+        files = [
+            trained / kind / folder / f"{kind}.safetensors"
+            for folder in ("", "without-0", "without-1")
+        ]
+        assert len({file.read_bytes() for file in files}) == 3
+    speakers = [
+        load_checkpoint(trained / "audio" / folder / "audio.safetensors")[1].get("apart", [])
+        for folder in ("", "without-0", "without-1")
+    ]
+    assert speakers == [[], ["ann"], ["bob"]]
+
+
 def test_a_seed_gives_the_same_bundle_stage_by_stage_or_at_once(trained, train, tmp_path):
     for stage in STAGES:
         train(tmp_path, (stage,))
@@ -89,7 +104,7 @@ def test_a_seed_gives_the_same_bundle_stage_by_stage_or_at_once(trained, train, 
 
 def test_resuming_keeps_what_is_finished_and_makes_the_rest(trained, train, tmp_path):
     train(tmp_path, ("audio", "text", "context"))
-    before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/*.safetensors")}
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
     train(tmp_path, resume=True)
     for path, written in before.items():
         assert path.stat().st_mtime_ns == written, path.name

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from tools.evaluate.metrics import Judgements, Sums, grouped_report, measures, report
+from tools.evaluate.metrics import (
+    Judgements,
+    Sums,
+    ece_by_chance,
+    grouped_report,
+    measures,
+    report,
+)
 
 LABELS = ("angry", "happy", "sad", "neutral")
 
@@ -64,6 +71,20 @@ def test_a_calibrated_judge_has_a_small_calibration_error():
     truth = (probabilities.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
     sums = Sums.by_cluster(Judgements(LABELS, truth, probabilities, ("s",) * 20_000))
     assert measures(sums)["ece"][0] < 0.02
+
+
+def test_few_utterances_measure_a_calibration_error_by_chance():
+    rng = np.random.default_rng(0)
+
+    def calibrated(n):
+        probabilities = rng.dirichlet((1, 1, 1), n)
+        truth = np.array([rng.choice(3, p=row) for row in probabilities])
+        return Judgements(("a", "b", "c"), truth, probabilities, ("x",) * n)
+
+    few, many = calibrated(200), calibrated(20_000)
+    assert ece_by_chance(many) < 0.015 < ece_by_chance(few)
+    measured = [report(calibrated(200))["ece"]["value"] for _ in range(30)]
+    assert ece_by_chance(few) == pytest.approx(np.mean(measured), rel=0.15)
 
 
 def test_intervals_hold_the_value_and_narrow_with_more_speakers():

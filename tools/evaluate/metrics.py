@@ -94,7 +94,7 @@ class Sums:
         confusion = np.zeros((len(places), classes, classes))
         np.add.at(confusion, (rows, judgements.truth, predicted), 1.0)
         confidence = judgements.probabilities.max(axis=1, initial=0.0)
-        place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+        place = _bin(confidence)
         bins = np.zeros((len(places), BINS, 3))
         correct = predicted == judgements.truth
         np.add.at(
@@ -190,6 +190,28 @@ def grouped_report(
         for name, values in groups.items()
     }
     return result
+
+
+def ece_by_chance(judgements: Judgements, *, draws: int = 200, seed: int = 0) -> float:
+    """The expected calibration error that these confidences would measure on so few utterances, were they right.
+
+    Args:
+        judgements: Of which only the probabilities count.
+        draws: Of outcomes, each utterance being right as often as its confidence says.
+        seed: Of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    confidence = judgements.probabilities.max(axis=1)
+    place = _bin(confidence)
+    right = rng.random((draws, len(confidence))) < confidence
+    gaps = np.stack(
+        [(right - confidence)[:, place == number].sum(axis=1) for number in range(BINS)]
+    )
+    return float(np.abs(gaps).sum(axis=0).mean() / len(confidence))
+
+
+def _bin(confidence: _Floats) -> NDArray[np.int64]:
+    return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
 def _mean(values: _Floats) -> _Floats:

@@ -1,8 +1,10 @@
 """The trained networks -> a bundle: rounded as it will be stored, calibrated, given a threshold and a card.
 
-All is fitted on the development parts: speakers and dialogues that no stage has learnt from.
+All is fitted on the development parts: speakers and dialogues that no stage has learnt from. What the card tells of
+each of them is with a temperature fitted on others.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +24,16 @@ from tools.evaluate.output import REJECTED
 from tools.train.audio_data import development_clips, open_versions
 from tools.train.clip_embeddings import embed_clips
 from tools.train.composition import ClipBank
-from tools.train.model_card import Part, model_card
+from tools.train.model_card import Modalities, Part, model_card
 from tools.train.open_dialogues import LABELS
 
 NOISE = 0.3
 """Word error rate at which the loss by recognisers' errors is told."""
+
+_FITTED_ON: Mapping[Modalities, str] = {"both": "both", "audio": "speech", "text": "text"}
+"""What utterances have -> the development part on which their temperature is fitted."""
+_CALIBRATION_FOLDS = 5
+"""In the card, the figures of each fifth of the speakers or dialogues are by temperatures of the others."""
 
 
 def assemble(
@@ -58,21 +65,48 @@ def assemble(
     raw = Bundle(name, version, model, Calibration(), 0.0, tokenizer, card="")
     raw.save(out)
     raw = Bundle.load(out)  # rounded, as it will be used
-    development = _Development(raw, data, seed, cache)
-    parts = development.parts(raw)
+    uncalibrated = _Development(raw, data, seed, cache).parts(raw)
     calibration = Calibration(
-        both=_temperature(parts["both"].judgements),
-        audio=_temperature(parts["speech"].judgements),
-        text=_temperature(parts["text"].judgements),
+        **{
+            modality: fit_temperature(*_logits(uncalibrated[part].judgements))
+            for modality, part in _FITTED_ON.items()
+        }
     )
-    calibrated = replace(raw, calibration=calibration)
-    parts = development.parts(calibrated)
+    parts = {
+        name: replace(
+            part,
+            judgements=calibrated_apart(
+                part.judgements, uncalibrated[_FITTED_ON[part.modality]].judgements
+            ),
+        )
+        for name, part in uncalibrated.items()
+    }
     bundle = replace(
-        calibrated, threshold=_threshold([parts[name] for name in ("speech", "text", "both")])
+        raw, calibration=calibration, threshold=_threshold([parts[p] for p in _FITTED_ON.values()])
     )
     bundle = replace(bundle, card=model_card(bundle, parts, seed))
     bundle.save(out)
     return bundle
+
+
+def calibrated_apart(judgements: Judgements, fitted_on: Judgements) -> Judgements:
+    """Uncalibrated judgements with each cluster's temperature fitted on other clusters: what strangers will get.
+
+    Args:
+        judgements: To calibrate.
+        fitted_on: Uncalibrated too; clusters of the same name are the same speaker or dialogue.
+    """
+    names = sorted({*judgements.clusters, *fitted_on.clusters})
+    fold = {name: place % _CALIBRATION_FOLDS for place, name in enumerate(names)}
+    probabilities = judgements.probabilities.copy()
+    for number in range(_CALIBRATION_FOLDS):
+        held = np.array([fold[cluster] == number for cluster in judgements.clusters], np.bool_)
+        rest = np.array([fold[cluster] != number for cluster in fitted_on.clusters], np.bool_)
+        if held.any() and rest.any():
+            temperature = fit_temperature(*_logits(fitted_on.select(rest)))
+            logits, _ = _logits(judgements.select(held))
+            probabilities[held] = torch.softmax(logits / temperature, dim=-1).numpy()
+    return replace(judgements, probabilities=probabilities)
 
 
 class _Development:
@@ -111,16 +145,17 @@ class _Development:
         return {
             "speech": Part(
                 "Acted speech, audio alone, no context",
+                "audio",
                 self._heard(bundle, self.whole),
                 groups,
             ),
             "short": Part(
-                "Acted speech, stretches of 0.4 to 1.3 s", self._heard(bundle, self.short), {}
+                "Acted speech, stretches of 0.4 to 1.3 s", "audio", self._heard(bundle, self.short)
             ),
-            "text": Part("MELD, text and past context", text, {}),
-            "alone": Part("MELD, text alone, no context", alone, {}),
-            "noisy": Part(f"MELD, text with {NOISE:.0%} word errors, past context", noisy, {}),
-            "both": Part("MELD, text and composed voices, past context", both, {}),
+            "text": Part("MELD, text and past context", "text", text),
+            "alone": Part("MELD, text alone, no context", "text", alone),
+            "noisy": Part(f"MELD, text with {NOISE:.0%} word errors, past context", "text", noisy),
+            "both": Part("MELD, text and composed voices, past context", "both", both),
         }
 
     def _heard(self, bundle: Bundle, dialogues: list[Dialogue]) -> Judgements:
@@ -140,10 +175,10 @@ def _alone(embedding: torch.Tensor) -> Dialogue:
     return Dialogue(row, torch.zeros_like(row), yes, no, torch.zeros(1, dtype=torch.int64))
 
 
-def _temperature(judgements: Judgements) -> float:
-    """From uncalibrated probabilities: their logarithms are logits."""
+def _logits(judgements: Judgements) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and classes: the logarithms of uncalibrated probabilities are logits."""
     logits = torch.from_numpy(np.log(np.maximum(judgements.probabilities, 1e-12)))
-    return fit_temperature(logits, torch.from_numpy(judgements.truth))
+    return logits, torch.from_numpy(judgements.truth)
 
 
 def _threshold(parts: list[Part]) -> float:

@@ -1,13 +1,15 @@
 """The card of the shipped bundle: what it learnt from, how good it is, what it is not for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from models.bundle import Bundle
-from tools.evaluate.metrics import Judgements, grouped_report
+from tools.evaluate.metrics import Judgements, ece_by_chance, grouped_report
 from tools.evaluate.output import abstention
+
+Modalities: TypeAlias = Literal["audio", "text", "both"]
 
 _TEMPLATE = Path(__file__).with_suffix(".md")
 
@@ -18,13 +20,15 @@ class Part:
 
     Attributes:
         title: What was judged, and how.
+        modality: What its utterances have.
         judgements: What was said of it.
         groups: As for `grouped_report`.
     """
 
     title: str
+    modality: Modalities
     judgements: Judgements
-    groups: Mapping[str, Sequence[str]]
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int) -> str:
@@ -36,7 +40,10 @@ def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int) -> str:
         seed: Of the training.
     """
     reports = {name: grouped_report(part.judgements, part.groups) for name, part in parts.items()}
-    rows = [_row(part.title, reports[name]) for name, part in parts.items()]
+    rows = [
+        f"{_row(part.title, reports[name])} {ece_by_chance(part.judgements):.3f} |"
+        for name, part in parts.items()
+    ]
     recalls = [
         _recall(part.title, reports[name], bundle.model.labels) for name, part in parts.items()
     ]
