@@ -6,7 +6,6 @@ import numpy as np
 
 from streamer.sources import Samples
 
-
 _TOGETHER = 8
 """Blocks that are read as one, at most."""
 
