@@ -59,7 +59,10 @@ def keys(press: Callable[[str], None]) -> Iterator[None]:
 
 
 def _is_ours() -> bool:
-    """Whether standard input is a terminal, and we are not in its background, where touching it stops us."""
+    """Whether standard input is our terminal, and we are not in its background, where touching it stops us."""
     if not sys.stdin or not sys.stdin.isatty():
         return False
-    return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # somebody else's terminal
+        return False
