@@ -18,7 +18,7 @@ from streamer.units import SAMPLE_RATE, to_seconds
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.state import Judgement
+    from models.state import Judgement, Window
 
 PATIENCE = 1.0
 """Seconds that a transcription may still take once the conversation has been told to stop."""
@@ -110,7 +110,7 @@ class Conversation:
             return
         speaking = Embedded(estimate.channel, audio=estimate.embedding)
         try:
-            judgement = await self._engine.judge(self._state.window_with(speaking))
+            judgement = await self._judged(self._state.window_with(speaking))
         except (RuntimeError, ValueError) as error:
             await self._outlet.error("analysis", str(error))
             return
@@ -119,6 +119,9 @@ class Conversation:
             **self._about(estimate.channel, estimate.start, estimate.at),
             probabilities=judgement.probabilities,
         )
+
+    async def _judged(self, window: "Window") -> "Judgement":
+        return await self._engine.judge(window, live=self._live is not None)
 
     async def _remember(self, ended: Ended) -> int:
         """Add an utterance to the context, by its audio alone as yet; give its number."""
@@ -132,7 +135,7 @@ class Conversation:
         transcript = Transcript("", "skipped")
         transcription_ms = analysis_ms = 0.0
         try:
-            heard_alone = await self._engine.judge(self._state.window(number))
+            heard_alone = await self._judged(self._state.window(number))
             await self._emit_last_update(ended, heard_alone)
             transcript, embedding, transcription_ms = await self._transcribed(job)
             watch = Stopwatch()
@@ -140,7 +143,7 @@ class Conversation:
             if transcript.status == "ok" and await self._add_text(
                 number, transcript.text, embedding
             ):
-                judgement = await self._engine.judge(self._state.window(number))
+                judgement = await self._judged(self._state.window(number))
             analysis_ms = watch.milliseconds()
         except (RuntimeError, ValueError, LookupError) as error:
             await self._outlet.error("analysis", f"an utterance could not be judged: {error}")

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
+from streamer.batching import Batcher
 from streamer.clock import Stopwatch
 from streamer.config import Settings
 from streamer.errors import UserError
 from streamer.listener import Heard, Listener
-from streamer.sources import AudioChunk, Gap, Samples, SourceInfo
+from streamer.sources import Samples, SourceInfo
 from streamer.transcription import Transcriber, Transcript
 from streamer.units import to_samples
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from models.bundle import Bundle
     from models.state import ConversationState, Judgement, Window
+
+_TOGETHER = 32
+"""Utterances of live conversations judged in one call at most."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,6 +76,7 @@ class Engine:
         self._ear = ThreadPoolExecutor(cores, thread_name_prefix="ear")
         self._mind = ThreadPoolExecutor(cores, thread_name_prefix="mind")
         self._scribe = ThreadPoolExecutor(len(transcribers), thread_name_prefix="scribe")
+        self._judge_together = Batcher(self._mind, cores, self._judge, limit=_TOGETHER)
 
     @classmethod
     def load(cls, settings: Settings, notify: Callable[[str], None]) -> Self:
@@ -143,11 +148,9 @@ class Engine:
         """The memory of a conversation that begins."""
         return self._judge.new_state()
 
-    async def hear(self, listener: Listener, item: AudioChunk | Gap | None) -> list[Heard]:
-        """Let a listener hear a piece of audio, or (None) the end of it."""
-        if item is None:
-            return await self._run(self._ear, listener.finish)
-        return await self._run(self._ear, listener.hear, item)
+    async def hear(self, listener: Listener, *, last: bool = False) -> list[Heard]:
+        """Let a listener hear what was pushed to it; all of it, if it was the last."""
+        return await self._run(self._ear, listener.finish if last else listener.hear)
 
     def transcribe(self, samples: Samples) -> Transcription:
         """Begin to transcribe an utterance, and to embed its text."""
@@ -161,8 +164,14 @@ class Engine:
         """The embedding of a transcript; None if the bundle has no text encoder."""
         return await self._run(self._mind, self._embed_text, text)
 
-    async def judge(self, window: "Window") -> "Judgement":
-        """Judge the last utterance of a window."""
+    async def judge(self, window: "Window", *, live: bool = False) -> "Judgement":
+        """Judge the last utterance of a window.
+
+        Live, those of several conversations are judged together where they queue up. In the last bits the
+        result depends on the company, so what has to be the same each time is judged alone.
+        """
+        if live:
+            return await self._judge_together(window)
         return (await self._run(self._mind, self._judge, [window]))[0]
 
     def _embed_text(self, text: str) -> "Tensor | None":

@@ -1,59 +1,70 @@
 """From chunks of any length to frames in one fixed order.
 
-What a conversation says must not depend on how its source cuts the audio. So the audio of all channels
-is put on one grid of 30 ms frames and taken in the order of time, channel by channel within a frame.
+What a conversation says must not depend on how its source cuts the audio. So the audio of all channels is
+put on one grid of 30 ms frames, row by row: a row is the same frame of every channel, and it is over once
+every channel has come to its end. Whole rows are handed on, as many together as there are.
 """
 
+import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from streamer.sources import AudioChunk, Gap, Samples
 from streamer.units import FRAME
 
-_EMPTY: Samples = np.zeros(0, dtype=np.float32)
+
+def row_of(sample: int) -> int:
+    """The row that a sample belongs to."""
+    return sample // FRAME
 
 
 class _Channel:
-    """The audio of one channel that waits for its frame to be whole."""
+    """The audio of one channel that waits for its row to be over."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self) -> None:
         self.position = 0
-        """Where the next piece begins."""
-        self.held = _EMPTY
-        self.later: deque[AudioChunk | Gap] = deque()
+        """Where what waits begins."""
+        self.end = 0
+        self._waiting: deque[AudioChunk | Gap] = deque()
 
-    def take(self, *, closed: bool) -> AudioChunk | Gap | None:
-        """The next piece: a frame, what stands of one before a gap or the end, or a gap."""
-        wanted = FRAME - self.position % FRAME
-        gap = self._gather(wanted)
-        if len(self.held) >= wanted or (len(self.held) and (gap or closed)):
-            piece, self.held = self.held[:wanted], self.held[wanted:]
-            start, self.position = self.position, self.position + len(piece)
-            return AudioChunk(self.index, start, piece)
-        if gap:
-            self.later.popleft()
-            self.position = gap.end
-        return gap
+    @property
+    def known(self) -> int:
+        """Where the last row that is over here ends."""
+        return row_of(self.end) * FRAME
 
-    def _gather(self, wanted: int) -> Gap | None:
-        """Hold at least the samples wanted, if they are here; tell the gap that stands before more."""
-        chunks = [self.held]
-        held = len(self.held)
-        while held < wanted and self.later:
-            match self.later[0]:
-                case AudioChunk(samples=samples):
-                    self.later.popleft()
-                    chunks.append(samples)
-                    held += len(samples)
-                case Gap() as gap:
-                    self.held = np.concatenate(chunks)
-                    return gap
-        if len(chunks) > 1:
-            self.held = np.concatenate(chunks)
-        return None
+    def push(self, item: AudioChunk | Gap) -> None:
+        self._waiting.append(item)
+        self.end = item.end if isinstance(item, Gap) else self.end + len(item.samples)
+
+    def take(self, horizon: int) -> Iterator[AudioChunk | Gap]:
+        """What begins before the horizon: audio up to there, in one piece between gaps, and gaps whole."""
+        while self._waiting and self.position < horizon:
+            first = self._waiting[0]
+            if isinstance(first, Gap):
+                self._waiting.popleft()
+                self.position = first.end
+                yield first
+            else:
+                start, samples = self.position, self._gather(horizon)
+                yield AudioChunk(first.channel, start, samples)
+
+    def _gather(self, horizon: int) -> Samples:
+        pieces: list[Samples] = []
+        while self._waiting and self.position < horizon:
+            chunk = self._waiting[0]
+            if isinstance(chunk, Gap):
+                break
+            samples = chunk.samples[: horizon - self.position]
+            if len(samples) < len(chunk.samples):
+                self._waiting[0] = replace(chunk, samples=chunk.samples[len(samples) :])
+            else:
+                self._waiting.popleft()
+            pieces.append(samples)
+            self.position += len(samples)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 class FrameOrder:
@@ -64,26 +75,31 @@ class FrameOrder:
     """
 
     def __init__(self, channels: int, *, wait: bool) -> None:
-        self._channels = [_Channel(index) for index in range(channels)]
+        self._channels = [_Channel() for _ in range(channels)]
         self._wait = wait
 
-    def push(self, item: AudioChunk | Gap) -> Iterator[AudioChunk | Gap]:
-        """Take what a source delivered; give the frames and gaps that are due."""
-        self._channels[item.channel].later.append(item)
-        return self._due(closed=False)
+    def push(self, item: AudioChunk | Gap) -> None:
+        """Keep what a source delivered."""
+        self._channels[item.channel].push(item)
 
-    def flush(self) -> Iterator[AudioChunk | Gap]:
-        """No more will come: give the rest."""
-        return self._due(closed=True)
+    @property
+    def due(self) -> bool:
+        """Whether a row is over."""
+        return any(c.position < h for c, h in zip(self._channels, self._horizons(), strict=True))
 
-    def _due(self, *, closed: bool) -> Iterator[AudioChunk | Gap]:
-        waiting = set(range(len(self._channels)))
-        while waiting:
-            index = min(waiting, key=lambda i: (self._channels[i].position, i))
-            piece = self._channels[index].take(closed=closed)
-            if piece is not None:
-                yield piece
-            elif self._wait and not closed:
-                return
-            else:
-                waiting.discard(index)
+    def take(self, *, closed: bool = False) -> list[AudioChunk | Gap]:
+        """The rows that are over, channel by channel: frames in one piece wherever there is no gap between.
+
+        Args:
+            closed: nothing will come any more, so that all rows are over.
+        """
+        horizons = [sys.maxsize] * len(self._channels) if closed else self._horizons()
+        return [
+            piece
+            for channel, horizon in zip(self._channels, horizons, strict=True)
+            for piece in channel.take(horizon)
+        ]
+
+    def _horizons(self) -> Sequence[int]:
+        known = [channel.known for channel in self._channels]
+        return [min(known)] * len(known) if self._wait else known

@@ -6,11 +6,12 @@ speaks. No clock, no threads, no I/O; the pipeline calls it in a thread of the e
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from streamer.frames import FrameOrder
+from streamer.frames import FrameOrder, row_of
 from streamer.segmentation import (
     SpeechEnded,
     SpeechEvent,
@@ -112,12 +113,13 @@ class _Voice:
 
     def __init__(self, started: SpeechStarted, stream: AudioStream, interval: int) -> None:
         self.start = started.start
+        self.due = max(_frame_end(started.start + interval), started.at + FRAME)
+        """Where the next estimate is to be made."""
         self._stream = stream
         self._interval = interval
         self._waiting: list[Samples] = []
         self._waiting_samples = 0
         self._heard = 0
-        self._next_estimate = interval
         self.hear(started.samples)
 
     def hear(self, samples: Samples) -> None:
@@ -127,11 +129,9 @@ class _Voice:
         if self._waiting_samples >= BLOCK:
             self._advance()
 
-    def estimate(self) -> "Tensor | None":
-        """The embedding so far, if the time for one has come."""
-        if self._heard < self._next_estimate:
-            return None
-        self._next_estimate = self._heard + self._interval
+    def estimate(self, at: int) -> "Tensor":
+        """The embedding so far, all having been heard up to there."""
+        self.due = _frame_end(at + self._interval)
         self._advance()
         return self._stream.estimate()
 
@@ -152,7 +152,7 @@ class _Voice:
 
 
 class Listener:
-    """Hears all channels of one conversation.
+    """Hears all channels of one conversation: what is pushed, as soon as it is due.
 
     Args:
         segmenters: one for each channel; None for a channel that is not to be heard at all.
@@ -177,45 +177,76 @@ class Listener:
         self.estimating = True
         """Whether to make estimates; a live conversation that is behind does without."""
 
-    def hear(self, item: AudioChunk | Gap) -> list[Heard]:
-        """Take audio of one channel; tell what was heard, in the order of time."""
-        return [heard for piece in self._order.push(item) for heard in self._take(piece)]
+    def push(self, item: AudioChunk | Gap) -> None:
+        """Keep audio of one channel until it is heard; this costs nothing."""
+        self._order.push(item)
+
+    @property
+    def due(self) -> bool:
+        """Whether there is something to hear."""
+        return self._order.due
+
+    def hear(self) -> list[Heard]:
+        """Hear what is due; tell what was heard, in the order of time."""
+        return self._in_order(self._order.take())
 
     def finish(self) -> list[Heard]:
-        """The audio is over: end what is being said."""
-        heard = [heard for piece in self._order.flush() for heard in self._take(piece)]
+        """The audio is over: hear the rest, and end what is being said."""
+        heard = self._in_order(self._order.take(closed=True))
         for channel, segmenter in enumerate(self._segmenters):
             if segmenter is not None:
-                heard.extend(self._follow(channel, segmenter.flush()))
+                heard.extend(self._follow(channel, event) for event in segmenter.flush())
         return heard
 
-    def _take(self, piece: AudioChunk | Gap) -> Iterator[Heard]:
+    def _in_order(self, pieces: list[AudioChunk | Gap]) -> list[Heard]:
+        """What is heard in these pieces: row by row, channel by channel."""
+        heard = [(row, piece.channel, what) for piece in pieces for row, what in self._take(piece)]
+        return [what for *_, what in sorted(heard, key=itemgetter(0, 1))]
+
+    def _take(self, piece: AudioChunk | Gap) -> Iterator[tuple[int, Heard]]:
+        """What is heard in a piece, each with its row."""
         segmenter = self._segmenters[piece.channel]
         if segmenter is None:
             return
         if isinstance(piece, Gap):
-            yield from self._follow(piece.channel, segmenter.gap(piece.start, piece.end))
-            yield Lost(piece)
+            for event in segmenter.gap(piece.start, piece.end):
+                yield row_of(piece.start), self._follow(piece.channel, event)
+            yield row_of(piece.start), Lost(piece)
             return
-        voice = self._voices.get(piece.channel)
-        if voice is not None:
-            voice.hear(piece.samples)
-        yield from self._follow(piece.channel, segmenter.push(piece))
-        if self.estimating and voice is not None and self._voices.get(piece.channel) is voice:
-            embedding = voice.estimate()
-            if embedding is not None:
-                yield Estimate(piece.channel, voice.start, piece.end, embedding)
+        position = piece.start
+        for event in segmenter.push(piece):
+            yield from self._listen(piece, position, event.at)
+            yield row_of(event.at - 1), self._follow(piece.channel, event)
+            position = event.at
+        yield from self._listen(piece, position, piece.end + 1)
 
-    def _follow(self, channel: int, events: Iterator[SpeechEvent]) -> Iterator[Heard]:
-        for event in events:
-            match event:
-                case SpeechStarted():
-                    self._voices[channel] = _Voice(event, self._stream(), self._interval)
-                    yield Started(channel, event.start, event.at)
-                case SpeechPaused():
-                    yield Paused(channel, event.start, event.end, event.samples)
-                case SpeechResumed():
-                    yield Resumed(channel, event.start)
-                case SpeechEnded():
-                    voice = self._voices.pop(channel)
-                    yield Ended(channel, event, voice.finish(event, self._stream))
+    def _listen(self, piece: AudioChunk, begin: int, end: int) -> Iterator[tuple[int, Estimate]]:
+        """Let the voice in it hear a part of a piece, and make the estimates due before its end."""
+        voice = self._voices.get(piece.channel)
+        if voice is None:
+            return
+        while self.estimating and voice.due < end:
+            at = max(voice.due, begin)
+            voice.hear(piece.samples[begin - piece.start : at - piece.start])
+            begin = at
+            estimate = Estimate(piece.channel, voice.start, at, voice.estimate(at))
+            yield row_of(at - 1), estimate
+        voice.hear(piece.samples[begin - piece.start : end - piece.start])
+
+    def _follow(self, channel: int, event: SpeechEvent) -> Heard:
+        match event:
+            case SpeechStarted():
+                self._voices[channel] = _Voice(event, self._stream(), self._interval)
+                return Started(channel, event.start, event.at)
+            case SpeechPaused():
+                return Paused(channel, event.start, event.end, event.samples)
+            case SpeechResumed():
+                return Resumed(channel, event.start)
+            case SpeechEnded():
+                voice = self._voices.pop(channel)
+                return Ended(channel, event, voice.finish(event, self._stream))
+
+
+def _frame_end(sample: int) -> int:
+    """The end of the frame that a sample is in, or stands at the end of."""
+    return -(-sample // FRAME) * FRAME

@@ -18,6 +18,9 @@ from streamer.units import SAMPLE_RATE, to_seconds
 _NO_TRANSCRIPTS, _NO_ESTIMATES = 0.25, 0.5
 """Share of the bound from which each is given up."""
 
+_AT_ONCE = SAMPLE_RATE // 2
+"""Samples, of all channels, that are heard together at most: what is heard of them is told only then."""
+
 _FADE = 0.85
 """What is left of a channel's shown loudness after a piece of silence."""
 _GIVEN_UP = {1: "no transcription", 2: "no transcription and no estimates while people speak"}
@@ -74,7 +77,8 @@ class LiveAudio:
     """Takes what a live source delivers at once, and holds at most `max_lag` seconds of each channel.
 
     What has no room is given up together with half of what waits, so that there are few gaps and not
-    many. Iterating, until told to stop, gives what is left, with gaps for the rest.
+    many. Iterating, until told to stop, gives what is left, with gaps for the rest, as much together as
+    waits, up to half a second.
     """
 
     def __init__(
@@ -91,13 +95,13 @@ class LiveAudio:
         self._stop = stop
         self._changed = asyncio.Event()
 
-    async def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:
+    async def __aiter__(self) -> AsyncIterator[list[AudioChunk | Gap]]:
         filling = asyncio.create_task(self._fill())
         self._stop.add_done_callback(self._wake)
         try:
             while not self._stop.done():
                 while self._items and not self._stop.done():
-                    yield self._next()
+                    yield self._next_few()
                 if filling.done():
                     filling.result()
                     return
@@ -140,6 +144,13 @@ class LiveAudio:
         if self._waiting.get(channel, 0) > live.max_lag * SAMPLE_RATE:
             self._give_up(channel)
 
+    def _next_few(self) -> list[AudioChunk | Gap]:
+        few = [self._next()]
+        room = _AT_ONCE - _samples(few[0])
+        while self._items and (room := room - _samples(self._items[0])) >= 0:
+            few.append(self._next())
+        return few
+
     def _next(self) -> AudioChunk | Gap:
         item = self._items.popleft()
         if isinstance(item, AudioChunk):
@@ -178,6 +189,10 @@ class LiveAudio:
                 kept.append(item)
         kept.appendleft(Gap(channel, dropped[0].start, dropped[-1].end, "behind"))
         self._items = kept
+
+
+def _samples(item: AudioChunk | Gap) -> int:
+    return len(item.samples) if isinstance(item, AudioChunk) else 0
 
 
 def _loudness(samples: Samples) -> float:

@@ -41,7 +41,7 @@ class Outlet:
                     await waiting.put(event)
                 except Closed:
                     continue
-            elif not await waiting.offer(event):
+            elif not waiting.offer(event):
                 self._dropped[index] += 1
 
     async def error(self, part: str, message: str) -> None:
@@ -59,10 +59,10 @@ class Outlet:
         while self._reports:
             await self.error(*self._reports.popleft())
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """No more events; the sinks finish what is theirs."""
         for waiting in self._queues:
-            await waiting.close()
+            waiting.close()
 
     async def drain(self, index: int, sink: Sink) -> None:
         """Bring a sink its events until the outlet is closed. A sink that fails is given up."""
@@ -74,7 +74,7 @@ class Outlet:
                     count, self._dropped[index] = self._dropped[index], 0
                     await self.error(_name(sink), f"too slow: {count} events were dropped for it")
         except (OSError, ValueError) as error:
-            await waiting.close()
+            waiting.close()
             await self.error(_name(sink), f"failed and gets no more events: {error}")
 
 

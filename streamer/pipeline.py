@@ -12,7 +12,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from streamer import __version__, events
 from streamer.clock import Clock, Stopwatch, VirtualClock
@@ -91,7 +90,7 @@ async def run(
                 try:
                     return await _converse(source, engine, listener, outlet, clock, stop, live)
                 finally:
-                    await outlet.close()
+                    outlet.close()
 
 
 @contextmanager
@@ -176,7 +175,7 @@ class _Ear:
 
     def __init__(
         self,
-        audio: AsyncIterable[AudioChunk | Gap],
+        audio: AsyncIterable[Sequence[AudioChunk | Gap]],
         engine: Engine,
         listener: Listener,
         outlet: Outlet,
@@ -204,27 +203,30 @@ class _Ear:
         reason = "finished"
         try:
             try:
-                async for item in self._audio:
-                    await self._hear(item)
+                async for items in self._audio:
+                    await self._hear(items)
             except SourceError as error:
                 self.damage = str(error)
                 reason = "failed"
             if self._stop.done():
                 reason = self._stop.result()
-            await self._pass_on(await self._engine.hear(self._listener, None))
+            await self._pass_on(await self._engine.hear(self._listener, last=True))
         finally:
-            await self.jobs.close()
+            self.jobs.close()
         return reason
 
-    async def _hear(self, item: AudioChunk | Gap) -> None:
-        self.position = max(self.position, item.end)
-        if isinstance(item, AudioChunk) and item.captured is not None:
-            self._origins[item.channel] = item.captured - item.end / SAMPLE_RATE
+    async def _hear(self, items: Sequence[AudioChunk | Gap]) -> None:
+        for item in items:
+            self.position = max(self.position, item.end)
+            if isinstance(item, AudioChunk) and item.captured is not None:
+                self._origins[item.channel] = item.captured - item.end / SAMPLE_RATE
+            self._listener.push(item)
         if self._live:
             self._listener.estimating = self._live.estimates
             if told := self._live.complaint():
                 await self._outlet.error("live", told)
-        await self._pass_on(await self._engine.hear(self._listener, item))
+        if self._listener.due:
+            await self._pass_on(await self._engine.hear(self._listener))
 
     async def _pass_on(self, heard: Sequence[Heard]) -> None:
         for what in heard:
@@ -269,24 +271,35 @@ class _Ear:
 
 async def until(
     audio: AsyncIterable[AudioChunk | Gap], stop: "asyncio.Future[str]"
-) -> AsyncIterator[AudioChunk | Gap]:
-    """What a source delivers, until it ends or is told to stop."""
+) -> AsyncIterator[Sequence[AudioChunk | Gap]]:
+    """What a source delivers, until it ends or is told to stop, even if it is being waited for."""
     items = aiter(audio)
-    while not stop.done():
-        coming = asyncio.ensure_future(anext(items, None))
-        either: list[asyncio.Future[Any]] = [coming, stop]
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not coming.done():
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
-        if coming.cancelled():
-            return
-        item = coming.result()
-        if item is None:
-            return
-        yield item
+    task = asyncio.current_task()
+    waiting = stopped = False
+
+    def interrupt(_: object) -> None:
+        nonlocal stopped
+        if waiting and task:
+            stopped = True
+            task.cancel()
+
+    stop.add_done_callback(interrupt)
+    try:
+        while not stop.done():
+            waiting = True
+            try:
+                item = await anext(items, None)
+            except asyncio.CancelledError:
+                if not stopped or (task and task.uncancel()):
+                    raise
+                return
+            finally:
+                waiting = False
+            if item is None:
+                return
+            yield [item]
+    finally:
+        stop.remove_done_callback(interrupt)
 
 
 def _check_modes(info: SourceInfo, engine: Engine) -> None:

@@ -24,7 +24,8 @@ class BoundedQueue(Generic[T]):
         self._items: deque[tuple[T, float]] = deque()
         self._weight = 0.0
         self._closed = False
-        self._changed = asyncio.Condition()
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
 
     @property
     def weight(self) -> float:
@@ -37,37 +38,36 @@ class BoundedQueue(Generic[T]):
         Raises:
             Closed: if the queue is or gets closed.
         """
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or self._has_room(weight))
-            if self._closed:
-                raise Closed
-            self._add(item, weight)
-            self._changed.notify_all()
+        while not self._closed and not self._has_room(weight):
+            self._emptied.clear()
+            await self._emptied.wait()
+        if self._closed:
+            raise Closed
+        self._add(item, weight)
 
-    async def offer(self, item: T, weight: float = 1.0) -> bool:
+    def offer(self, item: T, weight: float = 1.0) -> bool:
         """Add an item if there is room for it now; tell whether there was."""
-        async with self._changed:
-            if self._closed or not self._has_room(weight):
-                return False
-            self._add(item, weight)
-            self._changed.notify_all()
-            return True
+        if self._closed or not self._has_room(weight):
+            return False
+        self._add(item, weight)
+        return True
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let readers come to the end of what is here, and writers fail."""
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._filled.set()
+        self._emptied.set()
 
     async def __aiter__(self) -> AsyncIterator[T]:
         while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._closed or bool(self._items))
-                if not self._items:
-                    return
-                item, weight = self._items.popleft()
-                self._weight = self._weight - weight if self._items else 0.0
-                self._changed.notify_all()
+            while not self._items and not self._closed:
+                self._filled.clear()
+                await self._filled.wait()
+            if not self._items:
+                return
+            item, weight = self._items.popleft()
+            self._weight = self._weight - weight if self._items else 0.0
+            self._emptied.set()
             yield item
 
     def _has_room(self, weight: float) -> bool:
@@ -76,3 +76,4 @@ class BoundedQueue(Generic[T]):
     def _add(self, item: T, weight: float) -> None:
         self._items.append((item, weight))
         self._weight += weight
+        self._filled.set()

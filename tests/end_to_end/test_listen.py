@@ -275,9 +275,9 @@ def test_an_ear_that_is_too_slow_gives_up_estimates_and_audio_and_says_so(random
     with engine_for(random_bundle, live__max_lag=1.0) as engine:
         hear = engine.hear
 
-        async def tired(listener, item):
+        async def tired(listener, **last):
             await asyncio.sleep(0.02)
-            return await hear(listener, item)
+            return await hear(listener, **last)
 
         engine.hear = tired
         events, live = asyncio.run(live_conversation(engine, Spoken(turns(12), pace=0.001)))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.frames import FrameOrder
+from streamer.frames import FrameOrder, row_of
 from streamer.sources import AudioChunk, Gap
 from streamer.units import FRAME
 
@@ -25,10 +25,23 @@ def ordered(signals, sizes):
         for channel, signal in enumerate(signals)
         for start, samples in cut(signal, sizes)
     ]
-    pieces = [
-        piece for chunk in sorted(chunks, key=lambda c: c.start) for piece in order.push(chunk)
-    ]
-    return pieces + list(order.flush())
+    batches = []
+    for chunk in sorted(chunks, key=lambda c: c.start):
+        order.push(chunk)
+        due = order.due
+        batches.append(order.take())
+        assert due == bool(batches[-1])
+    return [*batches, order.take(closed=True)]
+
+
+def rows(batches):
+    """The frames and gaps, row by row, as they come batch by batch."""
+    for batch in batches:
+        yield from sorted(
+            (row_of(start), piece.channel, start, min(start + FRAME, piece.end))
+            for piece in batch
+            for start in range(piece.start, piece.end, FRAME)
+        )
 
 
 @given(
@@ -38,39 +51,41 @@ def ordered(signals, sizes):
 )
 def test_any_chunks_give_the_same_frames(length, channels, sizes):
     signals = [np.arange(length, dtype=np.float32) + 10_000 * c for c in range(channels)]
-    pieces = ordered(signals, sizes)
-    whole = ordered(signals, [max(length, 1)])
-    assert [(p.channel, p.start) for p in pieces] == [(p.channel, p.start) for p in whole]
+    batches = ordered(signals, sizes)
+    assert list(rows(batches)) == list(rows(ordered(signals, [max(length, 1)])))
     for channel, signal in enumerate(signals):
-        mine = [p.samples for p in pieces if p.channel == channel]
+        mine = [p.samples for batch in batches for p in batch if p.channel == channel]
         assert np.array_equal(np.concatenate([*mine, np.zeros(0, np.float32)]), signal)
 
 
 @given(length=st.integers(0, 3000), sizes=st.lists(st.integers(1, 700), min_size=1, max_size=4))
-def test_frames_come_in_the_order_of_time_and_are_whole_but_for_the_last(length, sizes):
-    pieces = ordered([np.zeros(length, np.float32)] * 2, sizes)
-    keys = [(p.start, p.channel) for p in pieces]
-    assert keys == sorted(keys)
-    assert all(p.start % FRAME == 0 for p in pieces)
-    assert all(len(p.samples) == FRAME or p.end == length for p in pieces)
+def test_rows_come_in_the_order_of_time_and_their_frames_are_whole_but_for_the_last(length, sizes):
+    batches = ordered([np.zeros(length, np.float32)] * 2, sizes)
+    told = list(rows(batches))
+    assert told == sorted(told)
+    assert all(start % FRAME == 0 for *_, start, _ in told)
+    assert all(end - start == FRAME or end == length for *_, start, end in told)
 
 
 def test_a_gap_stands_where_it_happened_and_time_goes_on_behind_it():
     order = FrameOrder(1, wait=True)
-    pieces = list(order.push(AudioChunk(0, 0, np.zeros(500, np.float32))))
-    pieces += order.push(Gap(0, 500, 1300, "unplugged"))
-    pieces += order.push(AudioChunk(0, 1300, np.zeros(200, np.float32)))
-    pieces += order.flush()
+    order.push(AudioChunk(0, 0, np.zeros(500, np.float32)))
+    pieces = order.take()
+    order.push(Gap(0, 500, 1300, "unplugged"))
+    pieces += order.take()
+    order.push(AudioChunk(0, 1300, np.zeros(200, np.float32)))
+    pieces += order.take(closed=True)
     assert [(type(p).__name__, p.start, p.end) for p in pieces] == [
         ("AudioChunk", 0, 480),
         ("AudioChunk", 480, 500),
         ("Gap", 500, 1300),
-        ("AudioChunk", 1300, 1440),
-        ("AudioChunk", 1440, 1500),
+        ("AudioChunk", 1300, 1500),
     ]
 
 
 def test_a_recordings_channels_wait_for_each_other_and_live_ones_do_not():
-    one_second = AudioChunk(0, 0, np.zeros(16_000, np.float32))
-    assert len(list(FrameOrder(2, wait=True).push(one_second))) == 1
-    assert len(list(FrameOrder(2, wait=False).push(one_second))) == 33
+    for wait, length in ((True, None), (False, 33 * FRAME)):
+        order = FrameOrder(2, wait=wait)
+        order.push(AudioChunk(0, 0, np.zeros(16_000, np.float32)))
+        assert order.due == (not wait)
+        assert [len(piece.samples) for piece in order.take()] == ([length] if length else [])

@@ -53,25 +53,37 @@ async def test_it_passes_on_what_comes_and_stamps_it():
     source, live, clock = Microphone(), Live(5), VirtualClock()
     source.speak(0.3)
     source.items.put_nowait(None)
-    items = [item async for item in LiveAudio(source, clock, live, never())]
+    items = [item async for few in LiveAudio(source, clock, live, never()) for item in few]
     assert [item.start for item in items] == [0, 1600, 3200]
     assert {item.captured for item in items} == {clock.seconds()}
     assert (live.position, live.lag, live.lost) == (4800, 0, 0)
     assert live.levels == {0: pytest.approx(0.5)}
 
 
+async def test_what_waits_is_given_together_up_to_half_a_second():
+    source, live = Microphone(), Live(5)
+    for channel in (0, 1):
+        source.speak(0.7, channel)
+    source.items.put_nowait(None)
+    few = [few async for few in LiveAudio(source, VirtualClock(), live, never())]
+    assert [len(items) for items in few] == [5, 5, 4]
+    assert [(i.channel, i.start) for items in few for i in items] == [
+        (channel, start) for channel in (0, 1) for start in range(0, 11_200, 1600)
+    ]
+
+
 async def behind(source, live, seconds):
     """An ear that takes one item, then none for so many seconds of audio; what it hears after that."""
     source.speak(0.1)
     audio = aiter(LiveAudio(source, VirtualClock(), live, never()))
-    items = [await anext(audio)]
+    items = await anext(audio)
     lags = []
     for _ in range(round(seconds * 10)):
         source.speak(0.1)
         await settle()
         lags.append(live.lag)
     source.items.put_nowait(None)
-    return items + [item async for item in audio], lags
+    return items + [item async for few in audio for item in few], lags
 
 
 async def test_what_waits_is_bounded_and_the_rest_one_gap_after_the_other():
@@ -121,16 +133,16 @@ async def test_a_pause_is_told_as_a_gap_and_nothing_in_it_is_heard():
     source, live = Microphone(), Live(5)
     audio = aiter(LiveAudio(source, VirtualClock(), live, never()))
     source.speak(0.1)
-    items = [await anext(audio)]
+    items = await anext(audio)
     live.paused = True
     source.speak(1.0, level=0.9)
     await settle()
     assert live.levels[0] == 0
-    items.append(await anext(audio))  # ends what was being said
+    items += await anext(audio)  # ends what was being said
     live.paused = False
     source.speak(0.1)
     source.items.put_nowait(None)
-    items += [item async for item in audio]
+    items += [item async for few in audio for item in few]
     assert [(type(i), i.start, i.end) for i in items] == [
         (AudioChunk, 0, 1600),
         (Gap, 1600, 3200),
@@ -146,7 +158,7 @@ async def test_a_pause_that_lasts_to_the_end_is_told():
     live.paused = True
     source.speak(1.0)
     source.items.put_nowait(None)
-    items = [item async for item in LiveAudio(source, VirtualClock(), live, never())]
+    items = [item async for few in LiveAudio(source, VirtualClock(), live, never()) for item in few]
     assert [(i.start, i.end) for i in items] == [(0, 1600), (1600, 16_000)]
 
 
@@ -155,7 +167,7 @@ async def test_a_source_that_breaks_off_is_heard_to_its_end_first():
     source.speak(0.2)
     source.items.put_nowait(SourceError("cut off"))
     audio = aiter(LiveAudio(source, VirtualClock(), Live(5), never()))
-    assert [(await anext(audio)).start for _ in range(2)] == [0, 1600]
+    assert [item.start for item in await anext(audio)] == [0, 1600]
     with pytest.raises(SourceError, match="cut off"):
         await anext(audio)
 
@@ -163,7 +175,12 @@ async def test_a_source_that_breaks_off_is_heard_to_its_end_first():
 async def test_it_ends_after_its_duration():
     source, live = Microphone(), Live(5, duration=0.05)
     source.speak(0.1)
-    assert len([item async for item in LiveAudio(source, VirtualClock(), live, never())]) == 1
+    assert (
+        len(
+            [item async for few in LiveAudio(source, VirtualClock(), live, never()) for item in few]
+        )
+        == 1
+    )
 
 
 async def test_a_stop_ends_it_at_once():
@@ -182,6 +199,6 @@ async def test_a_mark_keeps_the_moment():
     source, live = Microphone(), Live(5)
     source.speak(0.5)
     source.items.put_nowait(None)
-    _ = [item async for item in LiveAudio(source, VirtualClock(), live, never())]
+    _ = [item async for few in LiveAudio(source, VirtualClock(), live, never()) for item in few]
     live.mark("hung up")
     assert live.marks.get_nowait() == (0.5, "hung up")

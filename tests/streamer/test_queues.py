@@ -18,7 +18,7 @@ def test_everything_arrives_in_order_and_what_waits_stays_bounded(weights):
             for index, weight in enumerate(weights):
                 await queue.put(index, weight)
                 assert queue.weight <= 12.0 + 1e-9
-            await queue.close()
+            queue.close()
 
         async with asyncio.TaskGroup() as group:
             group.create_task(write())
@@ -30,7 +30,7 @@ def test_everything_arrives_in_order_and_what_waits_stays_bounded(weights):
 async def test_one_item_always_fits_however_heavy():
     queue = BoundedQueue(1.0)
     await queue.put("heavy", 100.0)
-    assert not await queue.offer("light", 0.1)
+    assert not queue.offer("light", 0.1)
 
 
 async def test_a_writer_waits_for_room():
@@ -48,8 +48,8 @@ async def test_closing_lets_readers_finish_and_writers_fail():
     await queue.put("last")
     waiting = asyncio.create_task(queue.put("too late"))
     await asyncio.sleep(0)
-    await queue.close()
+    queue.close()
     with pytest.raises(Closed):
         await waiting
     assert [item async for item in queue] == ["last"]
-    assert not await queue.offer("too late")
+    assert not queue.offer("too late")

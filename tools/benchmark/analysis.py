@@ -31,6 +31,9 @@ from streamer.units import FRAME, to_samples
 from tools.benchmark import calls
 from tools.benchmark.measuring import Case, alternate, one_thread, print_costs, write_json
 
+_CHUNK = 33 * FRAME
+"""Samples delivered at a time, as a recording is at full speed: about a second."""
+
 WHOLE = ("pipeline, audio only", "pipeline, words known")
 
 
@@ -130,18 +133,20 @@ def _material(path: Path, engine: Engine) -> _Material:
 
     interval = to_samples(engine.settings.emotion.update_interval)
     listener = Listener([*_segmenters(call, engine)], noted, interval=interval, wait=True)
-    heard = [h for frame in _frames(call) for h in listener.hear(frame)] + listener.finish()
+    for chunk in _chunks(call):
+        listener.push(chunk)
+    heard = listener.finish()
     kept = _Kept()
     clock = VirtualClock()
     asyncio.run(pipeline.run(RecordingSource(path, clock), engine, [kept], clock))
     return _Material(path, call, heard, [stream.uses for stream in streams], kept.events)
 
 
-def _frames(call: calls.Call) -> list[AudioChunk]:
+def _chunks(call: calls.Call) -> list[AudioChunk]:
     """A call as the segmenters get it."""
     return [
-        AudioChunk(channel, start, samples[start : start + FRAME])
-        for start in range(0, call.samples.shape[1], FRAME)
+        AudioChunk(channel, start, samples[start : start + _CHUNK])
+        for start in range(0, call.samples.shape[1], _CHUNK)
         for channel, samples in enumerate(call.samples)
     ]
 
@@ -171,8 +176,8 @@ def _decode(material: _Material, _: Engine) -> None:
 
 def _segment(material: _Material, engine: Engine) -> None:
     segmenters = _segmenters(material.call, engine)
-    for frame in _frames(material.call):
-        segmenters[frame.channel].push(frame)
+    for chunk in _chunks(material.call):
+        segmenters[chunk.channel].push(chunk)
     for segmenter in segmenters:
         segmenter.flush()
 
@@ -229,7 +234,7 @@ async def _emit_all(given: Sequence[events.Event], limit: int) -> None:
         group.create_task(outlet.drain(0, sink))
         for event in given:
             await outlet.emit(type(event), **_fields(event))
-        await outlet.close()
+        outlet.close()
 
 
 def _fields(event: events.Event) -> dict[str, Any]:
