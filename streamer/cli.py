@@ -1,6 +1,7 @@
 """The command line: thin commands, one module each in `streamer.commands`."""
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"streamer: unexpected: {message} (--debug shows where)", file=sys.stderr
         )
         return FAILED
+    gc.freeze()  # what is left dies with the process; looking for garbage in it takes a second
     return code
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,9 @@ def run(options: argparse.Namespace) -> int:
     settings = load_settings(options, audio__channels=options.channels)
     _check(options)
     with without_noise(debug=options.debug), Engine.load(settings, notify) as engine:
+        # What was loaded is no garbage: looking through it would stop everything for a sixth of a second
+        # now and then, and delay the end by more.
+        gc.freeze()
         return asyncio.run(_listen(options, engine))
 
 
