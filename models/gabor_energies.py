@@ -26,7 +26,13 @@ _SMOOTHNESS = 2.3
 _LEAK = 1e-6
 """What may be lost of a sound outside of the band: -120 dB, well under LEAF's floor."""
 
-_CHUNK = 10
+_COLUMNS = 4
+"""Columns that share a spectrum."""
+
+_ROUND = 256
+"""Transforms are multiples of this: quick ones, and so are those of the coarser grids."""
+
+_CHUNK = 4
 """Spectra worked on together: few enough to stay in the processor's cache."""
 
 
@@ -40,7 +46,7 @@ class _Group:
     response: Tensor
     """Real, [n, transform]."""
     weights: Tensor
-    """Of each grid point, for the real and the imaginary part, [n, 2 * points]."""
+    """Of each grid point, for the real and the imaginary part, [n, 1, 2 * points]."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,8 @@ def make_plan(centre: Tensor, width: Tensor, pool: Tensor, hop: int) -> GaborPla
         The plan, differentiable with respect to all of these.
     """
     reach = pool.shape[-1] // 2
-    size = 2 << (4 * reach).bit_length()
-    columns = (size - 4 * reach - 1) // hop + 1
+    needed = (_COLUMNS - 1) * hop + 4 * reach + 1
+    size = -(-needed // _ROUND) * _ROUND
     response = _responses(centre.double(), width.double(), reach, size)
     middles = (centre.detach() * size / (2 * math.pi)).round().long()
     members: dict[int, list[int]] = {}
@@ -91,11 +97,11 @@ def make_plan(centre: Tensor, width: Tensor, pool: Tensor, hop: int) -> GaborPla
                 step,
                 first + size // 2,
                 response[chosen[:, None], bins % size].to(centre.dtype) / step,
-                weights.to(centre.dtype).repeat_interleave(2, dim=1),
+                weights.to(centre.dtype).repeat_interleave(2, dim=1)[:, None],
             )
         )
     order = torch.tensor([index for indices in members.values() for index in indices])
-    return GaborPlan(reach, hop, size, columns, tuple(groups), order.argsort().to(centre.device))
+    return GaborPlan(reach, hop, size, _COLUMNS, tuple(groups), order.argsort().to(centre.device))
 
 
 def pooled_energies(wave: Tensor, plan: GaborPlan) -> Tensor:
@@ -114,27 +120,24 @@ def pooled_energies(wave: Tensor, plan: GaborPlan) -> Tensor:
     missing = -(-frames // plan.columns) * stride - stride + span - wave.shape[-1]
     rows = nn.functional.pad(wave, (0, max(0, missing))).unfold(-1, span, stride)
     chunks = torch.split(rows.flatten(0, 1), _CHUNK)
-    energies = torch.cat([_energies(chunk, plan) for chunk in chunks])[:, plan.order]
-    by_filter = energies.view(*rows.shape[:2], -1, plan.columns).transpose(1, 2)
-    return by_filter.flatten(2)[..., :frames]
+    energies = torch.cat([_energies(chunk, plan) for chunk in chunks], dim=1)[plan.order]
+    return energies.view(-1, len(wave), rows.shape[1] * plan.columns).transpose(0, 1)[..., :frames]
 
 
 def _energies(rows: Tensor, plan: GaborPlan) -> Tensor:
-    """Energies [R, N, plan.columns] of stretches of a wave [R, span], filters in the groups' order."""
+    """Energies [N, R * plan.columns] of stretches of a wave [R, span], filters in the groups' order."""
     half = plan.size // 2
     spectrum = torch.fft.fft(rows, plan.size)
     around = torch.cat([spectrum[:, half:], spectrum], dim=1)
     parts = []
     for group in plan.groups:
-        filters, band = group.response.shape
-        bands = (
-            around[:, None, :band] if group.step == 1 else around.unfold(-1, band, 1)[:, group.bins]
-        )
-        output = torch.fft.ifft(bands * group.response)[..., plan.reach // group.step :]
+        windows = around.unfold(-1, group.response.shape[1], 1).transpose(0, 1)
+        bands = windows[:1] if group.step == 1 else windows[group.bins]
+        output = torch.fft.ifft(bands * group.response[:, None])[..., plan.reach // group.step :]
         points = output.unfold(-1, 2 * plan.reach // group.step + 1, plan.hop // group.step)
-        power = torch.view_as_real(points[:, :, : plan.columns]).flatten(-2).square()
-        parts.append((power * group.weights.view(filters, 1, -1)).sum(-1))
-    return torch.cat(parts, dim=1)
+        power = torch.view_as_real(points[:, :, : plan.columns]).square()
+        parts.append((power.flatten(3).flatten(1, 2) * group.weights).sum(-1))
+    return torch.cat(parts)
 
 
 def _responses(centre: Tensor, width: Tensor, reach: int, size: int) -> Tensor:
