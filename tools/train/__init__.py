@@ -1,7 +1,10 @@
 """Training: every command is deterministic for its seed, can be resumed, and says what it was made from.
 
 bundle.py          the command that makes the shipped bundle
+bundle_run.py      its settings; where things are, and what each result depends on
 stages.py          its stages, each kept in a folder of its own
+folds.py           the training part in folds; embeddings as if no encoder had seen it (alignment.py)
+composed.py        the dialogues that contexts and fusion learn from
 assembly.py        the trained networks -> a bundle: rounded, calibrated, with a card (model_card.py, model_card.md)
 
 audio.py           the audio stage: LEAF's compression and the convolutional network, on labelled clips
