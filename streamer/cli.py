@@ -1,7 +1,7 @@
 """The command line: thin commands, one module each in `streamer.commands`."""
 
 import argparse
-import gc
+import contextlib
 import logging
 import os
 import sys
@@ -18,7 +18,18 @@ COMMANDS = ("replay", "listen", "devices", "watch", "mqtt", "config", "schema", 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (see `streamer.commands`)."""
+    """Run one command and return its exit code (see `streamer.commands`).
+
+    Args:
+        arguments: of the command line; None if this is the whole program: then it ends here.
+    """
+    code = _run(arguments)
+    if arguments is None:
+        _leave(code)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr,
@@ -47,8 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"streamer: unexpected: {message} (--debug shows where)", file=sys.stderr
         )
         return FAILED
-    gc.freeze()  # what is left dies with the process; looking for garbage in it takes a second
     return code
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once: all that was opened has been closed.
+
+    Python would wait for a recogniser that is in the middle of an utterance, which cannot be broken off,
+    and then take apart, for a second, what dies with the process anyway.
+    """
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # whoever read it has gone
+            stream.flush()
+    os._exit(code)
 
 
 class _Parser(argparse.ArgumentParser):
