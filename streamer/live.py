@@ -5,6 +5,7 @@ this order: transcriptions, estimates while people speak, and, at the bound, aud
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -196,4 +197,4 @@ def _samples(item: AudioChunk | Gap) -> int:
 
 
 def _loudness(samples: Samples) -> float:
-    return float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
+    return math.sqrt(np.dot(samples, samples) / len(samples)) if len(samples) else 0.0

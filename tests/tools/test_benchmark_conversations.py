@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.clock import VirtualClock
-from tools.benchmark import archive, calls, capacity, soak
+from tools.benchmark import archive, calls, capacity, latency, soak
 from tools.benchmark.__main__ import COMMANDS
 from tools.command_line import dispatch
 
@@ -55,7 +55,7 @@ def test_capacity_tells_each_step(measure):
     assert step["streams"] == 1
     assert step["utterances"] > 0
     assert 0 < step["p50_ms"] <= step["p95_ms"]
-    assert step["holds"] == (step["p95_ms"] <= 1000 and step["losses"] == 0)
+    assert step["holds"] == (step["p95_ms"] <= 200 and step["losses"] == 0)
     assert figures["streams"] == {"none": int(step["holds"])}
 
 
@@ -75,12 +75,13 @@ def test_the_search_finds_the_largest_number_that_holds(truth, first, most):
     assert len(tried) == len(set(tried))
 
 
-def test_soak_measures_stretches_of_the_same_length(measure):
-    figures, _ = measure("soak", "--hours", "0.03", "--points", "3", "--asr", "known")
+def test_soak_measures_stretches_of_as_many_utterances(measure):
+    figures, _ = measure("soak", "--utterances", "40", "--points", "4", "--asr", "known")
     points = figures["points"]
-    assert len(points) >= 2
+    # Not quite every brief utterance is taken for one of its own.
+    assert [p["utterances"] for p in points] in ([10, 20, 30], [10, 20, 30, 40])
     assert all(point["memory_mb"] > 50 and point["cpu_ms"] > 0 for point in points)
-    assert [p["utterances"] for p in points] == sorted({p["utterances"] for p in points})
+    assert points[-1]["hours"] == pytest.approx(40 * calls.BRIEF_SECONDS / 3600, rel=0.3)
 
 
 @given(slope=st.floats(-100, 100), begin=st.floats(-100, 100), count=st.integers(3, 40))
@@ -103,7 +104,10 @@ def test_archive_goes_through_all_calls(measure):
     figures, _ = measure("archive", "--hours", "0.001", "--rounds", "1")
     assert figures["files"] >= 1
     assert figures["hours"] >= 0.01  # one call at least
-    assert all(r["hours_per_hour"] > 0 and r["cpu_ms"] > 0 for r in figures["results"])
+    assert figures["loading_s"] > 0
+    for result in figures["results"]:
+        assert 0 < result["hours_per_hour"] < result["loaded_hours_per_hour"]
+        assert result["cpu_ms"] > 0
 
 
 def test_an_archive_links_recordings_until_it_is_long_enough(tmp_path):
@@ -135,3 +139,11 @@ def test_known_words_are_as_many_as_are_said():
     said = calls.KnownWords().transcribe(np.zeros(16_000 * 20, np.float32), language="en")
     assert said.status == "ok"
     assert len(said.text.split()) == 50
+
+
+def test_moments_that_two_listeners_tell_are_paired_by_nearness():
+    assert latency.pair([1.0, 2.1, 9.0], [0.9, 2.0, 5.0, 9.2]) == [(0, 0), (1, 1), (2, 3)]
+    assert latency.pair([1.0, 1.1], [1.05 + 1e-9]) == [(1, 0)]
+    assert latency.pair([1.0], [2.0]) == []
+    assert latency.pair([], [2.0]) == []
+    assert latency.pair([1.0], []) == []

@@ -15,9 +15,12 @@ import numpy as np
 
 from streamer import configuration, events, pipeline
 from streamer.clock import Clock, VirtualClock
+from streamer.config import Segmentation
 from streamer.engine import Engine
 from streamer.errors import UserError
 from streamer.resources import sample_call
+from streamer.segmentation import SpeechEnded
+from streamer.segmentation.factory import make_segmenter
 from streamer.sinks import Sink
 from streamer.sinks.jsonl import JsonlSink
 from streamer.sources import AudioChunk, AudioSource, Samples, SourceInfo
@@ -37,6 +40,13 @@ _SPEECH = (
 _WORDS_PER_SECOND = 2.5
 _STEP = 960
 """Samples that an endless call is delivered at a time (60 ms), as a paced recording is."""
+
+_BRIEF = SAMPLE_RATE
+_PAUSE = int(0.7 * SAMPLE_RATE)
+"""Samples of a brief utterance, and of the silence that ends it for certain."""
+
+BRIEF_SECONDS = (_BRIEF + _PAUSE) / SAMPLE_RATE
+"""How long both take."""
 
 _SUFFIXES = {".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a"}
 
@@ -117,6 +127,18 @@ async def _read(path: Path) -> Call:
     return Call(path.name, info.channels, samples)
 
 
+def brief_call(call: Call, settings: Segmentation) -> Call:
+    """The beginnings of a call's utterances, a second each, with pauses between: one speaker's many short ones."""
+    pieces: list[Samples] = []
+    for channel, samples in enumerate(call.samples):
+        segmenter = make_segmenter(settings, channel)
+        heard = [*segmenter.push(AudioChunk(channel, 0, samples)), *segmenter.flush()]
+        for event in heard:
+            if isinstance(event, SpeechEnded) and len(event.samples) >= _BRIEF:
+                pieces += [event.samples[:_BRIEF], np.zeros(_PAUSE, np.float32)]
+    return Call(f"{call.name}, in short", ("speaker",), np.concatenate(pieces)[None])
+
+
 class Endless:
     """A call played over and over, already decoded.
 
@@ -151,15 +173,19 @@ class Endless:
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk]:
         begun = self._clock.seconds()
+        length = self._call.samples.shape[1]
+        # Its beginning stands behind its end, so that every piece is a slice: this shall cost nothing.
+        samples = np.pad(self._call.samples, ((0, 0), (0, _STEP)), mode="wrap")
         for start in range(0, self._length, _STEP):
             end = min(start + _STEP, self._length)
             # The time at which it was spoken, however late we are: that counts as latency, too.
             spoken = begun + end / SAMPLE_RATE
             await self._clock.sleep_until(spoken)
-            places = np.arange(self._begin + start, self._begin + end)
-            piece = self._call.samples.take(places, axis=1, mode="wrap")
-            for channel, samples in enumerate(piece):
-                yield AudioChunk(channel, start, samples, spoken if self.info.live else None)
+            place = (self._begin + start) % length
+            captured = spoken if self.info.live else None
+            for channel in range(len(samples)):
+                piece = samples[channel, place : place + end - start]
+                yield AudioChunk(channel, start, piece, captured)
 
 
 @dataclass

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first", type=int, default=8, help="streams to begin with (default 8)")
     parser.add_argument("--most", type=int, default=512, help="streams at most (default 512)")
     parser.add_argument(
-        "--p95", type=float, default=1000.0, metavar="MS", help="the bound (default 1000)"
+        "--p95", type=float, default=200.0, metavar="MS", help="the bound (default 200)"
     )
     parser.add_argument("--cores", type=int, default=1, help="cores to use (default 1)")
     parser.add_argument(

@@ -29,6 +29,7 @@ from rich.table import Table
 
 from streamer import configuration, events
 from streamer.errors import UserError
+from streamer.resources import sample_call
 from tools.benchmark.measuring import write_json
 from tools.virtual_card import VirtualCard, missing
 
@@ -39,6 +40,9 @@ _LOUD = 1000
 """Sample value (of 32,768) of the tone, which nothing before it reaches."""
 _QUIET = 2.0
 """Seconds of silence before and after each recording: its last utterance has ended by then."""
+
+_SAME = 0.25
+"""Seconds by which two listeners may differ about where an utterance ends."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,14 @@ class Measured:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument("recordings", nargs="+", type=Path, metavar="FILE", help="what is played")
+    parser.add_argument(
+        "recordings",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        default=[sample_call()],
+        help="what is played (default: the sample call)",
+    )
     parser.add_argument(
         "--seconds", type=float, default=60, help="played of each recording (default 60)"
     )
@@ -109,19 +120,38 @@ def _measure(
         arrived, event = arrivals.get()
         if isinstance(event, events.Utterance):
             heard.append((arrived, event))
-    if len(heard) != len(expected):
+    ends = [start + event.end - tail for event in expected]
+    paired = pair([arrived - event.latency_ms.total / 1000 for arrived, event in heard], ends)
+    if len(paired) < max(len(heard), len(expected)):
         print(
-            f"{played.name}: {len(heard)} utterances live, {len(expected)} in the replay: left out"
+            f"{played.name}: {len(heard)} utterances live, {len(expected)} in the replay; "
+            f"{len(paired)} are the same"
         )
-        return []
     return [
         Measured(
             told=event.latency_ms.total,
-            stopwatch=1000 * (arrived - (start + known.end - tail)),
+            stopwatch=1000 * (arrived - ends[place]),
             endpoint=event.latency_ms.endpoint,
             transcription=event.latency_ms.transcription,
         )
-        for (arrived, event), known in zip(heard, expected, strict=True)
+        for (arrived, event), place in ((heard[index], place) for index, place in paired)
+    ]
+
+
+def pair(told: Sequence[float], known: Sequence[float]) -> list[tuple[int, int]]:
+    """Which moments are the same: the places of those that are each other's nearest, and near.
+
+    Live, an utterance now and then ends elsewhere than in the replay, because the sound card does not begin
+    at the same sample, and detectors hear frames.
+    """
+    distance = np.abs(np.subtract.outer(np.asarray(told), np.asarray(known)))
+    if not distance.size:
+        return []
+    nearest, back = distance.argmin(axis=1), distance.argmin(axis=0)
+    return [
+        (index, int(place))
+        for index, place in enumerate(nearest)
+        if back[place] == index and distance[index, place] < _SAME
     ]
 
 

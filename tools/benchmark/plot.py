@@ -103,21 +103,21 @@ def _capacity(axes: Any, document: Document) -> None:
 
 def _soak(axes: Any, document: Document) -> None:
     points = document["points"]
-    hours = [point["hours"] for point in points]
-    axes.plot(hours, [point["memory_mb"] for point in points], color="tab:blue")
-    axes.set(title=_title("One long conversation", document), xlabel="hours of audio")
+    counts = [point["utterances"] for point in points]
+    axes.plot(counts, [point["memory_mb"] for point in points], color="tab:blue")
+    axes.set(title=_title("One long conversation", document), xlabel="utterances")
     axes.set_ylabel("resident memory, MB", color="tab:blue")
     axes.set_ylim(0, 1.2 * max(point["memory_mb"] for point in points))
     costs = axes.twinx()
-    costs.plot(hours, [point["cpu_ms"] for point in points], color="tab:red")
-    costs.set_ylabel("CPU ms / s of audio", color="tab:red")
+    costs.plot(counts, [point["cpu_ms"] for point in points], color="tab:red")
+    costs.set_ylabel("CPU ms / utterance", color="tab:red")
     costs.set_ylim(bottom=0)
 
 
 def _archive(axes: Any, document: Document) -> None:
     results = document["results"]
-    axes.barh([r["name"] for r in results], [r["hours_per_hour"] for r in results])
-    axes.set(title=_title("Archive", document), xlabel="hours of calls in an hour")
+    axes.barh([r["name"] for r in results], [r["loaded_hours_per_hour"] for r in results])
+    axes.set(title=_title("Archive", document), xlabel="hours of calls in an hour, once loaded")
 
 
 def _startup(axes: Any, document: Document) -> None:

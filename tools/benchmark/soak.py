@@ -1,4 +1,7 @@
-"""Hours of one conversation, as fast as they go: memory and cost must not grow with its length."""
+"""Thousands of utterances in one conversation, as fast as they go: memory and cost must not grow with its length.
+
+The utterances are the beginnings of those of the sample call, a second each.
+"""
 
 import argparse
 import asyncio
@@ -29,19 +32,19 @@ _SHOWN = 10
 class Point:
     """A stretch of the conversation."""
 
-    hours: float
-    """Where it ends."""
     utterances: int
     """Since the beginning."""
+    hours: float
+    """Where it ends."""
     memory_mb: float
     """Resident memory at its end."""
     cpu_ms: float
-    """CPU time for each second of it."""
+    """CPU time for each utterance of it, with the silence behind it."""
 
 
 @dataclass(frozen=True)
 class Slope:
-    """How much something grows in an hour of audio, with its 95 % interval."""
+    """How much something grows in 10,000 utterances, with its 95 % interval."""
 
     value: float
     margin: float
@@ -49,7 +52,7 @@ class Slope:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument("--hours", type=float, default=2.0, help="of audio (default 2)")
+    parser.add_argument("--utterances", type=int, default=10_000, help="how many (default 10000)")
     parser.add_argument("--points", type=int, default=50, help="stretches measured (default 50)")
     parser.add_argument(
         "--asr", choices=calls.ASR, default=calls.KNOWN, help=f"transcriber (default {calls.KNOWN})"
@@ -59,51 +62,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
-    call = calls.read_call(calls.recordings(None)[0])
     clock = VirtualClock()
-    seconds = arguments.hours * 3600
-    source = calls.Endless(call, clock, seconds=seconds, live=False)
-    meter = Meter(seconds / arguments.points)
     with calls.load_engine(arguments.asr) as engine, one_thread():
+        call = calls.brief_call(
+            calls.read_call(calls.recordings(None)[0]), engine.settings.segmentation
+        )
+        seconds = arguments.utterances * calls.BRIEF_SECONDS
+        source = calls.Endless(call, clock, seconds=seconds, live=False)
+        meter = Meter(max(1, arguments.utterances // arguments.points))
         asyncio.run(calls.analyse(source, engine, clock, sinks=[meter]))
-    settled = [point for point in meter.points if point.hours > _SETTLING * arguments.hours]
-    hours = [point.hours for point in settled]
-    memory = slope(hours, [point.memory_mb for point in settled])
-    cost = slope(hours, [point.cpu_ms for point in settled])
-    _print(meter.points, arguments.hours)
+    settled = [p for p in meter.points if p.utterances > _SETTLING * arguments.utterances]
+    counts = [point.utterances / 10_000 for point in settled]
+    memory = slope(counts, [point.memory_mb for point in settled])
+    cost = slope(counts, [point.cpu_ms for point in settled])
+    _print(meter.points)
     print(
-        f"Behind the first {_SETTLING:.0%}, an hour of audio adds {memory.value:+.2f} ± {memory.margin:.2f} MB, "
-        f"and {cost.value:+.3f} ± {cost.margin:.3f} ms to each second's cost."
+        f"Behind the first {_SETTLING:.0%}, 10,000 utterances add {memory.value:+.2f} ± {memory.margin:.2f} MB, "
+        f"and {cost.value:+.3f} ± {cost.margin:.3f} ms to the cost of each."
     )
-    results = {"points": meter.points, "memory_mb_per_hour": memory, "cpu_ms_per_hour": cost}
+    results = {"points": meter.points, "memory_mb": memory, "cpu_ms": cost}
     write_json(arguments.json, "soak", results)
 
 
 class Meter(calls.Tally):
-    """A sink that reads memory and CPU time whenever so many seconds of audio have been analysed."""
+    """A sink that reads memory and CPU time whenever so many utterances have been told."""
 
-    def __init__(self, every: float) -> None:
+    def __init__(self, every: int) -> None:
         super().__init__()
         self.points: list[Point] = []
         self._every = every
         self._process = psutil.Process(os.getpid())
-        self._reached = 0.0
         self._cpu = time.process_time()
 
     async def emit(self, event: events.Event) -> None:
         """Look at an event."""
         await super().emit(event)
-        if isinstance(event, events.Utterance) and event.end >= self._reached + self._every:
-            cpu = time.process_time()
+        count = len(self.latencies)
+        if isinstance(event, events.Utterance) and count % self._every == 0:
+            cpu, before = time.process_time(), self._cpu
             self.points.append(
                 Point(
+                    count,
                     event.end / 3600,
-                    len(self.latencies),
                     self._process.memory_info().rss / 1e6,
-                    1000 * (cpu - self._cpu) / (event.end - self._reached),
+                    1000 * (cpu - before) / self._every,
                 )
             )
-            self._reached, self._cpu = event.end, cpu
+            self._cpu = cpu
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> Slope:
@@ -118,14 +123,14 @@ def slope(x: Sequence[float], y: Sequence[float]) -> Slope:
     return Slope(value, 1.96 * error)
 
 
-def _print(points: Sequence[Point], hours: float) -> None:
-    table = Table(title=f"One conversation of {hours:g} hours", caption=conditions())
-    for column in ("hours", "utterances", "memory MB", "CPU ms / s of audio"):
+def _print(points: Sequence[Point]) -> None:
+    table = Table(title="One conversation", caption=conditions())
+    for column in ("utterances", "hours", "memory MB", "CPU ms / utterance"):
         table.add_column(column, justify="right")
     for point in points[:: max(1, -(-len(points) // _SHOWN))]:
         table.add_row(
-            f"{point.hours:.2f}",
             f"{point.utterances:,}",
+            f"{point.hours:.2f}",
             f"{point.memory_mb:.1f}",
             f"{point.cpu_ms:.1f}",
         )
