@@ -18,6 +18,8 @@ from pydantic import Field, ValidationError
 from models.calibration import Calibration
 from models.config import NetworkConfig
 from models.conversation import ConversationConfig, ConversationModel
+from models.inference.text import Reader, TextNetwork
+from models.inference.window import WindowNetwork
 from models.state import Judge
 from models.storage import pack, unpack
 from models.text_encoder import TextTokenizer
@@ -70,9 +72,14 @@ class Bundle:
 
     def judge(self, threshold: float | None = None) -> Judge:
         """What judges a stream with it; `threshold` stands for the bundle's own."""
-        return Judge(
-            self.model, self.calibration, self.threshold if threshold is None else threshold
-        )
+        network = WindowNetwork(self.model)
+        return Judge(network, self.calibration, self.threshold if threshold is None else threshold)
+
+    def reader(self) -> Reader | None:
+        """What embeds the texts of a stream with it; None if it cannot read."""
+        if self.model.text is None or self.tokenizer is None:
+            return None
+        return Reader(self.tokenizer, TextNetwork(self.model.text))
 
     def save(self, directory: Path) -> None:
         """Write it to a directory, over a bundle that may be there.

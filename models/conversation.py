@@ -146,6 +146,11 @@ class ConversationModel(nn.Module):
         """The classes, in the order of the logits."""
         return self.config.labels
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.audio_context.missing.device
+
     def window(self, windows: Windows) -> Tensor:
         """Judge the present, which is the last, utterance of each window: logits [B, classes]."""
         text, audio = self._contexts(windows)

@@ -14,6 +14,9 @@ def lengths_of(mask: Tensor) -> Tensor:
         ValueError: A row is empty or has padding before something real.
     """
     mask = mask.detach().cpu()
+    rows, steps = mask.shape
+    if steps and bool(mask.all()):
+        return torch.full((rows,), steps)
     lengths = mask.sum(1)
     if bool((lengths == 0).any()) or bool((mask[:, 1:] & ~mask[:, :-1]).any()):
         raise ValueError("each row of a mask must be a run of True, then padding only")

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.calibration import Calibration, Modality
-from models.conversation import ConversationModel, Windows
+from models.conversation import ConversationConfig, Windows
 
 Array: TypeAlias = npt.NDArray[np.generic]
 
@@ -179,6 +179,21 @@ class ConversationState:
         return number - self._count + len(self._kept)
 
 
+class WindowJudge(Protocol):
+    """The networks, as far as a judge needs them: a `ConversationModel`, or its form for the stream."""
+
+    @property
+    def config(self) -> ConversationConfig: ...  # noqa: D102
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def device(self) -> torch.device: ...  # noqa: D102
+
+    def window(self, windows: Windows) -> Tensor: ...  # noqa: D102
+
+
 class Judge:
     """Judges utterances, each by the window that ends at it. Deterministic; keeps nothing between calls.
 
@@ -188,9 +203,7 @@ class Judge:
         threshold: Confidence under which it abstains.
     """
 
-    def __init__(
-        self, model: ConversationModel, calibration: Calibration, threshold: float
-    ) -> None:
+    def __init__(self, model: WindowJudge, calibration: Calibration, threshold: float) -> None:
         if model.config.window is None:
             raise ValueError("a model whose window is the whole conversation cannot judge a stream")
         self.model = model
@@ -212,12 +225,12 @@ class Judge:
         if not windows:
             return []
         batch = self._batch(windows)
-        logits = self.model.window(batch)
-        last = batch.mask.sum(1) - 1
-        rows = torch.arange(len(windows), device=last.device)
-        probabilities = self.calibration.probabilities(
-            logits.float(), batch.has_audio[rows, last], batch.has_text[rows, last]
+        logits = self.model.window(batch).float().cpu()
+        has_audio, has_text = (
+            torch.tensor([name in window[-1].modalities for window in windows])
+            for name in ("audio", "text")
         )
+        probabilities = self.calibration.probabilities(logits, has_audio, has_text)
         return [
             self._judgement(row, window[-1])
             for row, window in zip(probabilities.tolist(), windows, strict=True)
@@ -235,19 +248,29 @@ class Judge:
 
     def _batch(self, windows: Sequence[Window]) -> Windows:
         longest = max(map(len, windows))
-        audio = torch.zeros(len(windows), longest, self.model.config.embedding)
-        text = torch.zeros_like(audio)
-        flags = torch.zeros(4, len(windows), longest, dtype=torch.bool)
-        has_audio, has_text, same_speaker, mask = flags
-        for i, window in enumerate(windows):
+        for window in windows:
             if not 1 <= len(window) <= self._size:
                 raise ValueError(f"a window holds 1 to {self._size} utterances, not {len(window)}")
-            for j, utterance in enumerate(window):
-                if utterance.audio is not None:
-                    audio[i, j], has_audio[i, j] = utterance.audio, True
-                if utterance.text is not None:
-                    text[i, j], has_text[i, j] = utterance.text, True
-                same_speaker[i, j] = utterance.speaker == window[-1].speaker
-                mask[i, j] = True
-        device = self.model.audio_context.missing.device
-        return Windows(*(tensor.to(device) for tensor in (audio, text, *flags)))
+        zero = torch.zeros(self.model.config.embedding)
+        nobody = Embedded(0)
+        padded = [[*window, *[nobody] * (longest - len(window))] for window in windows]
+        everyone = [utterance for window in padded for utterance in window]
+        audio = [zero if u.audio is None else u.audio for u in everyone]
+        text = [zero if u.text is None else u.text for u in everyone]
+        flags = (
+            [u.audio is not None for u in everyone],
+            [u.text is not None for u in everyone],
+            [
+                u.speaker == window[-1].speaker
+                for row, window in zip(padded, windows, strict=True)
+                for u in row
+            ],
+            [place < len(window) for window in windows for place in range(longest)],
+        )
+        shape = len(windows), longest
+        parts = (
+            torch.stack(audio).view(*shape, -1),
+            torch.stack(text).view(*shape, -1),
+            *torch.tensor(flags).view(4, *shape),
+        )
+        return Windows(*(part.to(self.model.device) for part in parts))

@@ -68,6 +68,7 @@ class Engine:
         self.bundle = bundle
         self.asr = transcribers[0].name
         self._judge = bundle.judge(settings.emotion.threshold)
+        self._reader = bundle.reader()
         self._transcribers = transcribers
         self._free: queue.SimpleQueue[Transcriber] = queue.SimpleQueue()
         for transcriber in transcribers:
@@ -175,14 +176,7 @@ class Engine:
         return (await self._run(self._mind, self._judge, [window]))[0]
 
     def _embed_text(self, text: str) -> "Tensor | None":
-        import torch
-
-        encoder, tokenizer = self.bundle.model.text, self.bundle.tokenizer
-        if encoder is None or tokenizer is None:
-            return None
-        with torch.inference_mode():
-            embedding: Tensor = encoder(*tokenizer([text]))[0]
-        return embedding
+        return None if self._reader is None else self._reader([text])[0]
 
     def _transcribe(self, samples: Samples, work: Transcription) -> Transcribed:
         work.begun = True

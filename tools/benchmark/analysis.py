@@ -16,7 +16,8 @@ import torch
 
 from models.audio_encoder import AudioEncoder
 from models.audio_stream import AudioStream
-from models.state import Embedded
+from models.inference.text import Reader
+from models.state import Embedded, Judge
 from streamer import events, pipeline
 from streamer.clock import VirtualClock
 from streamer.engine import Engine
@@ -152,12 +153,15 @@ def _chunks(call: calls.Call) -> list[AudioChunk]:
 
 
 def _stages(material: Sequence[_Material], engine: Engine, seconds: float) -> list[Case]:
+    reader = engine.bundle.reader()
+    assert reader is not None  # noqa: S101 - the shipped bundle reads
+    judge = engine.bundle.judge(engine.settings.emotion.threshold)
     stages: dict[str, Callable[[_Material, Engine], object]] = {
         "decoding": _decode,
         "voice detection": _segment,
         "LEAF and CNN": _listen,
-        "text": _embed_texts,
-        "context and fusion": _judge,
+        "text": lambda m, _: _embed_texts(m, reader),
+        "context and fusion": lambda m, _: _judge(m, judge),
         "events": _emit,
     }
 
@@ -200,17 +204,14 @@ def _encoder(engine: Engine) -> AudioEncoder:
     return encoder
 
 
-def _embed_texts(material: _Material, engine: Engine) -> None:
-    encoder, tokenizer = engine.bundle.model.text, engine.bundle.tokenizer
-    assert encoder is not None and tokenizer is not None  # noqa: S101, PT018 - the shipped bundle's
+def _embed_texts(material: _Material, reader: Reader) -> None:
     for ended in material.ended:
-        encoder(*tokenizer([calls.words(len(ended.speech.samples))]))
+        reader([calls.words(len(ended.speech.samples))])
 
 
-def _judge(material: _Material, engine: Engine) -> None:
+def _judge(material: _Material, judge: Judge) -> None:
     """Each estimate, and each utterance twice: before its text is there, and with it."""
-    judge = engine.bundle.judge(engine.settings.emotion.threshold)
-    state = engine.new_state()
+    state = judge.new_state()
     for heard in material.heard:
         match heard:
             case Estimate():
