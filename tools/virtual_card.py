@@ -82,7 +82,13 @@ class VirtualCard:
 
     def plug(self) -> None:
         """The card is there."""
-        arguments = ("load-module", "module-null-sink", f"sink_name={_SINK}", "rate=48000")
+        arguments = (
+            "load-module",
+            "module-null-sink",
+            f"sink_name={_SINK}",
+            "rate=48000",
+            "norewinds=1",
+        )
         self._module = self._control(*arguments) or ""
 
     def unplug(self) -> None:

@@ -6,6 +6,8 @@ _TOLERANCE = 0.05
 """Seconds that samples may be missing before that is called a loss, if the device says nothing."""
 _TOLD_TOLERANCE = 0.01
 """The same if the device itself says that it lost some."""
+_OLDEST = 0.1
+"""Seconds that a device may say its samples are old. Sound servers make up more while a stream begins."""
 _SETTLE = 0.5
 """Seconds after which samples that have not come are lost: until then they may only be late."""
 
@@ -21,7 +23,7 @@ class Beat:
     def __init__(self) -> None:
         self._seconds = 0.0
         self._origin: float | None = None
-        self._delay = float("inf")
+        self._delay = _OLDEST
         self._told = False
         self._late_since: float | None = None
         self._least = 0.0
