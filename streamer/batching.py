@@ -19,7 +19,7 @@ class Batcher(Generic[T, R]):
     Args:
         executor: where the work is done.
         threads: how many calls there may be at the same time.
-        work: gives a result for each item, in their order.
+        work: gives for each item, in their order, a result, or the exception that is its alone.
         limit: items in one call.
     """
 
@@ -27,7 +27,7 @@ class Batcher(Generic[T, R]):
         self,
         executor: Executor,
         threads: int,
-        work: Callable[[Sequence[T]], list[R]],
+        work: Callable[[Sequence[T]], Sequence[R | Exception]],
         *,
         limit: int,
     ) -> None:
@@ -41,7 +41,7 @@ class Batcher(Generic[T, R]):
         """The result for an item.
 
         Raises:
-            Exception: whatever the work raises for it, even alone.
+            Exception: what the work gave for it, or raised for all.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what another one left unfinished is nobody's any more
@@ -58,35 +58,32 @@ class Batcher(Generic[T, R]):
 
     def _start(self) -> None:
         while self._waiting and self._busy < self._threads:
-            together = [
-                self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))
-            ]
-            self._hand_over([pair for pair in together if not pair[1].cancelled()])
-
-    def _hand_over(self, together: list[tuple[T, "asyncio.Future[R]"]]) -> None:
-        if not together or self._loop is None:
-            return
-        self._busy += 1
-        done = self._loop.run_in_executor(
-            self._executor, self._work, [item for item, _ in together]
-        )
-        done.add_done_callback(partial(self._finish, together))
+            count = min(self._limit, len(self._waiting))
+            together = [self._waiting.popleft() for _ in range(count)]
+            together = [pair for pair in together if not pair[1].cancelled()]
+            if together and self._loop:
+                self._busy += 1
+                items = [item for item, _ in together]
+                done = self._loop.run_in_executor(self._executor, self._work, items)
+                done.add_done_callback(partial(self._finish, [result for _, result in together]))
 
     def _finish(
-        self, together: list[tuple[T, "asyncio.Future[R]"]], done: "asyncio.Future[list[R]]"
+        self,
+        results: list["asyncio.Future[R]"],
+        done: "asyncio.Future[Sequence[R | Exception]]",
     ) -> None:
         self._busy -= 1
         if done.cancelled():
-            for _, result in together:
+            for result in results:
                 result.cancel()
-        elif error := done.exception():
-            if len(together) > 1:  # one is at fault; the others shall not suffer
-                for pair in together:
-                    self._hand_over([pair])
-            elif not together[0][1].done():
-                together[0][1].set_exception(error)
         else:
-            for (_, result), value in zip(together, done.result(), strict=True):
-                if not result.done():
+            error = done.exception()
+            values = [error] * len(results) if isinstance(error, Exception) else done.result()
+            for result, value in zip(results, values, strict=True):
+                if result.done():
+                    continue
+                if isinstance(value, Exception):
+                    result.set_exception(value)
+                else:
                     result.set_result(value)
         self._start()

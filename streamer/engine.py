@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from models.bundle import Bundle
     from models.state import ConversationState, Judgement, Window
 
-_TOGETHER = 32
+_HEARD_TOGETHER = 8
+"""Conversations heard in one call at most: each has to wait until all of them have been."""
+
+_JUDGED_TOGETHER = 32
 """Utterances of live conversations judged in one call at most."""
 
 P = ParamSpec("P")
@@ -77,7 +80,8 @@ class Engine:
         self._ear = ThreadPoolExecutor(cores, thread_name_prefix="ear")
         self._mind = ThreadPoolExecutor(cores, thread_name_prefix="mind")
         self._scribe = ThreadPoolExecutor(len(transcribers), thread_name_prefix="scribe")
-        self._judge_together = Batcher(self._mind, cores, self._judge, limit=_TOGETHER)
+        self._hear_together = Batcher(self._ear, cores, _hear_all, limit=_HEARD_TOGETHER)
+        self._judge_together = Batcher(self._mind, cores, self._judge_all, limit=_JUDGED_TOGETHER)
 
     @classmethod
     def load(cls, settings: Settings, notify: Callable[[str], None]) -> Self:
@@ -151,7 +155,7 @@ class Engine:
 
     async def hear(self, listener: Listener, *, last: bool = False) -> list[Heard]:
         """Let a listener hear what was pushed to it; all of it, if it was the last."""
-        return await self._run(self._ear, listener.finish if last else listener.hear)
+        return await self._hear_together(listener.finish if last else listener.hear)
 
     def transcribe(self, samples: Samples) -> Transcription:
         """Begin to transcribe an utterance, and to embed its text."""
@@ -174,6 +178,14 @@ class Engine:
         if live:
             return await self._judge_together(window)
         return (await self._run(self._mind, self._judge, [window]))[0]
+
+    def _judge_all(self, windows: Sequence["Window"]) -> list["Judgement | Exception"]:
+        try:
+            return [*self._judge(windows)]
+        except (RuntimeError, ValueError) as error:
+            if len(windows) == 1:
+                return [error]
+            return [judgement for window in windows for judgement in self._judge_all([window])]
 
     def _embed_text(self, text: str) -> "Tensor | None":
         return None if self._reader is None else self._reader([text])[0]
@@ -203,3 +215,14 @@ class Engine:
             executor, lambda: function(*args, **kwargs)
         )
         return await future
+
+
+def _hear_all(ears: Sequence[Callable[[], list[Heard]]]) -> list[list[Heard] | Exception]:
+    """What each of them hears; one that breaks does not touch the others."""
+    heard: list[list[Heard] | Exception] = []
+    for ear in ears:
+        try:
+            heard.append(ear())
+        except Exception as error:  # noqa: BLE001 - raised where its conversation waits for it
+            heard.append(error)
+    return heard

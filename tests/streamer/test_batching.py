@@ -20,9 +20,9 @@ class Squares:
     def __call__(self, numbers):
         self.calls.append(list(numbers))
         self.gate.wait(10)
-        if None in numbers:
-            raise ValueError("not a number")
-        return [n * n for n in numbers]
+        if "all" in numbers:
+            raise RuntimeError("broken")
+        return [ValueError("not a number") if n is None else n * n for n in numbers]
 
 
 @pytest.fixture
@@ -64,6 +64,11 @@ async def test_one_that_fails_does_not_touch_the_others(pool):
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [results[0], results[1], results[3]] == [1, 4, 16]
     assert isinstance(results[2], ValueError)
+
+
+async def test_what_breaks_the_work_is_told_to_all_who_are_in_it(pool):
+    with pytest.raises(RuntimeError, match="broken"):
+        await Batcher(pool, 1, Squares(), limit=8)("all")
 
 
 async def test_what_was_cancelled_is_not_done(pool):
