@@ -1,5 +1,6 @@
 """WebRTC as the cheap gate, Silero to confirm."""
 
+import math
 from collections import deque
 from itertools import groupby
 
@@ -15,6 +16,7 @@ _LEAD = 20
 """Frames (600 ms) before the gate opened that Silero hears first, so that it starts in the room's sound."""
 _MEMORY = 333
 """Frames (10 s) in which what was said fades by a factor e."""
+_KEPT = math.exp(-1 / _MEMORY)
 _CONVERSATION = 30.0
 """Frames (0.9 s) of speech, remembered so, from which a conversation goes on and more of it is to be expected."""
 _ODDS = 6.0
@@ -55,7 +57,8 @@ class GatedDetector:
 
     def _skip(self, frames: Samples) -> list[float]:
         self._skipped.extend(frames.copy())
-        self._expecting = max(0, self._expecting - len(frames))
+        for _ in frames:
+            self._said *= _KEPT
         return [0.0] * len(frames)
 
     def _judge(self, frames: Samples) -> list[float]:
@@ -69,8 +72,7 @@ class GatedDetector:
         return [self._expect(probability) for probability in probabilities]
 
     def _expect(self, probability: float) -> float:
-        self._expecting = max(0, self._expecting - 1)
-        self._said += probability
+        self._said = self._said * _KEPT + probability
         odds = 1.0 + (_ODDS - 1.0) * min(1.0, self._said / _CONVERSATION)
         return odds * probability / (1.0 + (odds - 1.0) * probability)
 
