@@ -1,6 +1,8 @@
 """The research benchmark from end to end, on miniature corpora."""
 
 import json
+import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,27 +19,31 @@ from tools.data.iemocap_release import read_release, wave_path
 from tools.evaluate import __main__ as evaluate
 from tools.evaluate.details import from_json
 from tools.evaluate.dyadic import Conditions, embed_dialogues, judged
+from tools.evaluate.ensemble import OTHERS, Ensemble
 from tools.train import __main__ as train
-from tools.train import dyadic
+from tools.train import dyadic, members
 from tools.train.acoustic_encoder import AcousticSet, with_past
 from tools.train.acoustics import AcousticSettings, AcousticStage
 from tools.train.alignment import linear_map
 from tools.train.dialogues import StageSettings
+from tools.train.dyadic_settings import DyadicSettings
 from tools.train.iemocap import folds, recalibrated
 from tools.train.text import TextSettings
+from tools.train.unseen import Embeddings
 from tools.train.waves import WaveSettings, WaveStage
 
 QUICK_STAGE = StageSettings(epochs=8, learning_rate=3e-3)
-QUICK = dyadic.DyadicSettings(
+QUICK = DyadicSettings(
     window=4,
+    members=2,
     noise=(0.0, 0.3),
-    text=TextSettings(epochs=1, utterances=40, frozen_layers=5),
+    text=TextSettings(epochs=1, utterances=40, frozen_layers=6),
     context=ContextConfig(hidden=16, layers=1),
     fusion=FusionConfig(width=24, heads=2, layers=1, feed_forward=24),
     context_stage=QUICK_STAGE,
     fusion_stage=QUICK_STAGE,
 )
-QUICK_AUDIO = AcousticSettings(epochs=2, batch=8, longest=40)
+QUICK_AUDIO = AcousticSettings(epochs=2, batch=8, longest=40, convolutional=True)
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +57,13 @@ def trained(folder, tmp_path_factory):
     return train_on(folder, (1, 2), out), out
 
 
-def train_on(folder, sessions, out, seed=0):
+def train_on(folder, sessions, out, seed=0, settings=QUICK, workers=1):
     dialogues = read_utterances(folder, sessions)
     features = read_features(folder, every(dialogues))
     stage = AcousticStage(features, QUICK_AUDIO)
-    return dyadic.train_dyadic(dialogues, stage, out, name="mini", seed=seed, settings=QUICK)
+    return dyadic.train_dyadic(
+        dialogues, stage, out, name="mini", seed=seed, settings=settings, workers=workers
+    )
 
 
 def every(dialogues):
@@ -100,6 +108,7 @@ def test_a_session_that_was_held_back_is_judged(trained, folder, tmp_path):
         ["--text", "noisy:0.3"],
         ["--audio", "none"],
         ["--scenario", "impro"],
+        ["--alone"],
     ],
 )
 def test_conditions_change_what_is_said(trained, folder, tmp_path, condition):
@@ -131,8 +140,8 @@ def test_causal_judgements_do_not_depend_on_what_comes_later(trained, folder):
     dialogues = read_utterances(folder, [3])
     ear = AcousticStage(read_features(folder, every(dialogues)), QUICK_AUDIO)
     ear = type(result.ear)(ear.features, result.ear.acoustics)
-    whole, _ = judged(result.bundle, ear, dialogues, Conditions())
-    begun, _ = judged(result.bundle, ear, [dialogues[0][:6]], Conditions())
+    whole, _ = judged(result.causal, ear, dialogues, Conditions())
+    begun, _ = judged(result.causal, ear, [dialogues[0][:6]], Conditions())
     assert len(begun.truth) == 5
     assert np.allclose(whole.probabilities[:5], begun.probabilities, atol=1e-5)
 
@@ -150,7 +159,7 @@ def test_the_program_judges_the_bundle_the_same_way(trained, folder):
         judge.step(state, Embedded(int(speaker), audio, text)).probabilities
         for speaker, audio, text in zip(inputs.speaker, inputs.audio, inputs.text, strict=True)
     ]
-    judgements, utterances = judged(bundle, result.ear, dialogues, Conditions())
+    judgements, utterances = judged(Ensemble(bundle), result.ear, dialogues, Conditions())
     kept = [list(p.values()) for p, u in zip(said, dialogues[0], strict=True) if u in utterances]
     assert np.allclose(judgements.probabilities, kept, atol=1e-5)
 
@@ -159,7 +168,7 @@ def test_a_second_start_takes_what_is_there(trained, folder, monkeypatch):
     _, out = trained
     before = weights(out)
     for name in ("train_contexts", "train_fusion"):
-        monkeypatch.setattr(dyadic, name, lambda *_, **__: pytest.fail("trained again"))
+        monkeypatch.setattr(members, name, lambda *_, **__: pytest.fail("trained again"))
     train_on(folder, (1, 2), out)
     assert weights(out) == before
 
@@ -171,7 +180,7 @@ def test_an_interrupted_training_comes_to_the_same_result(trained, folder, tmp_p
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(dyadic, "train_fusion", killed)
+        patch.setattr(members, "train_fusion", killed)
         with pytest.raises(KeyboardInterrupt):
             train_on(folder, (1, 2), tmp_path)
     assert not (tmp_path / "bundle.json").exists()
@@ -180,11 +189,71 @@ def test_an_interrupted_training_comes_to_the_same_result(trained, folder, tmp_p
     assert weights(tmp_path / "whole") == weights(out / "whole")
 
 
+def test_models_are_averaged(trained, folder):
+    result, out = trained
+    dialogues = read_utterances(folder, [3])
+    one, other = (
+        Ensemble(replace(result.causal.bundle, model=model))
+        for model in (result.causal.bundle.model, *Ensemble.load(out).others)
+    )
+    inputs = embed_dialogues(one.bundle, result.ear, dialogues, Conditions())[0]
+    both = result.causal.logits(inputs, None)
+    assert torch.allclose(both, (one.logits(inputs, None) + other.logits(inputs, None)) / 2)
+    assert not torch.allclose(one.logits(inputs, None), other.logits(inputs, None), atol=1e-3)
+
+
+def test_others_of_another_form_are_not_taken(trained, tmp_path):
+    _, out = trained
+    copy = shutil.copytree(out / "whole", tmp_path / "copy")
+    shutil.copy(out / OTHERS, copy / OTHERS)
+    with pytest.raises(UserError, match="does not fit"):
+        Ensemble.load(copy)
+
+
+def test_calibration_and_threshold_are_found_on_sessions_left_out(trained):
+    result, _ = trained
+    bundle = result.causal.bundle
+    assert bundle.calibration.both != QUICK.calibration.both
+    assert 0.25 < bundle.threshold < 1
+
+
+def test_a_single_session_is_learned_from_too_and_by_several_processes_alike(folder, tmp_path):
+    one, several = tmp_path / "one", tmp_path / "several"
+    result = train_on(folder, (1,), one)
+    assert result.causal.bundle.calibration == QUICK.calibration
+    train_on(folder, (1,), several, workers=3)
+    assert weights(several) == weights(one)
+    assert (several / OTHERS).read_bytes() == (one / OTHERS).read_bytes()
+    assert "text epoch 1" in (several / "stages" / "logs" / "text.txt").read_text()
+
+
+def test_others_that_have_not_seen_a_session_teach_its_turns(trained, folder, tmp_path):
+    _, out = trained
+    train_on(folder, (1, 2), tmp_path, settings=replace(QUICK, taught=0.5))
+    assert weights(tmp_path) != weights(out)
+
+
+def test_turns_without_a_label_can_be_taught(folder):
+    dialogues = read_utterances(folder, [1])[:1]
+    count = len(dialogues[0])
+    embeddings = Embeddings(
+        torch.zeros(count, 3), torch.zeros(1, count, 3), *2 * [torch.ones(count, dtype=torch.bool)]
+    )
+    said = torch.full((count, 4), 0.25)
+    silent = next(i for i, u in enumerate(dialogues[0]) if not u.emotion4)
+    plain = members.labelled_dialogues(dialogues, embeddings)[0].targets
+    taught = members.labelled_dialogues(dialogues, embeddings, said, 0.4)[0].targets
+    assert plain[silent].tolist() == [0] * 4
+    assert taught[silent].tolist() == [0.25] * 4
+    told = next(i for i, u in enumerate(dialogues[0]) if u.emotion4)
+    assert torch.allclose(taught[told], 0.6 * plain[told] + 0.1)
+
+
 def test_the_twin_is_the_papers_own_form(trained):
     result, _ = trained
-    assert result.whole.model.config.window is None
-    assert not result.whole.model.config.speaker
-    assert result.bundle.model.config.window == 4
+    assert result.whole.bundle.model.config.window is None
+    assert not result.whole.bundle.model.config.speaker
+    assert result.causal.bundle.model.config.window == 4
 
 
 def test_no_person_and_no_dialogue_is_on_both_sides_of_a_fold(folder):
@@ -208,6 +277,7 @@ def test_cross_validation_reports_each_fold_and_all(folder, tmp_path, monkeypatc
     from tools.train import iemocap
 
     monkeypatch.setattr(iemocap, "DyadicSettings", lambda: QUICK)
+    monkeypatch.setattr(dyadic, "cores", lambda: 1)
     monkeypatch.setattr(iemocap, "AcousticStage", partial(AcousticStage, how=QUICK_AUDIO))
     arguments = ["iemocap", "--data", str(folder), "--sessions", "1,2", "--out", str(tmp_path)]
     assert dispatch("train", "", train.COMMANDS, [*arguments, "--cross-validate", by]) == 0
@@ -223,12 +293,14 @@ def test_a_release_is_learned_from_waveforms(tmp_path):
     root = write_release(tmp_path / "release")
     dialogues = read_release(root, [1, 2])
     stage = WaveStage(partial(wave_path, root), WaveSettings(epochs=1, batch=8, longest_s=0.4))
-    result = dyadic.train_dyadic(dialogues, stage, tmp_path / "out", name="mini", settings=QUICK)
+    result = dyadic.train_dyadic(
+        dialogues, stage, tmp_path / "out", name="mini", settings=QUICK, workers=1
+    )
     bundle = Bundle.load(tmp_path / "out")
     assert bundle.model.audio is not None
     fresh = type(bundle.model.audio)()
     assert not torch.equal(fresh.leaf.pcen.alpha, bundle.model.audio.leaf.pcen.alpha)
-    judgements, _ = judged(bundle, result.ear, read_release(root, [2]), Conditions())
+    judgements, _ = judged(result.causal, result.ear, read_release(root, [2]), Conditions())
     assert len(judgements.truth) == 8
     with pytest.raises(UserError, match="not there"):
         read_release(root, [3])

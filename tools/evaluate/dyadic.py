@@ -9,6 +9,7 @@ import torch
 from models.bundle import Bundle
 from models.conversation import Dialogue
 from tools.data.iemocap import Utterance
+from tools.evaluate.ensemble import Ensemble
 from tools.evaluate.metrics import Judgements
 from tools.progress import progress
 from tools.train.text import embed_texts
@@ -37,22 +38,19 @@ class Conditions:
 
 @torch.inference_mode()
 def judged(
-    bundle: Bundle, ear: Ear, dialogues: Dialogues, conditions: Conditions
+    ensemble: Ensemble, ear: Ear, dialogues: Dialogues, conditions: Conditions
 ) -> tuple[Judgements, list[Utterance]]:
-    """What a bundle says of the utterances that have one of its labels, and which utterances these are.
+    """What models say of the utterances that have one of their labels, and which utterances these are.
 
     Clusters of the judgements are the dialogues.
     """
+    bundle = ensemble.bundle
     labels = bundle.model.labels
     judged_of: list[Utterance] = []
     rows = []
     embedded = embed_dialogues(bundle, ear, dialogues, conditions)
     for utterances, dialogue in zip(dialogues, progress(embedded, "Judging"), strict=True):
-        own = bundle.model.config.window
-        if own is None:
-            logits = bundle.model.every(dialogue.whole())[0]
-        else:
-            logits = bundle.model.window(dialogue.windows(conditions.window or own))
+        logits = ensemble.logits(dialogue, conditions.window)
         probabilities = bundle.calibration.probabilities(
             logits, dialogue.has_audio, dialogue.has_text
         )

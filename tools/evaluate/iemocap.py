@@ -4,11 +4,12 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.bundle import Bundle, BundleError
+from models.bundle import BundleError
 from streamer.errors import UserError
 from tools.data.iemocap import data_hashes, read_features, read_utterances
 from tools.evaluate.details import KEY, to_json
 from tools.evaluate.dyadic import Conditions, judged
+from tools.evaluate.ensemble import Ensemble
 from tools.evaluate.metrics import grouped_report
 from tools.evaluate.output import abstention, bundle_identity, print_table, write_json
 from tools.train.acoustics import AcousticEar, load_acoustics
@@ -48,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--audio", choices=("features", "none"), default="features", help="none: judge by text only"
     )
     parser.add_argument("--scenario", choices=("impro", "script"), help="judge this part only")
+    parser.add_argument(
+        "--alone",
+        action="store_true",
+        help="judge by the bundle's own model, not by the average with its others",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the errors in texts (default 0)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
@@ -79,11 +85,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Measures, prints, writes."""
     directory = arguments.bundle / WHOLE if arguments.context == "whole" else arguments.bundle
     try:
-        bundle = Bundle.load(directory)
+        ensemble = Ensemble.load(directory)
     except BundleError as error:
         raise UserError(str(error)) from error
     if arguments.window is not None and (arguments.context != "causal" or arguments.window < 1):
         raise UserError("--window goes with --context causal, and is 1 at least")
+    if arguments.alone:
+        ensemble = Ensemble(ensemble.bundle)
+    bundle = ensemble.bundle
     window = 1 if arguments.context == "none" else arguments.window
     dialogues = read_utterances(arguments.data, arguments.sessions)
     if arguments.scenario:
@@ -99,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
         audio=arguments.audio == "features",
         seed=arguments.seed,
     )
-    judgements, utterances = judged(bundle, ear, dialogues, conditions)
+    judgements, utterances = judged(ensemble, ear, dialogues, conditions)
     result = grouped_report(
         judgements,
         {
@@ -111,7 +120,11 @@ def run(arguments: argparse.Namespace) -> None:
     result["abstention"] = abstention(judgements, bundle.threshold)
     result["bundle"] = bundle_identity(directory)
     result["run"] = {
-        "settings": {**vars(conditions), "context": arguments.context},
+        "settings": {
+            **vars(conditions),
+            "context": arguments.context,
+            "models": 1 + len(ensemble.others),
+        },
         "sessions": arguments.sessions,
         "data": data_hashes(arguments.data, arguments.sessions),
         "commit": git_commit(),

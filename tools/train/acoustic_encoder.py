@@ -35,7 +35,7 @@ class AcousticEncoder(nn.Module):
         self.register_buffer("mean", torch.zeros(statistics))
         self.register_buffer("deviation", torch.ones(statistics))
         self.cnn = ConvolutionalEncoder(BANDS, embedding) if convolutional else None
-        hidden = 128
+        hidden = 256
         self.statistics = nn.Sequential(
             nn.Dropout(0.2), nn.Linear(2 * statistics, hidden), nn.ReLU(), nn.Dropout(0.4)
         )

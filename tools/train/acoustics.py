@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from models.audio_encoder import RECEPTIVE_FIELD, AudioEncoder
 from streamer.errors import UserError
-from tools.data.iemocap import BANDS, LABELS, Features
+from tools.data.iemocap import BANDS, Features
 from tools.progress import progress
 from tools.train.acoustic_encoder import AcousticEncoder, AcousticSet
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
 from tools.train.fitting import fit
-from tools.train.unseen import Dialogues
+from tools.train.unseen import CLASSES, Dialogues, class_of
 
 CHECKPOINT = "acoustics.safetensors"
 
@@ -33,20 +33,20 @@ class AcousticSettings:
     Attributes:
         longest: Frames (32 ms) to which utterances are cut at random while learning.
         masked: Largest width of a band mask and of a time mask (SpecAugment; Park et al., Interspeech 2019).
-        convolutional: False: the statistics alone.
+        convolutional: Whether the CNN hears the frames; False: the statistics alone.
         class_weights: A class weighs (1 / its share) to this power.
     """
 
-    epochs: int = 6
-    batch: int = 32
+    epochs: int = 20
+    batch: int = 64
     longest: int = 108
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 0.1
     dropout: float = 0.4
     masked: int = 10
     smoothing: float = 0.1
     class_weights: float = 0.5
-    convolutional: bool = True
+    convolutional: bool = False
 
 
 def train_acoustics(
@@ -165,11 +165,11 @@ class AcousticStage:
     def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> AcousticEar:
         """Trains one; what `out` holds of the same training is taken instead."""
         data = AcousticSet(dialogues, self.features)
-        labels = [LABELS.index(u.emotion4) if u.emotion4 else -1 for u in data.utterances]
+        labels = [CLASSES.index(class_of(utterance)) for utterance in data.utterances]
         encoder = train_acoustics(
             data,
             torch.tensor(labels),
-            len(LABELS),
+            len(CLASSES),
             out,
             embedding=self.embedding,
             seed=seed,

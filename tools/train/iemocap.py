@@ -16,7 +16,8 @@ from tools.evaluate.dyadic import Conditions, judged
 from tools.evaluate.metrics import Judgements, grouped_report
 from tools.evaluate.output import print_table, write_json
 from tools.train.acoustics import AcousticStage
-from tools.train.dyadic import DyadicSettings, train_dyadic
+from tools.train.dyadic import train_dyadic
+from tools.train.dyadic_settings import DyadicSettings
 from tools.train.provenance import write_provenance
 from tools.train.unseen import AudioStage, Dialogues
 
@@ -125,7 +126,7 @@ def cross_validate(
     names: list[str] = []
     for name, learned, held in folds(dialogues):
         trained = train_dyadic(learned, audio, out / name, name=NAME, seed=seed, settings=settings)
-        judgements, utterances = judged(trained.bundle, trained.ear, held, Conditions())
+        judgements, utterances = judged(trained.causal, trained.ear, held, Conditions())
         if not by_speaker:
             parts.append(judgements)
             names += [name] * len(utterances)

@@ -10,7 +10,8 @@ from tools.evaluate.details import KEY, to_json
 from tools.evaluate.dyadic import Conditions, judged
 from tools.evaluate.metrics import grouped_report
 from tools.evaluate.output import bundle_identity, print_table, write_json
-from tools.train.dyadic import DyadicSettings, train_dyadic
+from tools.train.dyadic import train_dyadic
+from tools.train.dyadic_settings import DyadicSettings
 from tools.train.iemocap import sessions
 from tools.train.provenance import write_provenance
 from tools.train.waves import WaveStage
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: trained on sessions {', '.join(map(str, arguments.sessions))}")
     if not held:
         return
-    judgements, utterances = judged(trained.bundle, trained.ear, held, Conditions())
+    judgements, utterances = judged(trained.causal, trained.ear, held, Conditions())
     result = grouped_report(
         judgements,
         {
@@ -73,5 +74,5 @@ def run(arguments: argparse.Namespace) -> None:
     )
     result["bundle"] = bundle_identity(arguments.out)
     result[KEY] = to_json(judgements)
-    print_table(f"{NAME}, sessions {arguments.test}", result, trained.bundle.model.labels)
+    print_table(f"{NAME}, sessions {arguments.test}", result, trained.causal.bundle.model.labels)
     write_json(arguments.json, result)

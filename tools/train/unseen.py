@@ -5,8 +5,10 @@ fusion that learns from them trusts too much. So each session's come from encode
 mapped linearly into the space of the final encoders (the idea of stacking: Wolpert, Neural Networks 5, 1992).
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -18,16 +20,19 @@ from models.audio_encoder import AudioEncoder
 from models.text_encoder import TextEncoder, TextTokenizer
 from tools.data.iemocap import LABELS, Utterance
 from tools.train.alignment import linear_map
+from tools.train.checkpoint import load_checkpoint, save_checkpoint
 from tools.train.text import LabelledTexts, TextSettings, embed_texts, load_text_stage, train_text
 from tools.train.text_noise import RecogniserNoise
+from tools.train.workers import Part, do_parts
 
 Dialogues: TypeAlias = Sequence[Sequence[Utterance]]
 
 CLASSES = (*LABELS, "frustrated", "other")
-"""What the text stage's own classifier tells apart."""
+"""What the encoders' own classifiers tell apart: what is none of `LABELS` is kept apart in their embeddings too."""
 
+_EMBEDDED = "embedded.safetensors"
 _ALIGNED_ON = 3
-"""The map between two encoders' spaces is found from each so many-th of the dialogues that both were trained on."""
+"""The map between two encoders' spaces is found from each so many-th of the dialogues, those that both know."""
 
 
 class Ear(Protocol):
@@ -48,7 +53,7 @@ class Ear(Protocol):
 
 
 class AudioStage(Protocol):
-    """How an ear is trained."""
+    """How an ear is trained; it can be pickled."""
 
     def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> Ear:
         """Trains one; what `out` holds of the same training is taken instead."""
@@ -60,47 +65,31 @@ class AudioStage(Protocol):
 
 
 @dataclass(frozen=True)
+class EncoderTraining:
+    """How the encoders are trained.
+
+    Attributes:
+        audio: The audio stage.
+        text: Of the text stage.
+        unlabelled: How often an utterance without one of `LABELS` is drawn in the text stage, to one with.
+        noise: Word error rate of each version of the texts that are embedded.
+        seed: Equal seeds give equal results on one machine.
+    """
+
+    audio: AudioStage
+    text: TextSettings
+    unlabelled: float
+    noise: tuple[float, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
 class Encoders:
-    """The final encoders, and for each session those which have not seen it (none, if there is only one)."""
+    """Those that have learned from everything."""
 
     ear: Ear
     text: TextEncoder
     tokenizer: TextTokenizer
-    without: dict[int, tuple[Ear, TextEncoder]]
-
-
-def train_encoders(
-    dialogues: Dialogues,
-    audio: AudioStage,
-    out: Path,
-    *,
-    seed: int,
-    settings: TextSettings,
-    unlabelled: float,
-) -> Encoders:
-    """Trains the audio and the text stage, once on all and once without each session.
-
-    Args:
-        dialogues: To learn from.
-        audio: How the audio stage is trained.
-        out: Where each encoder has a folder; finished ones are taken from there.
-        seed: Equal seeds give equal results on one machine.
-        settings: Of the text stage.
-        unlabelled: How often an utterance without one of `LABELS` is drawn in the text stage, to one with.
-    """
-    numbers = sorted({dialogue[0].session for dialogue in dialogues})
-    parts = {number: [d for d in dialogues if d[0].session != number] for number in numbers}
-
-    def text_of(part: Dialogues, name: str) -> tuple[TextEncoder, TextTokenizer]:
-        return _train_text(part, out / name, seed, settings, unlabelled)
-
-    text, tokenizer = text_of(dialogues, "text")
-    ear = audio.train(dialogues, out / "audio", seed=seed)
-    without = {}
-    for number, part in parts.items() if len(numbers) > 1 else ():
-        ears = audio.train(part, out / f"audio-without-{number}", seed=seed)
-        without[number] = (ears, text_of(part, f"text-without-{number}")[0])
-    return Encoders(ear, text, tokenizer, without)
 
 
 @dataclass(frozen=True)
@@ -116,69 +105,176 @@ class Embeddings:
     has_text: Tensor
 
 
-def unseen_embeddings(
-    dialogues: Dialogues, encoders: Encoders, noise: Sequence[float], *, seed: int
-) -> Embeddings:
-    """Embeddings of the dialogues that the encoders were trained on, as if they had not been.
+def train_encoders(
+    dialogues: Dialogues, training: EncoderTraining, out: Path, *, workers: int
+) -> tuple[Encoders, Embeddings]:
+    """Trains the audio and the text stage, once on all and once without each session.
 
     Args:
-        dialogues: Those that `train_encoders` was given.
-        encoders: What it gave.
-        noise: Word error rate of each version of the texts.
-        seed: Decides the errors.
+        dialogues: To learn from.
+        training: How.
+        out: Where each encoder has a folder; finished ones are taken from there.
+        workers: How many to train at a time.
+
+    Returns:
+        The final encoders, and embeddings of the dialogues as if no encoder had seen them (as they are, if there is
+        only one session).
     """
-    rng = np.random.default_rng((seed, 11))
-    utterances = [utterance for dialogue in dialogues for utterance in dialogue]
-    texts = [utterance.text for utterance in utterances]
-    recogniser = RecogniserNoise(texts)
-    versions = [[recogniser(t, rate, rng) if rate else t for t in texts] for rate in noise]
-    audio, has_audio = encoders.ear(dialogues)
-    text = torch.zeros(len(versions), *audio.shape)
-    ends = np.cumsum([len(dialogue) for dialogue in dialogues])
+    numbers = sorted({dialogue[0].session for dialogue in dialogues})
+    folds = [None, *(numbers if len(numbers) > 1 else ())]
+    parts = [
+        Part(f"{kind}{_suffix(without)}", work, (dialogues, without, training, out))
+        for kind, work in (("text", _read), ("audio", _hear))
+        for without in folds
+    ]
+    do_parts("Encoders", parts, out / "logs", workers=workers)
+    text, _, tokenizer = load_text_stage(out / "text")
+    ear = training.audio.train(dialogues, out / "audio", seed=training.seed)
+    embeddings = _as_if_unseen(dialogues, folds, out)
+    return Encoders(ear, text, tokenizer), embeddings
 
-    def places(part: Sequence[int]) -> Tensor:
-        """Of the utterances of some dialogues."""
-        return torch.cat([torch.arange(ends[i] - len(dialogues[i]), ends[i]) for i in part])
 
-    def read(encoder: TextEncoder, rows: Sequence[str], utterances: Tensor) -> Tensor:
-        return embed_texts(encoder, encoders.tokenizer, [rows[i] for i in utterances.tolist()])
+def _as_if_unseen(dialogues: Dialogues, folds: Sequence[int | None], out: Path) -> Embeddings:
+    """What the parts have embedded, in the space of the final encoders."""
 
-    heard = audio.clone()
-    for number, (ear, encoder) in encoders.without.items():
-        own = [i for i, dialogue in enumerate(dialogues) if dialogue[0].session == number]
-        shared = sorted(set(range(len(dialogues))) - set(own))[::_ALIGNED_ON]
-        held, known = places(own), places(shared)
-        other, has_other = ear([dialogues[i] for i in (*own, *shared)])
-        mapped = known[has_other[len(held) :]]
-        heard[held] = linear_map(other[len(held) :][has_other[len(held) :]], audio[mapped])(
-            other[: len(held)]
-        )
-        into = linear_map(read(encoder, texts, known), read(encoders.text, texts, known))
-        for version, rows in enumerate(versions):
-            text[version, held] = into(read(encoder, rows, held))
-    if not encoders.without:
-        every = torch.arange(len(texts))
-        text = torch.stack([read(encoders.text, rows, every) for rows in versions])
-    has_text = torch.tensor([bool(row) for row in texts])
-    return Embeddings(heard, text, has_audio, has_text)
+    def embedded(kind: str, without: int | None) -> dict[str, Tensor]:
+        return load_checkpoint(out / f"{kind}{_suffix(without)}" / _EMBEDDED)[0]
+
+    heard, read = embedded("audio", None), embedded("text", None)
+    audio, has_audio, final = heard["own"], heard["own_has"], read["own"][0]
+    text = read["own"]
+    for without in folds:
+        if without is None:
+            continue
+        own, shared = (_places(dialogues, part) for part in _split(dialogues, without))
+        part = embedded("audio", without)
+        both = part["shared_has"] & has_audio[shared]
+        into = linear_map(part["shared"][both], heard["own"][shared][both])
+        audio = audio.index_copy(0, own, into(part["own"]))
+        part = embedded("text", without)
+        into = linear_map(part["shared"], final[shared])
+        text = text.expand(len(part["own"]), -1, -1)
+        text = text.index_copy(1, own, into(part["own"]))
+    has_text = torch.tensor([bool(u.text) for dialogue in dialogues for u in dialogue])
+    return Embeddings(audio, text, has_audio.bool(), has_text)
+
+
+def _hear(dialogues: Dialogues, without: int | None, training: EncoderTraining, out: Path) -> None:
+    """Trains an audio stage without a session and embeds that session with it."""
+    folder = out / f"audio{_suffix(without)}"
+    ear = training.audio.train(_learned(dialogues, without), folder, seed=training.seed)
+    identity = _identity(dialogues, without, training)
+    if _is_of(folder / _EMBEDDED, identity):
+        return
+    tensors = {}
+    for name, part in zip(("own", "shared"), _split(dialogues, without), strict=True):
+        if part:
+            tensors[name], tensors[f"{name}_has"] = ear([dialogues[i] for i in part])
+    save_checkpoint(folder / _EMBEDDED, tensors, {"identity": identity})
+
+
+def _read(dialogues: Dialogues, without: int | None, training: EncoderTraining, out: Path) -> None:
+    """Trains a text stage without a session and embeds that session with it, with errors and without."""
+    folder = out / f"text{_suffix(without)}"
+    encoder, tokenizer = _train_text(_learned(dialogues, without), folder, training)
+    identity = _identity(dialogues, without, training)
+    if _is_of(folder / _EMBEDDED, identity):
+        return
+    every = [utterance.text for dialogue in dialogues for utterance in dialogue]
+    recogniser, rng = RecogniserNoise(every), np.random.default_rng((training.seed, 11))
+    versions = [
+        [recogniser(text, rate, rng) if rate else text for text in every] for rate in training.noise
+    ]
+    if without is None and len({dialogue[0].session for dialogue in dialogues}) > 1:
+        versions = versions[:1]  # only what the others' are mapped to
+
+    def embedded(texts: Sequence[str], part: Sequence[int]) -> Tensor:
+        chosen = [texts[i] for i in _places(dialogues, part).tolist()]
+        return embed_texts(encoder, tokenizer, chosen)
+
+    own, shared = _split(dialogues, without)
+    tensors = {"own": torch.stack([embedded(texts, own) for texts in versions])}
+    if shared:
+        tensors["shared"] = embedded(every, shared)
+    save_checkpoint(folder / _EMBEDDED, tensors, {"identity": identity})
 
 
 def _train_text(
-    dialogues: Dialogues, out: Path, seed: int, settings: TextSettings, unlabelled: float
+    dialogues: Dialogues, out: Path, training: EncoderTraining
 ) -> tuple[TextEncoder, TextTokenizer]:
     utterances = [u for dialogue in dialogues for u in dialogue if u.text]
     texts = [utterance.text for utterance in utterances]
     data = LabelledTexts(
         texts,
-        np.array([CLASSES.index(_class_of(u)) for u in utterances], np.int64),
-        np.array([1.0 if u.emotion4 else unlabelled for u in utterances]),
+        np.array([CLASSES.index(class_of(u)) for u in utterances], np.int64),
+        np.array([1.0 if u.emotion4 else training.unlabelled for u in utterances]),
     )
     out.mkdir(parents=True, exist_ok=True)
-    noise = RecogniserNoise(texts)
-    train_text(data, CLASSES, out, seed=seed, resume=True, settings=settings, noise=noise)
+    train_text(
+        data,
+        CLASSES,
+        out,
+        seed=training.seed,
+        resume=True,
+        settings=training.text,
+        noise=RecogniserNoise(texts),
+    )
     encoder, _, tokenizer = load_text_stage(out)
     return encoder, tokenizer
 
 
-def _class_of(utterance: Utterance) -> str:
+def class_of(utterance: Utterance) -> str:
+    """Its one of `CLASSES`."""
     return utterance.emotion4 or ("frustrated" if utterance.emotion == "frustration" else "other")
+
+
+def _suffix(without: int | None) -> str:
+    return "" if without is None else f"-without-{without}"
+
+
+def _learned(dialogues: Dialogues, without: int | None) -> Dialogues:
+    return [dialogue for dialogue in dialogues if dialogue[0].session != without]
+
+
+def _split(dialogues: Dialogues, without: int | None) -> tuple[list[int], list[int]]:
+    """Which dialogues are to be embedded for their own sake, and which so that the spaces can be compared."""
+    if without is None:
+        return list(range(len(dialogues))), []
+    own = [i for i, dialogue in enumerate(dialogues) if dialogue[0].session == without]
+    return own, sorted(set(range(len(dialogues))) - set(own))[::_ALIGNED_ON]
+
+
+def _places(dialogues: Dialogues, part: Sequence[int]) -> Tensor:
+    """Of the utterances of some dialogues among all."""
+    ends = np.cumsum([len(dialogue) for dialogue in dialogues])
+    return torch.cat([torch.arange(ends[i] - len(dialogues[i]), ends[i]) for i in part])
+
+
+def _identity(
+    dialogues: Dialogues, without: int | None, training: EncoderTraining
+) -> dict[str, Any]:
+    """What embeddings depend on, as JSON holds it."""
+    plain: dict[str, Any] = json.loads(
+        json.dumps(
+            {
+                "seed": training.seed,
+                "audio": training.audio.settings(),
+                "text": asdict(training.text),
+                "unlabelled": training.unlabelled,
+                "noise": training.noise,
+                "dialogues": digest_of(dialogues),
+                "without": without,
+            }
+        )
+    )
+    return plain
+
+
+def digest_of(dialogues: Dialogues) -> str:
+    """SHA-256 of all that is known of the utterances, their sound apart."""
+    said = json.dumps([[asdict(utterance) for utterance in dialogue] for dialogue in dialogues])
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _is_of(path: Path, identity: dict[str, Any]) -> bool:
+    return path.is_file() and load_checkpoint(path)[1].get("identity") == identity
