@@ -219,11 +219,12 @@ def test_calibration_and_threshold_are_found_on_sessions_left_out(trained):
 
 def test_a_single_session_is_learned_from_too_and_by_several_processes_alike(folder, tmp_path):
     one, several = tmp_path / "one", tmp_path / "several"
-    result = train_on(folder, (1,), one)
+    settings = replace(QUICK, members=1)
+    result = train_on(folder, (1,), one, settings=settings)
     assert result.causal.bundle.calibration == QUICK.calibration
-    train_on(folder, (1,), several, workers=3)
+    train_on(folder, (1,), several, settings=settings, workers=2)
     assert weights(several) == weights(one)
-    assert (several / OTHERS).read_bytes() == (one / OTHERS).read_bytes()
+    assert weights(several / "whole") == weights(one / "whole")
     assert "text epoch 1" in (several / "stages" / "logs" / "text.txt").read_text()
 
 

@@ -6,7 +6,7 @@ judging.py        a bundle's probabilities for dialogues that are embedded alrea
 speech.py         clips of speech, by audio alone
 conversations.py  written dialogues in order, past only; voices can be added
 recordings.py     whole recordings through the pipeline
-iemocap.py        the research benchmark
+iemocap.py        the research benchmark (dyadic.py: its conditions; ensemble.py: several models)
 segmentation.py   voice detection against RTTM (detection.py, rttm.py)
 transcription.py  the word error rate
 report.py         one page of results

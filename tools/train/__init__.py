@@ -23,6 +23,7 @@ composition.py     dialogues with voices: written ones and clips put together
 clip_embeddings.py the audio embeddings of clips, in several versions
 
 iemocap.py         the research benchmark; beside it its own modules
+workers.py         several trainings at a time
 checkpoint.py      tensors and what they are, on disk in one step
 provenance.py      settings, seed, data, commit: written beside every result
 """
