@@ -6,9 +6,10 @@ import os
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from streamer.errors import UserError
 from streamer.live import Live
 from streamer.sources import AudioChunk, AudioSource, Gap, Samples, SourceInfo
 from streamer.units import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +30,16 @@ _PATIENCE = 10 * SAMPLE_RATE
 """Samples that one channel may be behind the others; what is still missing then is silence in the file."""
 _WAITING = 60
 """Blocks that may wait for the disk."""
+_FULL = 32_768
+"""Full scale of 16 bits."""
 
 
 class Recorder:
     """A live source that writes down what another one delivers.
 
-    Time in the file is the conversation's: gaps, and what is not to be heard, are silence. A disk that
-    is full or too slow ends the recording, not the conversation.
+    Time in the file is the conversation's: gaps, and what is not to be heard, are silence. What is passed
+    on is what the file holds, to the last bit, so that a replay of it hears the same. A disk that is full
+    or too slow ends the recording, not the conversation.
 
     Args:
         source: the other one.
@@ -85,7 +92,8 @@ class Recorder:
         await self._source.__aexit__(exc_type, exc, traceback)
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:
-        async for item in self._source:
+        async for delivered in self._source:
+            item = _as_written(delivered)
             self._keep(item)
             yield item
 
@@ -126,6 +134,18 @@ class Recorder:
             self._recording = False
 
 
+def _as_written(item: AudioChunk | Gap) -> AudioChunk | Gap:
+    if isinstance(item, Gap):
+        return item
+    samples = _pcm(item.samples).astype(np.float32)
+    samples /= _FULL
+    return replace(item, samples=samples)
+
+
+def _pcm(samples: Samples) -> "NDArray[np.int16]":
+    return np.clip(np.rint(samples * _FULL), -_FULL, _FULL - 1).astype("<i2")
+
+
 class _FlacFile:
     """A FLAC file that grows."""
 
@@ -144,7 +164,7 @@ class _FlacFile:
         """Add float32 [n, channels]."""
         import av
 
-        pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2")
+        pcm = _pcm(samples)
         size = self._stream.codec_context.frame_size or len(pcm) or 1
         for first in range(0, len(pcm), size):
             piece = np.ascontiguousarray(pcm[first : first + size].reshape(1, -1))

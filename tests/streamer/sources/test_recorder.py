@@ -54,11 +54,15 @@ def record(path, items, channels=1, live=None):
     return passed, written[SECOND // 2 :: SECOND].round(2)
 
 
-def test_it_writes_what_passes_and_changes_nothing(tmp_path):
-    items = [chunk(0, level=0.1), chunk(1, level=0.2), chunk(2, level=0.3)]
-    passed, written = record(tmp_path / "a.flac", items)
-    assert passed == items
-    assert written[:, 0].tolist() == [0.1, 0.2, 0.3]
+def test_what_is_heard_is_what_is_in_the_file_to_the_last_bit(tmp_path):
+    signal = np.random.default_rng(0).normal(0, 0.4, 3 * SECOND).astype(np.float32)
+    given = [AudioChunk(0, n, signal[n : n + 700]) for n in range(0, len(signal), 700)]
+    passed, _ = record(tmp_path / "a.flac", given)
+    assert [item.start for item in passed] == [item.start for item in given]
+    heard = np.concatenate([item.samples for item in passed])
+    written, _ = soundfile.read(tmp_path / "a.flac", dtype="float32")
+    assert np.array_equal(heard, written)
+    assert np.abs(heard - np.clip(signal, -1, 1)).max() < 1e-4
 
 
 def test_only_its_owner_can_read_it_and_what_exists_is_kept(tmp_path):
