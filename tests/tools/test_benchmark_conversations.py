@@ -1,12 +1,14 @@
 """The benchmarks of whole conversations, in small: what they write is there and fits together."""
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer import configuration, events
 from streamer.clock import VirtualClock
 from tools.benchmark import archive, calls, capacity, latency, soak
 from tools.benchmark.__main__ import COMMANDS
@@ -141,9 +143,33 @@ def test_known_words_are_as_many_as_are_said():
     assert len(said.text.split()) == 50
 
 
-def test_moments_that_two_listeners_tell_are_paired_by_nearness():
-    assert latency.pair([1.0, 2.1, 9.0], [0.9, 2.0, 5.0, 9.2]) == [(0, 0), (1, 1), (2, 3)]
-    assert latency.pair([1.0, 1.1], [1.05 + 1e-9]) == [(1, 0)]
-    assert latency.pair([1.0], [2.0]) == []
-    assert latency.pair([], [2.0]) == []
-    assert latency.pair([1.0], []) == []
+def test_tones_are_found_where_they_stand_alone():
+    rate = 16_000
+    tone = 0.3 * np.cos(np.arange(320) * 0.4)
+    talk = np.random.default_rng(0).normal(0, 0.2, 3 * rate)
+    quiet = np.zeros(2 * rate)
+    heard = np.concatenate([quiet, tone, quiet, talk, quiet, tone, quiet, tone[:40], talk, tone])
+    assert latency.tones(heard.astype(np.float32), rate) == pytest.approx([2, 9.02])
+    assert latency.tones(np.zeros(rate, np.float32), rate) == []
+
+
+def test_the_stopwatch_counts_from_when_the_tone_sounded():
+    settings = configuration.load().segmentation
+    common = {"session": "s", "seq": 0, "time": datetime(2026, 1, 1, tzinfo=UTC), "channel": "a"}
+    rest = {"utterance": "u", "turn": 0, "emotion": None, "confidence": 0, "probabilities": {}}
+    rest |= {"abstained": True, "text": None, "text_status": "skipped", "modalities": []}
+
+    def utterance(start, end, endpoint):
+        told = events.Latency(endpoint=endpoint, transcription=20, analysis=5, total=555)
+        times = {"start": start, "end": end + settings.tail, "latency_ms": told}
+        return events.Utterance(**common, **rest, language=None, **times)
+
+    said = [
+        (100.0, utterance(0, 2, 500)),  # before the first tone
+        (106.0, utterance(4, 5.4, 500)),
+        (112.0, utterance(8, 20, 4000)),  # cut because it was too long
+        (220.5, utterance(30, 40, 500)),
+    ]
+    measured = latency.measure(said, [3.0, 25.0], [103.0, 205.0], settings)
+    assert [m.stopwatch for m in measured] == pytest.approx([600, 500])
+    assert {m.told for m in measured} == {555}

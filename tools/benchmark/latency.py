@@ -1,13 +1,14 @@
 """From the end of speech to the `utterance` event, on a virtual sound card, beside a stopwatch outside.
 
 `streamer listen` hears recordings through PortAudio while they are played. Each event tells its own latency.
-The stopwatch knows nothing of it: a second listener of the card notes when the playing began, a replay of the same
-recording tells where each utterance ends in it, and the clock stops when the event's line arrives here.
+The stopwatch knows nothing of it: a second listener of the card notes when the tone before each recording sounded;
+where that tone stands in what `streamer listen --record` kept tells when any moment of its events was; the clock
+stops when the event's line arrives here.
 """
 
 import argparse
+import math
 import os
-import queue
 import signal
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import tempfile
 import threading
 import time
 import wave
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +26,12 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from streamer import configuration, events
+from streamer.config import Segmentation
 from streamer.errors import UserError
 from streamer.resources import sample_call
 from tools.benchmark.measuring import write_json
@@ -41,8 +45,11 @@ _LOUD = 1000
 _QUIET = 2.0
 """Seconds of silence before and after each recording: its last utterance has ended by then."""
 
-_SAME = 0.25
-"""Seconds by which two listeners may differ about where an utterance ends."""
+_ALONE = 1.5
+"""Seconds of silence around a tone that stands before a recording."""
+
+_CUT = 0.05
+"""Seconds that an endpoint may wait beyond the hangover; more, and speech was cut in two because it went on and on."""
 
 
 @dataclass(frozen=True)
@@ -85,98 +92,109 @@ def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
     if reason := missing():
         raise UserError(reason)
-    measured: list[Measured] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="card") as folder,
-        VirtualCard(Path(folder)) as card,
-        _listening(card, arguments.set) as arrivals,
-    ):
-        for number, recording in enumerate(arguments.recordings):
-            played = Path(folder) / f"{number}.wav"
-            _write_mono(recording, arguments.seconds, played)
-            measured += _measure(card, played, arguments.set, arrivals)
+    chosen = (assignment.partition("=") for assignment in arguments.set)
+    settings = configuration.load(
+        overrides={key: configuration.scalar(key, value) for key, _, value in chosen}
+    )
+    sounded = []
+    with tempfile.TemporaryDirectory(prefix="card") as folder, VirtualCard(Path(folder)) as card:
+        kept = Path(folder) / "heard.flac"
+        with _listening(card, arguments.set, kept) as said:
+            for number, recording in enumerate(arguments.recordings):
+                played = Path(folder) / f"{number}.wav"
+                _write_mono(recording, arguments.seconds, played)
+                with _Witness(card) as witness, card.playing(played) as player:
+                    player.wait()
+                    time.sleep(_QUIET)
+                    sounded.append(witness.begun())
+        heard, rate = _mono(kept)
+    places = tones(heard, rate)
+    if len(places) != len(sounded):
+        raise UserError(
+            f"{len(sounded)} tones were played, {len(places)} heard: too busy a machine?"
+        )
+    measured = measure(said, places, sounded, settings.segmentation)
     if not measured:
-        raise UserError("no utterance was heard both live and in the replay")
+        raise UserError("no utterance was heard")
     load = os.getloadavg()[0]
     _show(measured, load)
     write_json(arguments.json, "latency", {"load": load, "utterances": measured})
 
 
-def _measure(
-    card: VirtualCard,
-    played: Path,
-    settings: Sequence[str],
-    arrivals: "queue.Queue[tuple[float, events.Event]]",
+def measure(
+    said: Sequence[tuple[float, events.Event]],
+    places: Sequence[float],
+    sounded: Sequence[float],
+    segmentation: Segmentation,
 ) -> list[Measured]:
-    """Play a recording, and pair what was heard with what a replay hears."""
-    expected = [e for e in _replayed(played, settings) if isinstance(e, events.Utterance)]
-    tail = configuration.load().segmentation.tail
-    with _Witness(card) as witness, card.playing(played) as player:
-        player.wait()
-        time.sleep(_QUIET)
-        start = witness.begun()
-    heard = []
-    while not arrivals.empty():
-        arrived, event = arrivals.get()
-        if isinstance(event, events.Utterance):
-            heard.append((arrived, event))
-    ends = [start + event.end - tail for event in expected]
-    paired = pair([arrived - event.latency_ms.total / 1000 for arrived, event in heard], ends)
-    if len(paired) < max(len(heard), len(expected)):
-        print(
-            f"{played.name}: {len(heard)} utterances live, {len(expected)} in the replay; "
-            f"{len(paired)} are the same"
-        )
-    return [
-        Measured(
-            told=event.latency_ms.total,
-            stopwatch=1000 * (arrived - ends[place]),
-            endpoint=event.latency_ms.endpoint,
-            transcription=event.latency_ms.transcription,
-        )
-        for (arrived, event), place in ((heard[index], place) for index, place in paired)
-    ]
+    """What the stopwatch says beside what the events say.
 
-
-def pair(told: Sequence[float], known: Sequence[float]) -> list[tuple[int, int]]:
-    """Which moments are the same: the places of those that are each other's nearest, and near.
-
-    Live, an utterance now and then ends elsewhere than in the replay, because the sound card does not begin
-    at the same sample, and detectors hear frames.
+    Args:
+        said: when each event arrived here, and the event.
+        places: where the tones stand on the time axis of the events, in seconds.
+        sounded: when they sounded, in the time of the arrivals.
+        segmentation: how utterances were cut.
     """
-    distance = np.abs(np.subtract.outer(np.asarray(told), np.asarray(known)))
-    if not distance.size:
+    measured = []
+    for arrived, event in said:
+        if not isinstance(event, events.Utterance) or event.start < places[0]:
+            continue
+        if event.latency_ms.endpoint / 1000 > segmentation.hangover + _CUT:
+            continue
+        tone = bisect_right(places, event.start) - 1
+        spoken = sounded[tone] + (event.end - segmentation.tail) - places[tone]
+        measured.append(
+            Measured(
+                told=event.latency_ms.total,
+                stopwatch=1000 * (arrived - spoken),
+                endpoint=event.latency_ms.endpoint,
+                transcription=event.latency_ms.transcription,
+            )
+        )
+    return measured
+
+
+def tones(heard: NDArray[np.float32], rate: int) -> list[float]:
+    """Where tones stand alone in a recording, in seconds."""
+    loud = np.flatnonzero(np.abs(heard) >= _LOUD / 32_768)
+    if not len(loud):
         return []
-    nearest, back = distance.argmin(axis=1), distance.argmin(axis=0)
-    return [
-        (index, int(place))
-        for index, place in enumerate(nearest)
-        if back[place] == index and distance[index, place] < _SAME
-    ]
+    alone = round(_ALONE * rate)
+    begins = loud[np.diff(loud, prepend=-alone) >= alone]
+    ends = loud[np.diff(loud, append=len(heard) + alone) >= alone]
+    short = ends - begins < 2 * _BEEP * rate
+    return [float(place) / rate for place in begins[short]]
 
 
 @contextmanager
 def _listening(
-    card: VirtualCard, settings: Sequence[str]
-) -> "Iterator[queue.Queue[tuple[float, events.Event]]]":
-    """`streamer listen` at the card; gives what it says, and when that arrived."""
-    arrivals: queue.Queue[tuple[float, events.Event]] = queue.Queue()
+    card: VirtualCard, settings: Sequence[str], kept: Path
+) -> Iterator[list[tuple[float, events.Event]]]:
+    """`streamer listen` at the card; gives what it says, and when that arrived, while it says it."""
+    said: list[tuple[float, events.Event]] = []
+    options = [option for setting in settings for option in ("--set", setting)]
     program = subprocess.Popen(
-        [*_streamer("listen", settings), "--jsonl", "-"],
+        [
+            *(sys.executable, "-m", "streamer.cli", "listen", *options),
+            *("--jsonl", "-", "--record", str(kept)),
+        ],
         env=card.environment,
         stdout=subprocess.PIPE,
     )
+    listens = threading.Event()
 
     def read() -> None:
         for line in program.stdout or ():
-            arrivals.put((time.monotonic(), events.parse(line)))
+            said.append((time.monotonic(), events.parse(line)))
+            listens.set()
 
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        arrivals.get(timeout=120)  # session_started: it listens
+        if not listens.wait(120):
+            raise UserError("streamer listen does not listen")
         time.sleep(3)
-        yield arrivals
+        yield said
     finally:
         program.send_signal(signal.SIGINT)
         program.wait(30)
@@ -233,17 +251,7 @@ class _Witness:
 
 def _write_mono(recording: Path, seconds: float, target: Path) -> None:
     """The recording as the card's microphone would hear it, a tone at its beginning for the witness."""
-    from streamer.sources.decoder import Decoder, Missing
-
-    with Decoder(recording) as decoder:
-        rate = decoder.rate
-        pieces = []
-        for item in decoder.blocks(rate):
-            if not isinstance(item, Missing):
-                pieces.append(item.samples.mean(axis=1))
-            if sum(map(len, pieces)) > seconds * rate:
-                break
-    heard = np.concatenate(pieces)[: round(seconds * rate)]
+    heard, rate = _mono(recording, seconds)
     beep = 0.3 * np.cos(2 * np.pi * 1000 * np.arange(round(_BEEP * rate)) / rate)
     silence = np.zeros(round(_QUIET * rate))
     pcm = np.clip(np.concatenate([beep, silence, heard, silence]), -1, 1) * 32767
@@ -254,16 +262,20 @@ def _write_mono(recording: Path, seconds: float, target: Path) -> None:
         file.writeframes(pcm.astype("<i2").tobytes())
 
 
-def _replayed(recording: Path, settings: Sequence[str]) -> list[events.Event]:
-    command = [*_streamer("replay", settings), str(recording), "--speed", "max", "--jsonl", "-"]
-    quick = ["--set", "asr.backend=none"]
-    done = subprocess.run([*command, *quick], capture_output=True, check=True)
-    return [events.parse(line) for line in done.stdout.splitlines()]
+def _mono(recording: Path, seconds: float = math.inf) -> tuple[NDArray[np.float32], int]:
+    """The beginning of a recording, its channels mixed, and its sample rate."""
+    from streamer.sources.decoder import Decoder, Missing
 
-
-def _streamer(command: str, settings: Sequence[str]) -> list[str]:
-    options = [option for setting in settings for option in ("--set", setting)]
-    return [sys.executable, "-m", "streamer.cli", command, *options]
+    with Decoder(recording) as decoder:
+        rate = decoder.rate
+        pieces: list[NDArray[np.float32]] = []
+        for item in decoder.blocks(rate):
+            if not isinstance(item, Missing):
+                pieces.append(item.samples.mean(axis=1))
+            if sum(map(len, pieces)) > seconds * rate:
+                break
+    heard = np.concatenate(pieces)
+    return (heard[: round(seconds * rate)] if seconds < math.inf else heard), rate
 
 
 def _show(measured: Sequence[Measured], load: float) -> None:
