@@ -40,7 +40,7 @@ class BundleSettings:
     audio: audio_stage.AudioSettings = field(default_factory=audio_stage.AudioSettings)
     text: text_stage.TextSettings = field(default_factory=text_stage.TextSettings)
     folds: int = 2
-    fold_epochs: int = 16
+    fold_epochs: int = 30
     composition: Composition = field(default_factory=Composition)
     context: StageSettings = field(
         default_factory=lambda: StageSettings(
