@@ -53,25 +53,6 @@ class ConvolutionalEncoder(nn.Module):
         maps: Tensor = self.layers(features[:, None])
         return maps.mean(dim=2)
 
-    def advance(self, features: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The columns that follow, of features that arrive in pieces; the same as `columns` of all of them.
-
-        Args:
-            features: [B, bands, 36 + 8 k] at first, [B, bands, 8 k] afterwards.
-            state: what the last call returned (each convolution's last two inputs); at first empty.
-
-        Returns:
-            Columns [B, embedding, k + 1 or k], and the state for the next call.
-        """
-        maps = features[:, None]
-        kept: list[Tensor] = []
-        for layer in self.layers:
-            if isinstance(layer, nn.Conv2d):
-                maps = torch.cat([*state[len(kept) : len(kept) + 1], maps], dim=-1)
-                kept.append(maps[..., -2:])
-            maps = layer(maps)
-        return maps.mean(dim=2), kept
-
     def forward(self, features: Tensor, frames: Tensor | None = None) -> Tensor:
         """The mean of the columns that lie within each utterance.
 

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from models.calibration import Calibration
 from models.config import NetworkConfig
 from models.conversation import ConversationConfig, ConversationModel
+from models.inference.audio import AudioNetwork
 from models.inference.text import Reader, TextNetwork
 from models.inference.window import WindowNetwork
 from models.state import Judge
@@ -74,6 +75,10 @@ class Bundle:
         """What judges a stream with it; `threshold` stands for the bundle's own."""
         network = WindowNetwork(self.model)
         return Judge(network, self.calibration, self.threshold if threshold is None else threshold)
+
+    def hearing(self) -> AudioNetwork | None:
+        """What `AudioStream`s hear a stream with; None if it cannot hear."""
+        return None if self.model.audio is None else AudioNetwork(self.model.audio)
 
     def reader(self) -> Reader | None:
         """What embeds the texts of a stream with it; None if it cannot read."""

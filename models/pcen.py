@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 _BLOCK = 32
-_EPS = 1e-12
+EPS = 1e-12
+"""Keeps the average off zero."""
 
 
 def exponential_average(x: Tensor, smoothing: Tensor, before: Tensor) -> Tensor:
@@ -34,9 +35,7 @@ def _decaying_sum(x: Tensor, decay: Tensor, before: Tensor) -> Tensor:
     batch, channels, length = x.shape
     block = min(_BLOCK, length)
     blocks = -(-length // block)
-    age = torch.arange(block + 1, device=x.device)
-    powers = decay[:, None].pow(age)
-    within = powers[:, (age[1:, None] - age[1:]).clamp(min=0)].tril()
+    powers, within = decaying_powers(decay, block)
     rows = nn.functional.pad(x, (0, blocks * block - length)).transpose(0, 1)
     inside = rows.reshape(channels, batch * blocks, block) @ within.mT
     inside = inside.view(channels, batch, blocks, block).transpose(0, 1)
@@ -46,6 +45,13 @@ def _decaying_sum(x: Tensor, decay: Tensor, before: Tensor) -> Tensor:
         starts = torch.cat([starts, ends[..., :-1]], dim=-1)
     carried = starts[..., None] * powers[:, None, 1:]
     return (inside + carried).reshape(batch, channels, blocks * block)[..., :length]
+
+
+def decaying_powers(decay: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """The powers 0 .. block of each channel's decay [N, block + 1], and what x_j counts in y_i, [N, block, block]."""
+    age = torch.arange(block + 1, device=decay.device)
+    powers = decay[:, None].pow(age)
+    return powers, powers[:, (age[1:, None] - age[1:]).clamp(min=0)].tril()
 
 
 class Pcen(nn.Module):
@@ -76,5 +82,5 @@ class Pcen(nn.Module):
         mean = exponential_average(energies, self.smoothing.clamp(0, 1), first)
         delta = self.delta.clamp(min=0)[:, None]
         power = 1 / self.root.clamp(min=1)[:, None]
-        gain = torch.exp(-self.alpha.clamp(max=1)[:, None] * torch.log(mean + _EPS))
+        gain = torch.exp(-self.alpha.clamp(max=1)[:, None] * torch.log(mean + EPS))
         return (energies * gain + delta).pow(power) - delta.pow(power), mean

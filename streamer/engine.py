@@ -72,6 +72,7 @@ class Engine:
         self.asr = transcribers[0].name
         self._judge = bundle.judge(settings.emotion.threshold)
         self._reader = bundle.reader()
+        self._hearing = bundle.hearing()
         self._transcribers = transcribers
         self._free: queue.SimpleQueue[Transcriber] = queue.SimpleQueue()
         for transcriber in transcribers:
@@ -133,8 +134,8 @@ class Engine:
         from models.audio_stream import AudioStream
         from streamer.segmentation.factory import make_segmenter
 
-        encoder = self.bundle.model.audio
-        if encoder is None:
+        network = self._hearing
+        if network is None:
             raise UserError(f"emotion.bundle: {self.bundle.name} cannot judge audio")
         modes = self.settings.privacy.channels
         return Listener(
@@ -144,7 +145,7 @@ class Engine:
                 else make_segmenter(self.settings.segmentation, channel)
                 for channel, name in enumerate(info.channels)
             ],
-            lambda: AudioStream(encoder),
+            lambda: AudioStream(network),
             interval=to_samples(self.settings.emotion.update_interval),
             wait=not info.live,
         )

@@ -25,7 +25,7 @@ from streamer.units import FRAME, SAMPLE_RATE
 if TYPE_CHECKING:
     from torch import Tensor
 
-BLOCK = 12 * FRAME
+BLOCK = 16 * FRAME
 """Samples after which the embedding advances, as `AudioStream` does."""
 
 LOOK_BACK = SAMPLE_RATE

@@ -72,21 +72,6 @@ def test_a_column_sees_the_frames_of_its_receptive_field():
 
 
 @pytest.mark.parametrize("bands", [40, 64])
-@pytest.mark.parametrize("pieces", [[36, 8, 8, 24], [52, 24], [76]])
-def test_columns_of_pieces_are_those_of_the_whole(bands, pieces):
-    torch.manual_seed(2)
-    cnn = settled(ConvolutionalEncoder(bands))
-    features = torch.randn(2, bands, sum(pieces))
-    state, columns = [], []
-    for piece in features.split(pieces, dim=-1):
-        new, state = cnn.advance(piece, state)
-        columns.append(new)
-    torch.testing.assert_close(
-        torch.cat(columns, dim=-1), cnn.columns(features), atol=1e-5, rtol=1e-4
-    )
-
-
-@pytest.mark.parametrize("bands", [40, 64])
 def test_the_embedding_is_the_mean_of_an_utterances_columns(bands):
     torch.manual_seed(3)
     cnn = settled(ConvolutionalEncoder(bands, embedding=20))

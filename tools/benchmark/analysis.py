@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from models.audio_encoder import AudioEncoder
 from models.audio_stream import AudioStream
+from models.inference.audio import AudioNetwork
 from models.inference.text import Reader
 from models.state import Embedded, Judge
 from streamer import events, pipeline
@@ -80,8 +80,8 @@ Use = Callable[[AudioStream], object]
 class _Noted:
     """An audio stream that notes what is asked of it."""
 
-    def __init__(self, encoder: AudioEncoder) -> None:
-        self._stream = AudioStream(encoder)
+    def __init__(self, network: AudioNetwork) -> None:
+        self._stream = AudioStream(network)
         self.uses: list[Use] = []
 
     def push(self, samples: Samples) -> None:
@@ -127,9 +127,10 @@ class _Kept(calls.Tally):
 def _material(path: Path, engine: Engine) -> _Material:
     call = calls.read_call(path)
     streams: list[_Noted] = []
+    network = _hearing(engine)
 
     def noted() -> _Noted:
-        streams.append(_Noted(_encoder(engine)))
+        streams.append(_Noted(network))
         return streams[-1]
 
     interval = to_samples(engine.settings.emotion.update_interval)
@@ -153,13 +154,13 @@ def _chunks(call: calls.Call) -> list[AudioChunk]:
 
 
 def _stages(material: Sequence[_Material], engine: Engine, seconds: float) -> list[Case]:
-    reader = engine.bundle.reader()
+    network, reader = _hearing(engine), engine.bundle.reader()
     assert reader is not None  # noqa: S101 - the shipped bundle reads
     judge = engine.bundle.judge(engine.settings.emotion.threshold)
     stages: dict[str, Callable[[_Material, Engine], object]] = {
         "decoding": _decode,
         "voice detection": _segment,
-        "LEAF and CNN": _listen,
+        "LEAF and CNN": lambda m, _: _listen(m, network),
         "text": lambda m, _: _embed_texts(m, reader),
         "context and fusion": lambda m, _: _judge(m, judge),
         "events": _emit,
@@ -191,17 +192,17 @@ def _segmenters(call: calls.Call, engine: Engine) -> list[Segmenter]:
     return [make_segmenter(settings, channel) for channel in range(len(call.channels))]
 
 
-def _listen(material: _Material, engine: Engine) -> None:
+def _listen(material: _Material, network: AudioNetwork) -> None:
     for uses in material.streams:
-        stream = AudioStream(_encoder(engine))
+        stream = AudioStream(network)
         for use in uses:
             use(stream)
 
 
-def _encoder(engine: Engine) -> AudioEncoder:
-    encoder = engine.bundle.model.audio
-    assert encoder is not None  # noqa: S101 - without, the engine hears nothing
-    return encoder
+def _hearing(engine: Engine) -> AudioNetwork:
+    network = engine.bundle.hearing()
+    assert network is not None  # noqa: S101 - without, the engine hears nothing
+    return network
 
 
 def _embed_texts(material: _Material, reader: Reader) -> None:

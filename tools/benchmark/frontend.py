@@ -11,6 +11,7 @@ from rich.console import Console
 
 from models.audio_encoder import AudioEncoder
 from models.audio_stream import AudioStream
+from models.inference.audio import AudioNetwork
 from models.leaf import direct_energies
 from tools.benchmark.measuring import Case, alternate, one_thread, print_costs, write_json
 
@@ -53,12 +54,13 @@ def _cases(encoder: AudioEncoder, samples: np.ndarray, seconds: float) -> list[C
     energies = leaf.energies(wave)
     features = leaf.compress(energies)
     learning = copy.deepcopy(leaf).requires_grad_()
+    network = AudioNetwork(encoder)
 
     def learn() -> None:
         torch.autograd.backward(learning.energies(wave).log().sum())
 
     def stream() -> None:
-        stream = AudioStream(encoder)
+        stream = AudioStream(network)
         for start in range(0, len(samples), _CHUNK):
             stream.push(samples[start : start + _CHUNK])
         stream.embedding()
@@ -79,7 +81,7 @@ def _cases(encoder: AudioEncoder, samples: np.ndarray, seconds: float) -> list[C
 
 def _endpoint(encoder: AudioEncoder, samples: np.ndarray) -> Case:
     """The embedding of an utterance all of whose samples are there, at each of many ends."""
-    stream = AudioStream(encoder)
+    stream = AudioStream(AudioNetwork(encoder))
     stream.push(samples)
     ends = range(len(samples) - 12_000, len(samples), 1000)
 
