@@ -37,19 +37,15 @@ class Batcher(Generic[T, R]):
         self._limit = limit
         self._begin(None)
 
-    async def __call__(self, item: T) -> R:
-        """The result for an item.
-
-        Raises:
-            Exception: what the work gave for it, or raised for all.
-        """
+    def submit(self, item: T) -> "asyncio.Future[R]":
+        """Begin with an item; gives the result for it, or the exception that the work gave or raised."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what another one left unfinished is nobody's any more
             self._begin(loop)
         result: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, result))
         self._start()
-        return await result
+        return result
 
     def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self._loop = loop

@@ -1,6 +1,7 @@
 """What is made of the things heard: judgements in context, moods, and their events."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,21 @@ class Job:
     """Started when it was heard."""
     spoken: float | None = None
     """Seconds of the clock at which the speech of a live utterance ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A job that has been begun."""
+
+    job: Job
+    number: int | None
+    """Of the utterance, if it ended."""
+    judgement: "asyncio.Future[Judgement] | None"
+    """Of what was heard of it."""
+
+    def cancel(self) -> None:
+        if self.judgement:
+            self.judgement.cancel()
 
 
 class Conversation:
@@ -73,28 +89,58 @@ class Conversation:
         self.utterances = 0
         self.gaps = 0
 
-    async def take(self, job: Job) -> None:
-        """Do a job to its end."""
+    async def take(self, jobs: Sequence[Job]) -> None:
+        """Do jobs to their end, one after the other; what can be judged without waiting is, beforehand."""
+        for some in _until_each_text(jobs):
+            begun = [self._begin(job) for job in some]
+            try:
+                for work in begun:
+                    await self._finish(work)
+            finally:
+                for work in begun:
+                    work.cancel()
+
+    async def take_live(self, job: Job, group: asyncio.TaskGroup) -> None:
+        """Do a job as far as it goes without waiting for a transcript; the rest in a task of its own."""
+        work = self._begin(job)
+        if isinstance(job.heard, Ended):
+            group.create_task(self._finish(work))
+        else:
+            await self._finish(work)
+
+    def _begin(self, job: Job) -> "_Work":
+        """Put into the context what belongs there, and begin to judge what is known."""
+        from models.state import Embedded
+
         match job.heard:
+            case Ended() as ended:
+                number = self._state.add(Embedded(ended.channel, audio=ended.embedding))
+                return _Work(job, number, self._judged(self._state.window(number)))
+            case Estimate() as estimate if self._estimates(estimate):
+                speaking = Embedded(estimate.channel, audio=estimate.embedding)
+                return _Work(job, None, self._judged(self._state.window_with(speaking)))
+            case _:
+                return _Work(job, None, None)
+
+    async def _finish(self, work: "_Work") -> None:
+        match work.job.heard:
             case Started() as started:
                 await self._started(started)
-            case Estimate() as estimate:
-                await self._estimate(estimate)
-            case Ended() as ended:
-                number = await self._remember(ended)
-                await self._judge(ended, number, job)
+            case Estimate() as estimate if work.judgement:
+                await self._estimate(estimate, work.judgement)
+            case Ended() as ended if work.judgement and work.number is not None:
+                await self._ended(ended, work.number, work.judgement, work.job)
             case Lost() as lost:
                 await self._lost(lost)
             case _:
                 pass
 
-    async def take_live(self, job: Job, group: asyncio.TaskGroup) -> None:
-        """Do a job as far as it goes without waiting for a transcript; the rest in a task of its own."""
-        if isinstance(job.heard, Ended):
-            number = await self._remember(job.heard)
-            group.create_task(self._judge(job.heard, number, job))
-        else:
-            await self.take(job)
+    def _estimates(self, estimate: Estimate) -> bool:
+        behind = self._live and not self._live.estimates
+        return estimate.channel not in self._silent and not behind
+
+    def _judged(self, window: "Window") -> "asyncio.Future[Judgement]":
+        return self._engine.judge(window, live=self._live is not None)
 
     async def _started(self, started: Started) -> None:
         if started.channel not in self._silent:
@@ -103,14 +149,9 @@ class Conversation:
                 **self._about(started.channel, started.start, started.at),
             )
 
-    async def _estimate(self, estimate: Estimate) -> None:
-        from models.state import Embedded
-
-        if estimate.channel in self._silent or (self._live and not self._live.estimates):
-            return
-        speaking = Embedded(estimate.channel, audio=estimate.embedding)
+    async def _estimate(self, estimate: Estimate, judged: "asyncio.Future[Judgement]") -> None:
         try:
-            judgement = await self._judged(self._state.window_with(speaking))
+            judgement = await judged
         except (RuntimeError, ValueError) as error:
             await self._outlet.error("analysis", str(error))
             return
@@ -120,22 +161,15 @@ class Conversation:
             probabilities=judgement.probabilities,
         )
 
-    async def _judged(self, window: "Window") -> "Judgement":
-        return await self._engine.judge(window, live=self._live is not None)
-
-    async def _remember(self, ended: Ended) -> int:
-        """Add an utterance to the context, by its audio alone as yet; give its number."""
-        from models.state import Embedded
-
-        return self._state.add(Embedded(ended.channel, audio=ended.embedding))
-
-    async def _judge(self, ended: Ended, number: int, job: Job) -> None:
+    async def _ended(
+        self, ended: Ended, number: int, judged: "asyncio.Future[Judgement]", job: Job
+    ) -> None:
         heard_alone: Judgement | None = None
         judgement: Judgement | None = None
         transcript = Transcript("", "skipped")
         transcription_ms = analysis_ms = 0.0
         try:
-            heard_alone = await self._judged(self._state.window(number))
+            heard_alone = await judged
             await self._emit_last_update(ended, heard_alone)
             transcript, embedding, transcription_ms = await self._transcribed(job)
             watch = Stopwatch()
@@ -284,3 +318,12 @@ class Conversation:
             "end": to_seconds(end),
             "utterance": f"{self._outlet.session}:{name}:{start}",
         }
+
+
+def _until_each_text(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    """The jobs in parts that end with an utterance whose text has to come before the next is judged."""
+    begin = 0
+    for place, job in enumerate(jobs, 1):
+        if job.transcription or place == len(jobs):
+            yield jobs[begin:place]
+            begin = place

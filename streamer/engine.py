@@ -14,9 +14,11 @@ from streamer.batching import Batcher
 from streamer.clock import Stopwatch
 from streamer.config import Settings
 from streamer.errors import UserError
+from streamer.judging import Judging
 from streamer.listener import Heard, Listener
 from streamer.sources import Samples, SourceInfo
 from streamer.transcription import Transcriber, Transcript
+from streamer.transcription.registry import NoTranscriber
 from streamer.units import to_samples
 
 if TYPE_CHECKING:
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
 
 _HEARD_TOGETHER = 8
 """Conversations heard in one call at most: each has to wait until all of them have been."""
-
-_JUDGED_TOGETHER = 32
-"""Utterances of live conversations judged in one call at most."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,7 +81,7 @@ class Engine:
         self._mind = ThreadPoolExecutor(cores, thread_name_prefix="mind")
         self._scribe = ThreadPoolExecutor(len(transcribers), thread_name_prefix="scribe")
         self._hear_together = Batcher(self._ear, cores, _hear_all, limit=_HEARD_TOGETHER)
-        self._judge_together = Batcher(self._mind, cores, self._judge_all, limit=_JUDGED_TOGETHER)
+        self._judging = Judging(self._judge, self._mind, cores)
 
     @classmethod
     def load(cls, settings: Settings, notify: Callable[[str], None]) -> Self:
@@ -150,13 +149,18 @@ class Engine:
             wait=not info.live,
         )
 
+    @property
+    def transcribes(self) -> bool:
+        """Whether there is a transcriber at all."""
+        return self.asr != NoTranscriber.name
+
     def new_state(self) -> "ConversationState":
         """The memory of a conversation that begins."""
         return self._judge.new_state()
 
     async def hear(self, listener: Listener, *, last: bool = False) -> list[Heard]:
         """Let a listener hear what was pushed to it; all of it, if it was the last."""
-        return await self._hear_together(listener.finish if last else listener.hear)
+        return await self._hear_together.submit(listener.finish if last else listener.hear)
 
     def transcribe(self, samples: Samples) -> Transcription:
         """Begin to transcribe an utterance, and to embed its text."""
@@ -170,23 +174,9 @@ class Engine:
         """The embedding of a transcript; None if the bundle has no text encoder."""
         return await self._run(self._mind, self._embed_text, text)
 
-    async def judge(self, window: "Window", *, live: bool = False) -> "Judgement":
-        """Judge the last utterance of a window.
-
-        Live, those of several conversations are judged together where they queue up. In the last bits the
-        result depends on the company, so what has to be the same each time is judged alone.
-        """
-        if live:
-            return await self._judge_together(window)
-        return (await self._run(self._mind, self._judge, [window]))[0]
-
-    def _judge_all(self, windows: Sequence["Window"]) -> list["Judgement | Exception"]:
-        try:
-            return [*self._judge(windows)]
-        except (RuntimeError, ValueError) as error:
-            if len(windows) == 1:
-                return [error]
-            return [judgement for window in windows for judgement in self._judge_all([window])]
+    def judge(self, window: "Window", *, live: bool) -> "asyncio.Future[Judgement]":
+        """Begin to judge the last utterance of a window (see `Judging`)."""
+        return self._judging.submit(window, live=live)
 
     def _embed_text(self, text: str) -> "Tensor | None":
         return None if self._reader is None else self._reader([text])[0]

@@ -38,7 +38,7 @@ class Live:
     position: int = 0
     """Where the audio captured so far ends, in samples."""
     lag: float = 0.0
-    """Seconds of audio that wait to be heard."""
+    """Seconds of audio that wait to be heard, or are being heard."""
     lost: float = 0.0
     """Seconds of audio that were given up, of all channels together."""
     paused: bool = False
@@ -90,7 +90,7 @@ class LiveAudio:
         self._live = live
         self._items: deque[AudioChunk | Gap] = deque()
         self._waiting: dict[int, int] = {}
-        """Samples of each channel among them."""
+        """Samples of each channel among them, and among those that are being heard."""
         self._paused: dict[int, Gap] = {}
         """What of each channel is not to be heard, and has not been told yet."""
         self._stop = stop
@@ -102,7 +102,10 @@ class LiveAudio:
         try:
             while not self._stop.done():
                 while self._items and not self._stop.done():
-                    yield self._next_few()
+                    few = self._next_few()
+                    yield few
+                    for item in few:  # heard only now
+                        self._count(item.channel, -_samples(item))
                 if filling.done():
                     filling.result()
                     return
@@ -146,17 +149,11 @@ class LiveAudio:
             self._give_up(channel)
 
     def _next_few(self) -> list[AudioChunk | Gap]:
-        few = [self._next()]
+        few = [self._items.popleft()]
         room = _AT_ONCE - _samples(few[0])
         while self._items and (room := room - _samples(self._items[0])) >= 0:
-            few.append(self._next())
+            few.append(self._items.popleft())
         return few
-
-    def _next(self) -> AudioChunk | Gap:
-        item = self._items.popleft()
-        if isinstance(item, AudioChunk):
-            self._count(item.channel, -len(item.samples))
-        return item
 
     def _count(self, channel: int, samples: int) -> None:
         self._waiting[channel] = self._waiting.get(channel, 0) + samples

@@ -136,12 +136,13 @@ async def _converse(
             if live:
                 marking = group.create_task(_mark(live, outlet), name="marks")
                 reading.add_done_callback(lambda _: marking.cancel())
-            async for job in ear.jobs:
+            async for jobs in ear.jobs.several():
                 await outlet.emit_reports()
-                if live:
+                if not live:
+                    await conversation.take(jobs)
+                    continue
+                for job in jobs:
                     await conversation.take_live(job, group)
-                else:
-                    await conversation.take(job)
         reason = reading.result()
         if ear.damage:
             await outlet.error("source", ear.damage)
@@ -259,7 +260,7 @@ class _Ear:
         return None
 
     def _begin(self, samples: Samples) -> Transcription | None:
-        if self._live and not self._live.transcribes:
+        if not self._engine.transcribes or (self._live and not self._live.transcribes):
             return None
         return self._engine.transcribe(samples)
 

@@ -58,6 +58,14 @@ class BoundedQueue(Generic[T]):
         self._filled.set()
         self._emptied.set()
 
+    async def several(self) -> AsyncIterator[list[T]]:
+        """What comes, as much together as waits."""
+        async for item in self:
+            together = [item]
+            while self._items:
+                together.append(self._take())
+            yield together
+
     async def __aiter__(self) -> AsyncIterator[T]:
         while True:
             while not self._items and not self._closed:
@@ -65,10 +73,13 @@ class BoundedQueue(Generic[T]):
                 await self._filled.wait()
             if not self._items:
                 return
-            item, weight = self._items.popleft()
-            self._weight = self._weight - weight if self._items else 0.0
-            self._emptied.set()
-            yield item
+            yield self._take()
+
+    def _take(self) -> T:
+        item, weight = self._items.popleft()
+        self._weight = self._weight - weight if self._items else 0.0
+        self._emptied.set()
+        return item
 
     def _has_room(self, weight: float) -> bool:
         return not self._items or self._weight + weight <= self._limit

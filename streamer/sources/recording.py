@@ -16,8 +16,8 @@ from streamer.sources.decoder import MAX_CHANNELS, Decoder, Missing
 from streamer.sources.dual_mono import louder_of_twins
 from streamer.units import SAMPLE_RATE, to_samples
 
-_BLOCK_SECONDS = 1.0
-"""Audio decoded at a time, in a thread: little enough for memory, enough to be worth a thread's turn."""
+_BLOCK_SECONDS = 4.0
+"""Audio decoded at a time, in a thread: little enough for memory, enough for later stages to work by the dozen."""
 
 _PACE_SECONDS = 0.06
 """Audio delivered at a time when the replay keeps to a speed."""

@@ -98,9 +98,11 @@ def engine_for(bundle, transcriber=None, **overrides):
     """An engine with a bundle and, unless another is given, no transcription."""
     from models.bundle import Bundle
 
-    values = {"emotion.bundle": str(bundle)} | {
-        k.replace("__", "."): v for k, v in overrides.items()
-    }
+    values = {
+        "emotion.bundle": str(bundle),
+        # made-up voices are a matter of taste to Silero
+        "segmentation.detector": "webrtcvad",
+    } | {k.replace("__", "."): v for k, v in overrides.items()}
     settings = configuration.load(environment={}, overrides=values)
     return Engine(settings, Bundle.load(bundle), [transcriber or NoTranscriber()])
 

@@ -39,7 +39,7 @@ async def under_way(squares):
 
 async def test_one_alone_does_not_wait_for_others(pool):
     squares = Squares()
-    assert await Batcher(pool, 1, squares, limit=8)(3) == 9
+    assert await Batcher(pool, 1, squares, limit=8).submit(3) == 9
     assert squares.calls == [[3]]
 
 
@@ -47,7 +47,7 @@ async def test_what_comes_while_the_thread_is_busy_goes_together_first_come_firs
     squares = Squares()
     batcher = Batcher(pool, 1, squares, limit=4)
     squares.gate.clear()
-    waiting = [asyncio.create_task(batcher(n)) for n in range(8)]
+    waiting = [batcher.submit(n) for n in range(8)]
     await under_way(squares)
     squares.gate.set()
     assert await asyncio.gather(*waiting) == [n * n for n in range(8)]
@@ -58,7 +58,7 @@ async def test_one_that_fails_does_not_touch_the_others(pool):
     squares = Squares()
     batcher = Batcher(pool, 1, squares, limit=8)
     squares.gate.clear()
-    waiting = [asyncio.create_task(batcher(n)) for n in (1, 2, None, 4)]
+    waiting = [batcher.submit(n) for n in (1, 2, None, 4)]
     await under_way(squares)
     squares.gate.set()
     results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -68,14 +68,14 @@ async def test_one_that_fails_does_not_touch_the_others(pool):
 
 async def test_what_breaks_the_work_is_told_to_all_who_are_in_it(pool):
     with pytest.raises(RuntimeError, match="broken"):
-        await Batcher(pool, 1, Squares(), limit=8)("all")
+        await Batcher(pool, 1, Squares(), limit=8).submit("all")
 
 
 async def test_what_was_cancelled_is_not_done(pool):
     squares = Squares()
     batcher = Batcher(pool, 1, squares, limit=8)
     squares.gate.clear()
-    waiting = [asyncio.create_task(batcher(n)) for n in range(4)]
+    waiting = [batcher.submit(n) for n in range(4)]
     await under_way(squares)
     waiting[2].cancel()
     await asyncio.sleep(0)
@@ -90,10 +90,14 @@ def test_a_loop_that_broke_off_leaves_nothing_behind(pool):
 
     async def broken_off():
         squares.gate.clear()
-        left = asyncio.ensure_future(batcher(1))
+        left = batcher.submit(1)
         await under_way(squares)
         assert not left.done()
 
     asyncio.run(broken_off())
     squares.gate.set()
-    assert asyncio.run(asyncio.wait_for(batcher(5), 10)) == 25
+
+    async def anew():
+        return await asyncio.wait_for(batcher.submit(5), 10)
+
+    assert asyncio.run(anew()) == 25

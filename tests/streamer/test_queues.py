@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from streamer.queues import BoundedQueue, Closed
 
 
+@pytest.mark.parametrize("together", [False, True])
 @given(st.lists(st.floats(0, 10), max_size=30))
-def test_everything_arrives_in_order_and_what_waits_stays_bounded(weights):
+def test_everything_arrives_in_order_and_what_waits_stays_bounded(together, weights):
     async def scenario():
         queue = BoundedQueue(12.0)
 
@@ -22,6 +23,8 @@ def test_everything_arrives_in_order_and_what_waits_stays_bounded(weights):
 
         async with asyncio.TaskGroup() as group:
             group.create_task(write())
+            if together:
+                return [item async for items in queue.several() for item in items]
             return [item async for item in queue]
 
     assert asyncio.run(scenario()) == list(range(len(weights)))
@@ -53,3 +56,15 @@ async def test_closing_lets_readers_finish_and_writers_fail():
         await waiting
     assert [item async for item in queue] == ["last"]
     assert not queue.offer("too late")
+
+
+async def test_what_waits_is_given_together():
+    queue = BoundedQueue(9.0)
+    for number in range(5):
+        await queue.put(number)
+    given = queue.several()
+    assert await anext(given) == [0, 1, 2, 3, 4]
+    assert queue.weight == 0
+    await queue.put("later")
+    queue.close()
+    assert [items async for items in given] == [["later"]]

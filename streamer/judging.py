@@ -1,0 +1,70 @@
+"""Judging the utterances of many conversations: several in one call, which costs little more than one."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
+
+from streamer.batching import Batcher
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from models.state import Judge, Judgement, Window
+
+_LIVE = 32
+"""Windows in one call at most, where those of live conversations queue up."""
+
+_ALIKE = 4
+"""Windows in each call for replays: enough to share its costs, and not too dear for one alone."""
+
+
+class Judging:
+    """Judges windows in the threads of an executor.
+
+    In the last bits, a judgement depends on the shape of the batch that it is made in. What must come out the
+    same each time is therefore judged in batches of one shape: of so many windows of the same length, filled
+    up with copies. Which windows they are does not matter then.
+
+    Args:
+        judge: the model.
+        executor: where it works.
+        threads: how many calls there may be at the same time.
+    """
+
+    def __init__(self, judge: "Judge", executor: Executor, threads: int) -> None:
+        self._judge = judge
+        self._live = Batcher(executor, threads, self._together, limit=_LIVE)
+        self._replayed = Batcher(executor, threads, self._alike, limit=2 * _ALIKE)
+
+    def submit(self, window: "Window", *, live: bool) -> "asyncio.Future[Judgement]":
+        """Begin to judge the last utterance of a window.
+
+        Args:
+            window: the utterance, behind those before it.
+            live: whether it matters more that it is judged soon than that it is judged the same each time.
+        """
+        return (self._live if live else self._replayed).submit(window)
+
+    def _together(self, windows: Sequence["Window"]) -> "list[Judgement | Exception]":
+        try:
+            return [*self._judge(windows)]
+        except (RuntimeError, ValueError) as error:
+            if len(windows) == 1:
+                return [error]
+            return [judged for window in windows for judged in self._together([window])]
+
+    def _alike(self, windows: Sequence["Window"]) -> "list[Judgement | Exception]":
+        judged: dict[int, Judgement | Exception] = {}
+        for places in _by_length(windows):
+            some = [windows[place] for place in places]
+            results = self._together(some + some[:1] * (_ALIKE - len(some)))
+            judged.update(zip(places, results, strict=False))
+        return [judged[place] for place in range(len(windows))]
+
+
+def _by_length(windows: Sequence["Window"]) -> Iterator[list[int]]:
+    """The places of windows of the same length, so many at a time."""
+    for length in sorted(set(map(len, windows))):
+        places = [place for place, window in enumerate(windows) if len(window) == length]
+        for first in range(0, len(places), _ALIKE):
+            yield places[first : first + _ALIKE]
