@@ -31,10 +31,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
     torch.manual_seed(0)
     encoder = AudioEncoder().eval().requires_grad_(requires_grad=False)
+    network = AudioNetwork(encoder)
     samples = _speech_like(round(arguments.seconds * _RATE))
     with one_thread():
-        costs = alternate(_cases(encoder, samples, arguments.seconds), arguments.rounds)
-        endpoint = alternate([_endpoint(encoder, samples)], arguments.rounds)
+        costs = alternate(_cases(encoder, network, samples, arguments.seconds), arguments.rounds)
+        endpoint = alternate(
+            [_endpoint(network, samples), _first(network, samples)], arguments.rounds
+        )
         error = _error(encoder, samples)
     by_name = {cost.name: cost for cost in costs}
     ratio = by_name["LEAF, direct"].cpu_ms / by_name["LEAF"].cpu_ms
@@ -48,13 +51,14 @@ def run(arguments: argparse.Namespace) -> None:
     write_json(arguments.json, "frontend", results)
 
 
-def _cases(encoder: AudioEncoder, samples: np.ndarray, seconds: float) -> list[Case]:
+def _cases(
+    encoder: AudioEncoder, network: AudioNetwork, samples: np.ndarray, seconds: float
+) -> list[Case]:
     wave = torch.from_numpy(samples)[None]
     leaf = encoder.leaf
     energies = leaf.energies(wave)
     features = leaf.compress(energies)
     learning = copy.deepcopy(leaf).requires_grad_()
-    network = AudioNetwork(encoder)
 
     def learn() -> None:
         torch.autograd.backward(learning.energies(wave).log().sum())
@@ -74,14 +78,15 @@ def _cases(encoder: AudioEncoder, samples: np.ndarray, seconds: float) -> list[C
         Case("LEAF, forward and backward", learn, seconds),
         evaluation("PCEN", lambda: leaf.compress(energies)),
         evaluation("CNN", lambda: encoder.cnn(features)),
+        evaluation("CNN, as in the stream", lambda: network.columns(features[0], ())),
         evaluation("all, at once", lambda: encoder(wave)),
         evaluation("all, as a stream of 0.1 s chunks", stream),
     ]
 
 
-def _endpoint(encoder: AudioEncoder, samples: np.ndarray) -> Case:
+def _endpoint(network: AudioNetwork, samples: np.ndarray) -> Case:
     """The embedding of an utterance all of whose samples are there, at each of many ends."""
-    stream = AudioStream(AudioNetwork(encoder))
+    stream = AudioStream(network)
     stream.push(samples)
     ends = range(len(samples) - 12_000, len(samples), 1000)
 
@@ -90,6 +95,13 @@ def _endpoint(encoder: AudioEncoder, samples: np.ndarray) -> Case:
             stream.embedding(end)
 
     return Case("AudioStream.embedding", finish, len(ends))
+
+
+def _first(network: AudioNetwork, samples: np.ndarray) -> Case:
+    """An estimate before an utterance is as long as the convolutions reach; later ones are just a quotient."""
+    stream = AudioStream(network)
+    stream.push(samples[: _RATE // 2])
+    return Case("AudioStream.estimate, after 0.5 s", stream.estimate)
 
 
 def _error(encoder: AudioEncoder, samples: np.ndarray) -> dict[str, float]:
