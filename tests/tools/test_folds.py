@@ -5,7 +5,7 @@ import torch
 
 from tools.data.conversations import TextDialogue, Turn, read_dialogues
 from tools.data.manifest import Clip, read_manifest
-from tools.train.folds import as_if_unseen, dialogue_folds, speaker_folds
+from tools.train.folds import as_if_unseen, dialogue_folds, learnt_from, speaker_folds
 
 
 def test_a_speaker_is_in_one_fold_and_each_corpus_and_sex_in_all():
@@ -68,6 +68,15 @@ def test_rows_are_embedded_by_the_encoder_that_has_not_seen_them_in_the_space_of
     torch.testing.assert_close(rows, truth @ spaces[2], atol=0.15, rtol=0.1)
     # The noisy version is only ever embedded by whom it is new to; the true one also to align the spaces.
     assert [place for place in asked if place[1] == 1] == [(0, 1, 0), (1, 1, 1)]
+
+
+def test_of_folds_that_nobody_left_out_nothing_is_learnt():
+    truth = torch.randn(2, 90, 4)
+    folds = np.array([0, 1, 2] * 30)
+    rows = as_if_unseen(1, [1, 1], lambda _, version, rows: truth[version, rows], folds, 2)
+    kept = learnt_from(folds, 2)
+    assert kept[:6].tolist() == [0, 1, 3, 4, 6, 7]
+    torch.testing.assert_close(rows, truth[:, kept], atol=0.3, rtol=0.1)
 
 
 def test_without_folds_the_final_encoder_embeds_what_it_knows():

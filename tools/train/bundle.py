@@ -5,8 +5,8 @@ text      the text encoder, on single utterances of written dialogues
 context   the two context encoders, on dialogues composed of both
 fusion    the multimodal transformer, on the same; then the bundle is put together, calibrated and described
 
-The first two stages are also trained without each half of the speakers and dialogues: so the last two learn from
-embeddings that are as good as those of strangers, no better (tools/train/folds.py).
+The first two stages are also trained without one half of the speakers and dialogues: so the last two learn from that
+half's embeddings as they would be of strangers, no better (tools/train/folds.py).
 Each stage is kept in a folder of its own under --out, the finished bundle in --out itself.
 """
 

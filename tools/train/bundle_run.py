@@ -27,7 +27,8 @@ class BundleSettings:
     """All that could be chosen otherwise; the defaults make the shipped bundle.
 
     Attributes:
-        folds: Of the training part: the later stages learn from each as if no encoder had seen it; 1: as it is.
+        folds: Of the training part, by speakers and dialogues.
+        apart: From so many folds the later stages learn, from each as if no encoder had seen it; 0: from all as it is.
         fold_epochs: Of the audio encoders that have not seen a fold.
         written: Dialogues of DailyDialog that are composed, those in which most is expressed; of the others: all.
         noisy_texts: Versions of each text with recogniser-like noise, beside the true one.
@@ -40,6 +41,7 @@ class BundleSettings:
     audio: audio_stage.AudioSettings = field(default_factory=audio_stage.AudioSettings)
     text: text_stage.TextSettings = field(default_factory=text_stage.TextSettings)
     folds: int = 2
+    apart: int = 1
     fold_epochs: int = 30
     composition: Composition = field(default_factory=Composition)
     context: StageSettings = field(
@@ -53,11 +55,11 @@ class BundleSettings:
         )
     )
     window: int = 8
-    written: int = 300
+    written: int = 600
     noisy_texts: int = 1
     noise: float = 0.5
     clip_versions: int = 3
-    casts: int = 1
+    casts: int = 2
     calls: int = 1000
     name: str = "streamer-en-1"
     version: str = "2"
@@ -97,8 +99,8 @@ class BundleRun:
 
     @property
     def folds(self) -> range:
-        """Numbers of the folds that have encoders of their own: none, if the training part is not divided."""
-        return range(self.settings.folds if self.settings.folds > 1 else 0)
+        """Numbers of the folds which have encoders that have not seen them."""
+        return range(self.settings.apart)
 
     def encoders(self, *stages: str) -> tuple[str, ...]:
         """The files of the encoders of stages, within `out`."""

@@ -19,12 +19,18 @@ from tools.train.checkpoint import load_checkpoint, save_checkpoint
 from tools.train.clip_embeddings import embed_clips
 from tools.train.composition import ClipBank, clip_call, voiced
 from tools.train.dialogues import LabelledDialogue
-from tools.train.folds import as_if_unseen, dialogue_folds, speaker_folds, without
+from tools.train.folds import (
+    as_if_unseen,
+    dialogue_folds,
+    learnt_from,
+    speaker_folds,
+    without,
+)
 from tools.train.open_dialogues import open_dialogues
 from tools.train.text_noise import RecogniserNoise
 
-_TEXTS = ("written", "noisy_texts", "noise", "folds")
-_CLIPS = ("clip_versions", "folds")
+_TEXTS = ("written", "noisy_texts", "noise", "folds", "apart")
+_CLIPS = ("clip_versions", "folds", "apart")
 SETTINGS = (*_TEXTS, "clip_versions", "window", "composition", "casts", "calls")
 """Names of the settings on which the composed dialogues depend."""
 
@@ -35,10 +41,13 @@ def composed_dialogues(run: BundleRun) -> list[LabelledDialogue]:
     rng = np.random.default_rng((run.seed, 5))
     everything = open_dialogues(run.data, "train")
     chosen = _chosen(everything, settings.written, rng)
-    written = [everything[i] for i in chosen]
-    texts = _texts(run, written, dialogue_folds(everything, settings.folds)[chosen])
-    clips = open_clips(run.data / "speech", run.cache).clips
-    bank = ClipBank([clips[i] for i in training_clips(clips)], _clips(run))
+    folds = dialogue_folds(everything, settings.folds)[chosen]
+    texts = _texts(run, [everything[i] for i in chosen], folds)
+    written = [everything[i] for i in chosen[learnt_from(folds, settings.apart)]]
+    whole = open_clips(run.data / "speech", run.cache).clips
+    clips = [whole[i] for i in training_clips(whole)]
+    voices = learnt_from(speaker_folds(clips, settings.folds), settings.apart)
+    bank = ClipBank([clips[i] for i in voices], _clips(run))
     composed: list[LabelledDialogue] = []
     for _ in range(settings.casts):
         start = 0
@@ -55,7 +64,7 @@ def composed_dialogues(run: BundleRun) -> list[LabelledDialogue]:
 
 
 def _clips(run: BundleRun) -> Tensor:
-    """Embeddings of the training clips, [versions, n, D]: as recorded, augmented, a short stretch."""
+    """Embeddings [versions, n, D] of the training clips to learn from: as recorded, augmented, a short stretch."""
 
     def make() -> Tensor:
         speech = open_clips(run.data / "speech", run.cache)
@@ -81,11 +90,11 @@ def _clips(run: BundleRun) -> Tensor:
 
 
 def _texts(run: BundleRun, written: list[TextDialogue], folds: NDArray[np.int64]) -> Tensor:
-    """Embeddings of all turns, [versions, N, D]: as they are, then with noise.
+    """Embeddings [versions, N, D] of all turns to learn from: as they are, then with noise.
 
     Args:
         run: Where the encoders are.
-        written: Dialogues with N turns.
+        written: Dialogues.
         folds: The fold of each dialogue.
     """
 

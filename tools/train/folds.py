@@ -1,7 +1,7 @@
 """The training part in folds, and its embeddings as if no encoder had seen it.
 
 An encoder knows the clips and texts that it was trained on: their embeddings are better than any will be later, and a
-fusion that learns from them trusts too much. So those of each fold come from an encoder that was trained without it,
+fusion that learns from them trusts too much. So those of a fold come from an encoder that was trained without it,
 mapped linearly into the space of the final encoder (the idea of stacking: Wolpert, Neural Networks 5, 1992).
 """
 
@@ -51,6 +51,11 @@ def dialogue_folds(dialogues: Sequence[TextDialogue], count: int) -> NDArray[np.
     return np.array(folds, np.int64)
 
 
+def learnt_from(folds: NDArray[np.int64], apart: int) -> NDArray[np.int64]:
+    """The places of what the later stages learn from: of the first `apart` folds, or everything if that is 0."""
+    return np.flatnonzero((folds < apart) | (apart == 0))
+
+
 def as_if_unseen(
     final: Encoder,
     apart: Sequence[Encoder],
@@ -58,27 +63,26 @@ def as_if_unseen(
     folds: NDArray[np.int64],
     versions: int,
 ) -> Tensor:
-    """Embeddings [versions, n, D] of n rows of the training part.
+    """Embeddings [versions, m, D] of those m of n rows of the training part that `learnt_from` gives.
 
     Args:
         final: The encoder in whose space they are.
-        apart: For each fold the encoder that was trained without it; none: `final` embeds what it knows.
-        embed: Encoder, number of the version and places [m] of rows -> embeddings [m, D].
+        apart: For each of the first folds the encoder that was trained without it; none: `final` embeds what it knows.
+        embed: Encoder, number of the version and places [k] of rows -> embeddings [k, D].
         folds: The fold of each row, [n].
         versions: Of which the first is the true one.
     """
-    everything = np.arange(len(folds))
+    rows = learnt_from(folds, len(apart))
     if not apart:
-        return torch.stack([embed(final, version, everything) for version in range(versions)])
-    rows: Tensor | None = None
+        return torch.stack([embed(final, version, rows) for version in range(versions)])
+    parts, places = [], []
     for fold, encoder in enumerate(apart):
-        held = everything[folds == fold]
-        known = everything[folds != fold][::_ALIGNED_ON]
+        held = np.flatnonzero(folds == fold)
+        known = np.flatnonzero(folds != fold)[::_ALIGNED_ON]
         into = linear_map(embed(encoder, 0, known), embed(final, 0, known))
-        for version in range(versions):
-            mapped = into(embed(encoder, version, held))
-            if rows is None:
-                rows = torch.zeros(versions, len(folds), mapped.shape[-1])
-            rows[version, held] = mapped
-    assert rows is not None  # noqa: S101 - there is a fold
-    return rows
+        parts.append(
+            torch.stack([into(embed(encoder, version, held)) for version in range(versions)])
+        )
+        places.append(held)
+    order = np.argsort(np.concatenate(places))
+    return torch.cat(parts, dim=1)[:, order]
