@@ -148,7 +148,8 @@ def test_tones_are_found_where_they_stand_alone():
     tone = 0.3 * np.cos(np.arange(320) * 0.4)
     talk = np.random.default_rng(0).normal(0, 0.2, 3 * rate)
     quiet = np.zeros(2 * rate)
-    heard = np.concatenate([quiet, tone, quiet, talk, quiet, tone, quiet, tone[:40], talk, tone])
+    clicks = [quiet, tone[:40], quiet, np.repeat(tone, 2)]
+    heard = np.concatenate([quiet, tone, quiet, talk, quiet, tone, *clicks, quiet, talk, tone])
     assert latency.tones(heard.astype(np.float32), rate) == pytest.approx([2, 9.02])
     assert latency.tones(np.zeros(rate, np.float32), rate) == []
 

@@ -162,8 +162,8 @@ def tones(heard: NDArray[np.float32], rate: int) -> list[float]:
     alone = round(_ALONE * rate)
     begins = loud[np.diff(loud, prepend=-alone) >= alone]
     ends = loud[np.diff(loud, append=len(heard) + alone) >= alone]
-    short = ends - begins < 2 * _BEEP * rate
-    return [float(place) / rate for place in begins[short]]
+    as_long = np.abs(ends - begins - _BEEP * rate) < _BEEP * rate / 10
+    return [float(place) / rate for place in begins[as_long]]
 
 
 @contextmanager
