@@ -46,12 +46,12 @@ class BundleSettings:
     composition: Composition = field(default_factory=Composition)
     context: StageSettings = field(
         default_factory=lambda: StageSettings(
-            epochs=4, batch=8, label_smoothing=0.05, feature_dropout=0.35
+            epochs=4, batch=8, label_smoothing=0.05, feature_dropout=0.2
         )
     )
     fusion: StageSettings = field(
         default_factory=lambda: StageSettings(
-            epochs=3, batch=8, label_smoothing=0.0, feature_dropout=0.35, class_weights=0.7
+            epochs=3, batch=8, label_smoothing=0.0, feature_dropout=0.2, class_weights=0.7
         )
     )
     window: int = 8
