@@ -39,7 +39,8 @@ _SPEECH = (
 )
 _WORDS_PER_SECOND = 2.5
 _STEP = 960
-"""Samples that an endless call is delivered at a time (60 ms), as a paced recording is."""
+_BLOCK = 4 * SAMPLE_RATE
+"""Samples that an endless call is delivered at a time: live, 60 ms; else, as a recording at full speed."""
 
 _BRIEF = SAMPLE_RATE
 _PAUSE = int(0.7 * SAMPLE_RATE)
@@ -174,10 +175,11 @@ class Endless:
     async def __aiter__(self) -> AsyncIterator[AudioChunk]:
         begun = self._clock.seconds()
         length = self._call.samples.shape[1]
+        step = _STEP if self.info.live else _BLOCK
         # Its beginning stands behind its end, so that every piece is a slice: this shall cost nothing.
-        samples = np.pad(self._call.samples, ((0, 0), (0, _STEP)), mode="wrap")
-        for start in range(0, self._length, _STEP):
-            end = min(start + _STEP, self._length)
+        samples = np.pad(self._call.samples, ((0, 0), (0, step)), mode="wrap")
+        for start in range(0, self._length, step):
+            end = min(start + step, self._length)
             # The time at which it was spoken, however late we are: that counts as latency, too.
             spoken = begun + end / SAMPLE_RATE
             await self._clock.sleep_until(spoken)
