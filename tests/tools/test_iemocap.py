@@ -27,8 +27,8 @@ from tools.train.acoustics import AcousticSettings, AcousticStage
 from tools.train.alignment import linear_map
 from tools.train.dialogues import StageSettings
 from tools.train.dyadic_settings import DyadicSettings
+from tools.train.frozen_text import ReadingSettings
 from tools.train.iemocap import folds, recalibrated
-from tools.train.text import TextSettings
 from tools.train.unseen import Embeddings
 from tools.train.waves import WaveSettings, WaveStage
 
@@ -37,7 +37,7 @@ QUICK = DyadicSettings(
     window=4,
     members=2,
     noise=(0.0, 0.3),
-    text=TextSettings(epochs=1, utterances=40, frozen_layers=6),
+    text=ReadingSettings(epochs=2, batch=16),
     context=ContextConfig(hidden=16, layers=1),
     fusion=FusionConfig(width=24, heads=2, layers=1, feed_forward=24),
     context_stage=QUICK_STAGE,
@@ -225,7 +225,7 @@ def test_a_single_session_is_learned_from_too_and_by_several_processes_alike(fol
     train_on(folder, (1,), several, settings=settings, workers=2)
     assert weights(several) == weights(one)
     assert weights(several / "whole") == weights(one / "whole")
-    assert "text epoch 1" in (several / "stages" / "logs" / "text.txt").read_text()
+    assert (several / "stages" / "logs" / "text.txt").exists()
 
 
 def test_others_that_have_not_seen_a_session_teach_its_turns(trained, folder, tmp_path):

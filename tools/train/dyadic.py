@@ -65,13 +65,14 @@ def train_dyadic(
     settings = settings or DyadicSettings()
     workers = cores() if workers is None else workers
     stages = out / _STAGES
-    training = EncoderTraining(audio, settings.text, settings.unlabelled, settings.noise, seed)
+    training = EncoderTraining(audio, settings.text, settings.noise, seed)
     encoders, embeddings = train_encoders(dialogues, training, stages, workers=workers)
     embedded = stages / "embeddings.safetensors"
     save_embeddings(embedded, embeddings)
     identity = {
         "seed": seed,
-        "settings": settings.as_dict(),
+        # more members later leave those that are there as they are
+        "settings": {k: v for k, v in settings.as_dict().items() if k != "members"},
         "audio": audio.settings(),
         "dialogues": digest_of(dialogues),
     }

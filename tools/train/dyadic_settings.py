@@ -8,7 +8,7 @@ from models.calibration import Calibration
 from models.context import ContextConfig
 from models.fusion import FusionConfig
 from tools.train.dialogues import StageSettings
-from tools.train.text import TextSettings
+from tools.train.frozen_text import ReadingSettings
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,7 @@ class DyadicSettings:
 
     Attributes:
         window: Utterances in a causal window.
-        unlabelled: How often an utterance without one of the labels is drawn in the text stage, to one with.
-        noise: Word error rates of the versions of each text that the contexts learn from.
+        noise: Word error rates of the versions of each text that are learned from; the first is as it was said.
         members: Contexts and fusions that are trained from different seeds, and averaged.
         taught: The share of the targets that comes from those trained without the session, not from annotators.
         calibration: Temperatures where there is only one session; otherwise they are found on sessions left out.
@@ -26,13 +25,10 @@ class DyadicSettings:
     """
 
     window: int = 16
-    unlabelled: float = 0.5
-    noise: tuple[float, ...] = (0.0, 0.0, 0.3)
+    noise: tuple[float, ...] = (0.0, 0.15, 0.35)
     members: int = 3
     taught: float = 0.0
-    text: TextSettings = field(
-        default_factory=lambda: TextSettings(epochs=4, utterances=None, frozen_layers=6)
-    )
+    text: ReadingSettings = field(default_factory=ReadingSettings)
     context: ContextConfig = field(default_factory=lambda: ContextConfig(dropout=0.3))
     fusion: FusionConfig = field(default_factory=FusionConfig)
     context_stage: StageSettings = field(default_factory=lambda: StageSettings(epochs=10))

@@ -5,6 +5,7 @@ A part computes with one thread, wherever it runs, so that its result is the sam
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
@@ -98,15 +99,22 @@ def do_parts(title: str, parts: Sequence[Part], logs: Path, *, workers: int) -> 
                 ended = set(wait([process.sentinel for process in running], _CHECKED_EACH_S))
                 for process in [p for p in running if p.sentinel in ended]:
                     part, ours, began = running.pop(process)
+                    before = _cpu_s()
                     _check(part, process, ours)
                     progress.advance(bar)
-                    took = time.monotonic() - began
-                    progress.console.print(f"{part.name}: done in {took:.0f} s", highlight=False)
+                    took = f"{time.monotonic() - began:.0f} s, {_cpu_s() - before:.0f} s of a processor"
+                    progress.console.print(f"{part.name}: done in {took}", highlight=False)
     finally:
         for process in running:
             process.terminate()
         for process in running:
             process.join()
+
+
+def _cpu_s() -> float:
+    """Of all processes that have been waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _check(part: Part, process: BaseProcess, said: Connection) -> None:
