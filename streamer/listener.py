@@ -117,6 +117,7 @@ class _Voice:
         """Where the next estimate is to be made."""
         self._stream = stream
         self._interval = interval
+        self._pausing = False
         self._waiting: list[Samples] = []
         self._waiting_samples = 0
         self._heard = 0
@@ -126,27 +127,38 @@ class _Voice:
         self._waiting.append(samples)
         self._waiting_samples += len(samples)
         self._heard += len(samples)
-        if self._waiting_samples >= BLOCK:
+        if self._waiting_samples >= BLOCK and not self._pausing:
             self._advance()
 
-    def estimate(self, at: int) -> "Tensor":
-        """The embedding so far, all having been heard up to there."""
-        self.due = _frame_end(at + self._interval)
+    def pause(self) -> None:
+        """It may be over: what comes now waits until it is known to belong to it."""
         self._advance()
+        self._pausing = True
+
+    def resume(self) -> None:
+        """It was not over."""
+        self._pausing = False
+
+    def estimate(self, at: int) -> "Tensor":
+        """The embedding so far, all having been heard up to there; in a pause, up to the pause."""
+        self.due = _frame_end(at + self._interval)
+        if not self._pausing:
+            self._advance()
         return self._stream.estimate()
 
     def finish(self, ended: SpeechEnded, fresh: Callable[[], AudioStream]) -> "Tensor":
         length = ended.end - ended.start
-        if self._heard - length > LOOK_BACK:
+        pushed = self._heard - self._waiting_samples
+        if pushed - length > LOOK_BACK:
             self._stream = fresh()
             self._stream.push(ended.samples)
         else:
-            self._advance()
+            self._advance(max(0, length - pushed))
         return self._stream.embedding(length)
 
-    def _advance(self) -> None:
+    def _advance(self, most: int | None = None) -> None:
         if self._waiting:
-            self._stream.push(np.concatenate(self._waiting))
+            self._stream.push(np.concatenate(self._waiting)[:most])
             self._waiting.clear()
             self._waiting_samples = 0
 
@@ -239,8 +251,10 @@ class Listener:
                 self._voices[channel] = _Voice(event, self._stream(), self._interval)
                 return Started(channel, event.start, event.at)
             case SpeechPaused():
+                self._voices[channel].pause()
                 return Paused(channel, event.start, event.end, event.samples)
             case SpeechResumed():
+                self._voices[channel].resume()
                 return Resumed(channel, event.start)
             case SpeechEnded():
                 voice = self._voices.pop(channel)

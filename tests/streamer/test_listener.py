@@ -126,14 +126,34 @@ def test_estimates_are_made_while_somebody_speaks_at_the_end_of_a_frame():
     (started,) = [what for what in told if isinstance(what, Started)]
     estimates = [what for what in told if isinstance(what, Estimate)]
     assert len(estimates) > 5
+    pause = 67 * FRAME + 3 * FRAME  # the end of the voice, and SHORT.pause
     for before, estimate in zip([started, *estimates], estimates, strict=False):
         assert estimate.at % FRAME == 0
         origin = before.start if before is started else before.at
         assert INTERVAL <= estimate.at - origin < INTERVAL + FRAME or before is started
         count, total = estimate.embedding.tolist()
-        assert count == estimate.at - estimate.start
-        expected = voice[0].samples[estimate.start : estimate.at].astype(np.float64).sum()
-        assert total == expected
+        known = min(estimate.at, pause)
+        assert count == known - estimate.start
+        assert total == voice[0].samples[estimate.start : known].astype(np.float64).sum()
+
+
+def test_the_silence_that_ends_an_utterance_is_no_work():
+    given_to = []
+
+    class Noted(Sum):
+        def __init__(self):
+            super().__init__()
+            given_to.append(self)
+
+    segmenters = [Segmenter(PeakDetector(), SHORT, 0)]
+    ear = Listener(segmenters, Noted, interval=INTERVAL, wait=True)
+    ear.push(AudioChunk(0, 0, audio((0.5, 0.0), (0.8, 0.9), (0.2, 0.0), (0.5, 0.9), (0.6, 0.0))))
+    (ended,) = [what for what in ear.finish() if isinstance(what, Ended)]
+    (stream,) = given_to
+    assert ended.embedding[0] == ended.speech.end - ended.speech.start
+    assert (
+        len(stream.heard) <= ended.embedding[0] + 3 * FRAME
+    )  # SHORT.pause, of 10 frames' hangover
 
 
 def test_nothing_is_estimated_for_who_is_behind_and_the_utterance_is_the_same():
