@@ -10,5 +10,6 @@ calibration.py     logits -> probabilities that mean what they say
 state.py           a conversation while it happens, and the judgement of its utterances
 bundle.py          all of it on disk; storage.py, the weights as bytes
 
-transformer.py and recurrent.py hold the layers that several of these share.
+transformer.py and recurrent.py hold the layers that several of these share. inference/ holds the same networks in the
+form in which a stream runs them.
 """
