@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from streamer.batching import Batcher
@@ -21,10 +22,6 @@ _ALIKE = 4
 class Judging:
     """Judges windows in the threads of an executor.
 
-    In the last bits, a judgement depends on the shape of the batch that it is made in. What must come out the
-    same each time is therefore judged in batches of one shape: of so many windows of the same length, filled
-    up with copies. Which windows they are does not matter then.
-
     Args:
         judge: the model.
         executor: where it works.
@@ -32,9 +29,8 @@ class Judging:
     """
 
     def __init__(self, judge: "Judge", executor: Executor, threads: int) -> None:
-        self._judge = judge
-        self._live = Batcher(executor, threads, self._together, limit=_LIVE)
-        self._replayed = Batcher(executor, threads, self._alike, limit=2 * _ALIKE)
+        self._live = Batcher(executor, threads, partial(_together, judge), limit=_LIVE)
+        self._replayed = Batcher(executor, threads, partial(alike, judge), limit=2 * _ALIKE)
 
     def submit(self, window: "Window", *, live: bool) -> "asyncio.Future[Judgement]":
         """Begin to judge the last utterance of a window.
@@ -45,21 +41,29 @@ class Judging:
         """
         return (self._live if live else self._replayed).submit(window)
 
-    def _together(self, windows: Sequence["Window"]) -> "list[Judgement | Exception]":
-        try:
-            return [*self._judge(windows)]
-        except (RuntimeError, ValueError) as error:
-            if len(windows) == 1:
-                return [error]
-            return [judged for window in windows for judged in self._together([window])]
 
-    def _alike(self, windows: Sequence["Window"]) -> "list[Judgement | Exception]":
-        judged: dict[int, Judgement | Exception] = {}
-        for places in _by_length(windows):
-            some = [windows[place] for place in places]
-            results = self._together(some + some[:1] * (_ALIKE - len(some)))
-            judged.update(zip(places, results, strict=False))
-        return [judged[place] for place in range(len(windows))]
+def alike(judge: "Judge", windows: Sequence["Window"]) -> "list[Judgement | Exception]":
+    """Judge windows, each the same to the last bit in any company.
+
+    In the last bits, a judgement depends on the shape of the batch that it is made in. So all batches have one
+    shape: four windows of the same length, filled up with copies. Which ones they are does not matter then.
+    """
+    judged: dict[int, Judgement | Exception] = {}
+    for places in _by_length(windows):
+        some = [windows[place] for place in places]
+        results = _together(judge, some + some[:1] * (_ALIKE - len(some)))
+        judged.update(zip(places, results, strict=False))
+    return [judged[place] for place in range(len(windows))]
+
+
+def _together(judge: "Judge", windows: Sequence["Window"]) -> "list[Judgement | Exception]":
+    """Judge windows in one call; if one is at fault, each by itself."""
+    try:
+        return [*judge(windows)]
+    except (RuntimeError, ValueError) as error:
+        if len(windows) == 1:
+            return [error]
+        return [judged for window in windows for judged in _together(judge, [window])]
 
 
 def _by_length(windows: Sequence["Window"]) -> Iterator[list[int]]:

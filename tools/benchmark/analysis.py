@@ -17,10 +17,11 @@ import torch
 from models.audio_stream import AudioStream
 from models.inference.audio import AudioNetwork
 from models.inference.text import Reader
-from models.state import Embedded, Judge
+from models.state import Embedded, Judge, Window
 from streamer import events, pipeline
 from streamer.clock import VirtualClock
 from streamer.engine import Engine
+from streamer.judging import alike
 from streamer.listener import Ended, Estimate, Heard, Listener
 from streamer.outlet import Outlet
 from streamer.segmentation.factory import make_segmenter
@@ -211,19 +212,22 @@ def _embed_texts(material: _Material, reader: Reader) -> None:
 
 
 def _judge(material: _Material, judge: Judge) -> None:
-    """Each estimate, and each utterance twice: before its text is there, and with it."""
+    """Each estimate, and each utterance twice: before its text is there, and with it; as a replay does."""
     state = judge.new_state()
+    waiting: list[Window] = []
     for heard in material.heard:
         match heard:
             case Estimate():
-                judge([state.window_with(Embedded(heard.channel, audio=heard.embedding))])
+                waiting.append(state.window_with(Embedded(heard.channel, audio=heard.embedding)))
             case Ended():
                 number = state.add(Embedded(heard.channel, audio=heard.embedding))
-                judge([state.window(number)])
+                alike(judge, [*waiting, state.window(number)])
+                waiting.clear()
                 state.set_text(number, heard.embedding)  # any vector costs the same
-                judge([state.window(number)])
+                alike(judge, [state.window(number)])
             case _:
                 pass
+    alike(judge, waiting)
 
 
 def _emit(material: _Material, engine: Engine) -> None:
