@@ -1,5 +1,8 @@
 """Events for people: a live table in a terminal, plain lines elsewhere."""
 
+import asyncio
+import contextlib
+import signal
 from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,6 +21,10 @@ COLOURS = {"angry": "red", "happy": "green", "sad": "blue", "neutral": "white"}
 _OTHER = "magenta"
 _BAR = 8
 _SPARKS = "▁▂▃▄▅▆▇█"
+_LINES = 200
+"""Lines that are written again when the terminal's size changes, if they fit."""
+_SETTLED = 0.1
+"""Seconds after which a terminal's size counts as settled."""
 _HISTORY = 24
 """Moods of a speaker that the sparkline shows."""
 _NO_TEXT = {
@@ -43,22 +50,19 @@ class ConsoleSink:
         self._speakers: dict[str, _Speaker] = {}
         self._console = console
         self._live: Live | None = None
+        self._lines: deque[Text] = deque(maxlen=_LINES)
+        self._redrawing: asyncio.TimerHandle | None = None
         self._latencies: deque[float] = deque(maxlen=500)
         self._heading = ""
 
     async def __aenter__(self) -> Self:
         from rich.console import Console
-        from rich.live import Live
 
         self._console = self._console or Console(highlight=False)
         if self._console.is_terminal:
-            self._live = Live(
-                get_renderable=self._now,
-                console=self._console,
-                refresh_per_second=8,
-                transient=True,
-            )
-            self._live.start()
+            self._begin(self._console)
+            with contextlib.suppress(NotImplementedError, RuntimeError):  # not on every system
+                asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._resized)
         return self
 
     async def __aexit__(
@@ -68,15 +72,51 @@ class ConsoleSink:
         traceback: TracebackType | None,
     ) -> None:
         if self._live:
+            with contextlib.suppress(NotImplementedError, RuntimeError):
+                asyncio.get_running_loop().remove_signal_handler(signal.SIGWINCH)
+            if self._redrawing:
+                self._redrawing.cancel()
             self._live.stop()
 
     async def emit(self, event: events.Event) -> None:
         """Show one event."""
         line = self._take(event)
         if self._console and line is not None:
-            if self._console.is_terminal:
-                line.truncate(self._console.width, overflow="ellipsis")
-            self._console.print(line, soft_wrap=not self._console.is_terminal)
+            self._lines.append(line)
+            self._write(self._console, line)
+
+    def _write(self, console: "Console", line: "Text") -> None:
+        shown = line.copy()
+        if console.is_terminal:
+            shown.truncate(console.width, overflow="ellipsis")
+        console.print(shown, soft_wrap=not console.is_terminal)
+
+    def _begin(self, console: "Console") -> None:
+        """Show what goes on now below the lines."""
+        from rich.live import Live
+
+        self._live = Live(
+            get_renderable=self._now, console=console, refresh_per_second=8, transient=True
+        )
+        self._live.start()
+
+    def _resized(self) -> None:
+        if self._redrawing:
+            self._redrawing.cancel()
+        self._redrawing = asyncio.get_running_loop().call_later(_SETTLED, self._redraw)
+
+    def _redraw(self) -> None:
+        """Write everything anew: terminals break lines anew, or do not, so nobody knows what stands where."""
+        from rich.control import Control
+
+        if not self._live or not self._console:
+            return
+        self._live.stop()
+        self._console.control(Control.clear(), Control.home())
+        room = max(1, self._console.height - len(self._speakers) - 2)
+        for line in list(self._lines)[-room:]:
+            self._write(self._console, line)
+        self._begin(self._console)
 
     def _take(self, event: events.Event) -> "Text | None":
         """Remember what the event changes; give the line that it is worth."""

@@ -36,8 +36,8 @@ class Endless:
                 await asyncio.sleep(0.03)
 
 
-async def talk():
-    """Run it until a key or a signal ends it."""
+async def talk(crash_after=None):
+    """Run it until a key or a signal ends it, or a fault of ours after so many seconds."""
     stop = asyncio.get_running_loop().create_future()
     live = Live(60.0)
     settings = configuration.load()
@@ -45,5 +45,8 @@ async def talk():
         chosen = sinks(settings, jsonl=None, mqtt=None, table=True, live=live)
         stack.enter_context(stopped_by_signals(stop))
         stack.enter_context(keys(on_key(live, stop)))
-        outcome = await pipeline.run(Endless(), engine, chosen, WallClock(), stop=stop, live=live)
+        async with asyncio.timeout(crash_after):
+            outcome = await pipeline.run(
+                Endless(), engine, chosen, WallClock(), stop=stop, live=live
+            )
     return exit_code(outcome.reason)

@@ -171,16 +171,38 @@ class Terminal:
 
 
 @pytest.fixture
-def in_terminal(environment):
+def in_terminal(environment, request):
     """A conversation in a terminal, its audio made by the program itself; the keys are real."""
     program = (
         "import asyncio, sys\n"
         "from tests.end_to_end import talking\n"
-        "sys.exit(asyncio.run(talking.talk()))\n"
+        f"sys.exit(asyncio.run(talking.talk({getattr(request, 'param', None)})))\n"
     )
     terminal = Terminal(environment, sys.executable, "-c", program)
     yield terminal
     terminal.close()
+
+
+def test_a_terminal_whose_size_changes_is_written_anew(in_terminal):
+    in_terminal.until("latency p50")
+    in_terminal.shown = ""
+    termios.tcsetwinsize(in_terminal.side, (24, 44))
+    clear = "\x1b[2J"
+    in_terminal.until(clear, escapes=True)
+    in_terminal.shown = in_terminal.shown.split(clear)[-1]
+    in_terminal.until("latency p50")
+    lines = [line.strip("\r") for line in in_terminal.plain().split("\n")]
+    assert lines[0].startswith("endless")
+    assert max(map(len, lines)) <= 44
+
+
+@pytest.mark.parametrize("in_terminal", [4], indirect=True)
+def test_a_crash_leaves_the_terminal_as_it_was(in_terminal):
+    in_terminal.until("space mark")
+    in_terminal.until("TimeoutError")
+    in_terminal.until("\x1b[?25h", escapes=True)  # the cursor is back
+    assert in_terminal.process.wait(LATE) == 1
+    assert termios.tcgetattr(in_terminal.side) == in_terminal.before
 
 
 def test_keys_steer_and_the_terminal_is_left_as_it_was(in_terminal):
