@@ -1,13 +1,18 @@
 """What systemd is told, over a socket like its own."""
 
 import asyncio
+import os
+import shutil
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
 
 from streamer import events
 from streamer.sinks.systemd import SystemdSink, is_service
+from tests.conftest import REPOSITORY
 
 COMMON = {"session": "s", "seq": 0, "time": datetime(2026, 1, 1, tzinfo=UTC)}
 STARTED = events.SessionStarted(
@@ -78,3 +83,18 @@ async def test_nobody_listening_harms_nothing(tmp_path, monkeypatch, caplog):
     async with SystemdSink() as sink:
         await sink.emit(STARTED)
     assert "systemd cannot be told" in caplog.text
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_accepts_the_unit_that_comes_with_it(tmp_path):
+    unit = (REPOSITORY / "configs" / "streamer.service").read_text()
+    here = tmp_path / "streamer.service"
+    here.write_text(unit.replace("%h/.local/bin/streamer", sys.executable))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--user", here],
+        env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
