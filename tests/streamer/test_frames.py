@@ -1,7 +1,7 @@
 """The order of frames depends on the audio alone, not on how it was cut."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.frames import FrameOrder, row_of
@@ -49,6 +49,7 @@ def rows(batches):
     channels=st.integers(1, 3),
     sizes=st.lists(st.integers(1, 2000), min_size=1, max_size=5),
 )
+@settings(deadline=None)
 def test_any_chunks_give_the_same_frames(length, channels, sizes):
     signals = [np.arange(length, dtype=np.float32) + 10_000 * c for c in range(channels)]
     batches = ordered(signals, sizes)
@@ -59,6 +60,7 @@ def test_any_chunks_give_the_same_frames(length, channels, sizes):
 
 
 @given(length=st.integers(0, 3000), sizes=st.lists(st.integers(1, 700), min_size=1, max_size=4))
+@settings(deadline=None)
 def test_rows_come_in_the_order_of_time_and_their_frames_are_whole_but_for_the_last(length, sizes):
     batches = ordered([np.zeros(length, np.float32)] * 2, sizes)
     told = list(rows(batches))

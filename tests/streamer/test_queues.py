@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.queues import BoundedQueue, Closed
@@ -11,6 +11,7 @@ from streamer.queues import BoundedQueue, Closed
 
 @pytest.mark.parametrize("together", [False, True])
 @given(st.lists(st.floats(0, 10), max_size=30))
+@settings(deadline=None)
 def test_everything_arrives_in_order_and_what_waits_stays_bounded(together, weights):
     async def scenario():
         queue = BoundedQueue(12.0)
