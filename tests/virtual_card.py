@@ -8,9 +8,9 @@ from tools.virtual_card import VirtualCard, missing
 
 
 @contextlib.contextmanager
-def virtual_card(directory):
+def virtual_card(directory, others=()):
     """A card for the tests of a module."""
     if reason := missing():
         pytest.skip(f"no virtual sound card: {reason}")
-    with VirtualCard(directory) as card:
+    with VirtualCard(directory, others) as card:
         yield card

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,13 +34,16 @@ def missing() -> str:
 
 
 class VirtualCard:
-    """A running PulseAudio with one null sink. A context manager.
+    """A running PulseAudio with a null sink, or several. A context manager.
 
     Args:
         directory: holds the server's files; its path is short enough for a socket.
+        others: names of more sinks; each is a microphone of that name, too.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, others: Sequence[str] = ()) -> None:
+        self._directory = directory
+        self._others = others
         self._socket = directory / "pulse.socket"
         self._module = ""
         self.environment = os.environ | {
@@ -69,6 +72,15 @@ class VirtualCard:
         while self._control("info", check=False) is None and time.monotonic() < deadline:
             time.sleep(0.1)
         self.plug()
+        for name in self._others:
+            self._add(name)
+        # ALSA, and so PortAudio, knows by itself only the server's default.
+        (self._directory / ".asoundrc").write_text(
+            "".join(
+                f'pcm.{name} {{ type pulse device "{name}.monitor" hint {{ show on description "{name}" }} }}\n'
+                for name in self._others
+            )
+        )
         return self
 
     def __exit__(
@@ -82,27 +94,26 @@ class VirtualCard:
 
     def plug(self) -> None:
         """The card is there."""
-        arguments = (
-            "load-module",
-            "module-null-sink",
-            f"sink_name={_SINK}",
-            "rate=48000",
-            "norewinds=1",
-        )
-        self._module = self._control(*arguments) or ""
+        self._module = self._add(_SINK)
 
     def unplug(self) -> None:
         """The card is gone, whoever uses it."""
         self._control("unload-module", self._module)
 
     @contextlib.contextmanager
-    def playing(self, recording: Path) -> Iterator[subprocess.Popen[bytes]]:
+    def playing(self, recording: Path, sink: str = _SINK) -> Iterator[subprocess.Popen[bytes]]:
         """A recording is played meanwhile; it breaks off at the end of the context."""
-        with subprocess.Popen(["paplay", str(recording)], env=self.environment) as player:
+        command = ["paplay", f"--device={sink}", str(recording)]
+        with subprocess.Popen(command, env=self.environment) as player:
             try:
                 yield player
             finally:
                 player.terminate()
+
+    def _add(self, name: str) -> str:
+        """A sink that is at work even while nobody listens, so that whoever begins to hears at once."""
+        sink = ("module-null-sink", f"sink_name={name}", "rate=48000", "norewinds=1")
+        return self._control("load-module", *sink) or ""
 
     def _control(self, *arguments: str, check: bool = True) -> str | None:
         done = subprocess.run(

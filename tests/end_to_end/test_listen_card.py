@@ -22,7 +22,7 @@ from tests.virtual_card import virtual_card
 def card():
     with (
         tempfile.TemporaryDirectory(prefix="card") as directory,
-        virtual_card(Path(directory)) as it,
+        virtual_card(Path(directory), ("ann", "bob")) as it,
     ):
         yield it
 
@@ -36,18 +36,20 @@ def environment(card, random_bundle):
     }
 
 
-def beginning(recording, seconds, target):
-    """The first seconds of a recording's first channel, then silence, as a file that any player plays."""
+CALL = REPOSITORY / "streamer" / "samples" / "call.ogg"
+
+
+def beginning(recording, seconds, target, channel=0):
+    """The first seconds of a recording's channel, then silence, as a file that any player plays."""
     signal_, rate = soundfile.read(recording, always_2d=True)
-    heard = signal_[: rate * seconds, 0].astype(np.float32)
+    heard = signal_[: rate * seconds, channel].astype(np.float32)
     return write_audio(target, np.pad(heard, (0, rate)), rate)
 
 
 @pytest.fixture(scope="module")
 def turns(tmp_path_factory):
     """Three turns of one speaker with silence between."""
-    call = REPOSITORY / "streamer" / "samples" / "call.ogg"
-    return beginning(call, 18, tmp_path_factory.mktemp("turns") / "turns.wav")
+    return beginning(CALL, 18, tmp_path_factory.mktemp("turns") / "turns.wav")
 
 
 def begun(event):
@@ -160,3 +162,23 @@ def test_a_process_that_was_stopped_says_so(environment):
     assert gap.start == pytest.approx(stopped - began, abs=0.5)
     assert lost - 0.2 < gap.end - gap.start < lost + 2  # the device is opened again meanwhile
     assert listening.events[-1].duration == pytest.approx(lasted, abs=0.5)
+
+
+def test_two_microphones_are_two_speakers_of_one_conversation(card, environment, tmp_path):
+    ann = beginning(CALL, 11, tmp_path / "ann.wav", 0)
+    bob = beginning(CALL, 11, tmp_path / "bob.wav", 1)
+    with Listening(environment, "--device", "ann", "--device", "bob") as listening:
+        listening.until(begun)
+        with card.playing(ann, "ann"), card.playing(bob, "bob"):
+            for _ in range(3):
+                listening.until(said)
+        listening.end()
+        heard = listening.events
+    check_promises(heard)
+    assert heard[0].channels == ["ann", "bob"]
+    assert [(e.turn, e.channel) for e in heard if said(e)][:3] == [
+        (0, "ann"),
+        (1, "bob"),
+        (2, "ann"),
+    ]
+    assert not [e for e in heard if e.type == "gap"]
