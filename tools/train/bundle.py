@@ -5,8 +5,9 @@ text      the text encoder, on single utterances of written dialogues
 context   the two context encoders, on dialogues composed of both
 fusion    the multimodal transformer, on the same; then the bundle is put together, calibrated and described
 
-The first two stages are also trained without one half of the speakers and dialogues: so the last two learn from that
-half's embeddings as they would be of strangers, no better (tools/train/folds.py).
+With `unseen_voices` or `unseen_texts` in the settings, the first two stages are also trained without folds of the
+speakers or dialogues, and the last two learn from these as they would be of strangers (tools/train/folds.py).
+
 Each stage is kept in a folder of its own under --out, the finished bundle in --out itself.
 """
 

@@ -28,7 +28,9 @@ class BundleSettings:
 
     Attributes:
         folds: Of the training part, by speakers and dialogues.
-        apart: From so many folds the later stages learn, from each as if no encoder had seen it; 0: from all as it is.
+        unseen_voices: From so many folds of the speakers the later stages learn, from each as if no encoder had seen
+            it; 0: from all as it is.
+        unseen_texts: The same of the dialogues.
         fold_epochs: Of the audio encoders that have not seen a fold.
         written: Dialogues of DailyDialog that are composed, those in which most is expressed; of the others: all.
         noisy_texts: Versions of each text with recogniser-like noise, beside the true one.
@@ -41,28 +43,29 @@ class BundleSettings:
     audio: audio_stage.AudioSettings = field(default_factory=audio_stage.AudioSettings)
     text: text_stage.TextSettings = field(default_factory=text_stage.TextSettings)
     folds: int = 2
-    apart: int = 1
+    unseen_voices: int = 0
+    unseen_texts: int = 0
     fold_epochs: int = 30
     composition: Composition = field(default_factory=Composition)
     context: StageSettings = field(
         default_factory=lambda: StageSettings(
-            epochs=4, batch=8, label_smoothing=0.05, feature_dropout=0.2
+            epochs=4, batch=8, label_smoothing=0.05, feature_dropout=0.35
         )
     )
     fusion: StageSettings = field(
         default_factory=lambda: StageSettings(
-            epochs=3, batch=8, label_smoothing=0.0, feature_dropout=0.2, class_weights=0.7
+            epochs=3, batch=8, label_smoothing=0.0, feature_dropout=0.35, class_weights=0.7
         )
     )
     window: int = 8
-    written: int = 600
+    written: int = 300
     noisy_texts: int = 1
     noise: float = 0.5
     clip_versions: int = 3
-    casts: int = 2
+    casts: int = 1
     calls: int = 1000
     name: str = "streamer-en-1"
-    version: str = "2"
+    version: str = "1"
 
     @property
     def fold_audio(self) -> audio_stage.AudioSettings:
@@ -97,17 +100,17 @@ class BundleRun:
     settings: BundleSettings
     cache: Path
 
-    @property
-    def folds(self) -> range:
-        """Numbers of the folds which have encoders that have not seen them."""
-        return range(self.settings.apart)
+    def folds(self, stage: str) -> range:
+        """Numbers of the folds which have an audio or text encoder that has not seen them."""
+        settings = self.settings
+        return range({"audio": settings.unseen_voices, "text": settings.unseen_texts}[stage])
 
     def encoders(self, *stages: str) -> tuple[str, ...]:
         """The files of the encoders of stages, within `out`."""
         return tuple(
             str(Path(stage, folder, CHECKPOINTS[stage]))
             for stage in stages
-            for folder in ("", *map(without, self.folds))
+            for folder in ("", *map(without, self.folds(stage)))
         )
 
     def identity(self, stage: str, keys: tuple[str, ...], files: tuple[str, ...]) -> dict[str, Any]:

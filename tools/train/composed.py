@@ -29,9 +29,9 @@ from tools.train.folds import (
 from tools.train.open_dialogues import open_dialogues
 from tools.train.text_noise import RecogniserNoise
 
-_TEXTS = ("written", "noisy_texts", "noise", "folds", "apart")
-_CLIPS = ("clip_versions", "folds", "apart")
-SETTINGS = (*_TEXTS, "clip_versions", "window", "composition", "casts", "calls")
+_TEXTS = ("written", "noisy_texts", "noise", "folds", "unseen_texts")
+_CLIPS = ("clip_versions", "folds", "unseen_voices")
+SETTINGS = (*_TEXTS, "unseen_voices", "clip_versions", "window", "composition", "casts", "calls")
 """Names of the settings on which the composed dialogues depend."""
 
 
@@ -43,10 +43,10 @@ def composed_dialogues(run: BundleRun) -> list[LabelledDialogue]:
     chosen = _chosen(everything, settings.written, rng)
     folds = dialogue_folds(everything, settings.folds)[chosen]
     texts = _texts(run, [everything[i] for i in chosen], folds)
-    written = [everything[i] for i in chosen[learnt_from(folds, settings.apart)]]
+    written = [everything[i] for i in chosen[learnt_from(folds, settings.unseen_texts)]]
     whole = open_clips(run.data / "speech", run.cache).clips
     clips = [whole[i] for i in training_clips(whole)]
-    voices = learnt_from(speaker_folds(clips, settings.folds), settings.apart)
+    voices = learnt_from(speaker_folds(clips, settings.folds), settings.unseen_voices)
     bank = ClipBank([clips[i] for i in voices], _clips(run))
     composed: list[LabelledDialogue] = []
     for _ in range(settings.casts):
@@ -83,7 +83,7 @@ def _clips(run: BundleRun) -> Tensor:
             return audio_stage.load_audio_stage(run.out / "audio" / name)[0]
 
         folds = speaker_folds([speech.clips[i] for i in places], run.settings.folds)
-        apart = [encoder(without(fold)) for fold in run.folds]
+        apart = [encoder(without(fold)) for fold in run.folds("audio")]
         return as_if_unseen(encoder(""), apart, embed, folds, len(versions) + 1)
 
     return _kept(run, "clips", _CLIPS, run.encoders("audio"), make)
@@ -116,7 +116,7 @@ def _texts(run: BundleRun, written: list[TextDialogue], folds: NDArray[np.int64]
             return text_stage.load_text_stage(run.out / "text" / name)[0]
 
         of_turns = np.repeat(folds, [len(dialogue.turns) for dialogue in written])
-        apart = [encoder(without(fold)) for fold in run.folds]
+        apart = [encoder(without(fold)) for fold in run.folds("text")]
         return as_if_unseen(encoder(""), apart, embed, of_turns, len(versions))
 
     return _kept(run, "texts", _TEXTS, run.encoders("text"), make)

@@ -33,7 +33,7 @@ def train_audio_encoders(run: BundleRun) -> None:
     clips = [speech.clips[i] for i in training_clips(speech.clips)]
     folds = speaker_folds(clips, run.settings.folds)
     parts = {"": (run.settings.audio, set[str]())}
-    for fold in run.folds:
+    for fold in run.folds("audio"):
         apart = {clip.speaker for clip, own in zip(clips, folds, strict=True) if own == fold}
         parts[without(fold)] = (run.settings.fold_audio, apart)
     for name, (settings, apart) in parts.items():
@@ -60,7 +60,7 @@ def train_text_encoders(run: BundleRun, start: text_stage.Start | None) -> None:
     dialogues = open_dialogues(run.data, "train")
     folds = dialogue_folds(dialogues, run.settings.folds)
     parts = {"": (run.settings.text, dialogues)}
-    for fold in run.folds:
+    for fold in run.folds("text"):
         rest = [d for d, own in zip(dialogues, folds, strict=True) if own != fold]
         parts[without(fold)] = (run.settings.fold_text, rest)
     for name, (settings, part) in parts.items():
