@@ -27,8 +27,8 @@ from tools.train.acoustics import AcousticSettings, AcousticStage
 from tools.train.alignment import linear_map
 from tools.train.dialogues import StageSettings
 from tools.train.dyadic_settings import DyadicSettings
-from tools.train.frozen_text import ReadingSettings
 from tools.train.iemocap import folds, recalibrated
+from tools.train.text import TextSettings
 from tools.train.unseen import Embeddings
 from tools.train.waves import WaveSettings, WaveStage
 
@@ -37,7 +37,7 @@ QUICK = DyadicSettings(
     window=4,
     members=2,
     noise=(0.0, 0.3),
-    text=ReadingSettings(epochs=2, batch=16),
+    text=TextSettings(epochs=1, utterances=40, frozen_layers=6),
     context=ContextConfig(hidden=16, layers=1),
     fusion=FusionConfig(width=24, heads=2, layers=1, feed_forward=24),
     context_stage=QUICK_STAGE,

@@ -70,6 +70,18 @@ def test_a_failure_says_where_and_ends_the_others(tmp_path, work, told):
     assert not started.exists() or not is_running(int(started.read_text()))
 
 
+class DiesWhereItArrives:
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (3,)
+
+
+def test_a_process_that_dies_before_it_begins_is_noticed(tmp_path):
+    much = bytes(1_000_000)
+    part = Part("stillborn", write, (DiesWhereItArrives(), much))
+    with pytest.raises(RuntimeError, match=r"stillborn: .*exit code 3"):
+        do_parts("Parts", [part], tmp_path, workers=2)
+
+
 def test_an_interruption_ends_all(tmp_path):
     started = tmp_path / "started"
 

@@ -16,7 +16,6 @@ energies.py        LEAF's energies of all clips, kept on disk
 text.py            the text stage: MiniLM and the GRU, on labelled utterances
 text_noise.py      errors such as recognisers make
 minilm.py          where the text encoder starts
-frozen_text.py     the text stage over a MiniLM that stays as it is
 
 dialogues.py       the stages of contexts and fusion, on embedded dialogues
 open_dialogues.py  the written dialogues that the shipped bundle learns from

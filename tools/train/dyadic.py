@@ -65,7 +65,7 @@ def train_dyadic(
     settings = settings or DyadicSettings()
     workers = cores() if workers is None else workers
     stages = out / _STAGES
-    training = EncoderTraining(audio, settings.text, settings.noise, seed)
+    training = EncoderTraining(audio, settings.text, settings.unlabelled, settings.noise, seed)
     encoders, embeddings = train_encoders(dialogues, training, stages, workers=workers)
     embedded = stages / "embeddings.safetensors"
     save_embeddings(embedded, embeddings)

@@ -8,7 +8,7 @@ from models.calibration import Calibration
 from models.context import ContextConfig
 from models.fusion import FusionConfig
 from tools.train.dialogues import StageSettings
-from tools.train.frozen_text import ReadingSettings
+from tools.train.text import TextSettings
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class DyadicSettings:
 
     Attributes:
         window: Utterances in a causal window.
-        noise: Word error rates of the versions of each text that are learned from; the first is as it was said.
+        unlabelled: How often an utterance without one of the labels is drawn in the text stage, to one with.
+        noise: Word error rates of the versions of each text that the contexts learn from.
         members: Contexts and fusions that are trained from different seeds, and averaged.
         taught: The share of the targets that comes from those trained without the session, not from annotators.
         calibration: Temperatures where there is only one session; otherwise they are found on sessions left out.
@@ -25,10 +26,11 @@ class DyadicSettings:
     """
 
     window: int = 16
-    noise: tuple[float, ...] = (0.0, 0.15, 0.35)
+    unlabelled: float = 0.5
+    noise: tuple[float, ...] = (0.0, 0.0, 0.3)
     members: int = 3
     taught: float = 0.0
-    text: ReadingSettings = field(default_factory=ReadingSettings)
+    text: TextSettings = field(default_factory=lambda: TextSettings(epochs=3, utterances=None))
     context: ContextConfig = field(default_factory=lambda: ContextConfig(dropout=0.3))
     fusion: FusionConfig = field(default_factory=FusionConfig)
     context_stage: StageSettings = field(default_factory=lambda: StageSettings(epochs=10))

@@ -7,7 +7,7 @@ mapped linearly into the space of the final encoders (the idea of stacking: Wolp
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -21,17 +21,7 @@ from models.text_encoder import TextEncoder, TextTokenizer
 from tools.data.iemocap import LABELS, Utterance
 from tools.train.alignment import linear_map
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
-from tools.train.frozen_text import (
-    ReadingSettings,
-    States,
-    compute_states,
-    embed_states,
-    load_reader,
-    load_states,
-    save_states,
-    train_reader,
-)
-from tools.train.minilm import pretrained_text_encoder, pretrained_tokenizer
+from tools.train.text import LabelledTexts, TextSettings, embed_texts, load_text_stage, train_text
 from tools.train.text_noise import RecogniserNoise
 from tools.train.workers import Part, do_parts
 
@@ -80,13 +70,15 @@ class EncoderTraining:
 
     Attributes:
         audio: The audio stage.
-        text: The text stage.
-        noise: Word error rate of each version of the texts.
+        text: Of the text stage.
+        unlabelled: How often an utterance without one of `LABELS` is drawn in the text stage, to one with.
+        noise: Word error rate of each version of the texts that are embedded.
         seed: Equal seeds give equal results on one machine.
     """
 
     audio: AudioStage
-    text: ReadingSettings
+    text: TextSettings
+    unlabelled: float
     noise: tuple[float, ...]
     seed: int
 
@@ -130,30 +122,20 @@ def train_encoders(
     """
     numbers = sorted({dialogue[0].session for dialogue in dialogues})
     folds = [None, *(numbers if len(numbers) > 1 else ())]
-
-    def parts(kind: str, work: Callable[..., None]) -> list[Part]:
-        return [
-            Part(f"{kind}{_suffix(without)}", work, (dialogues, without, training, out))
-            for without in folds
-        ]
-
-    identities = {without: _identity(dialogues, without, training) for without in folds}
-    finished = all(
-        _is_of(out / f"text{_suffix(without)}" / _EMBEDDED, identity)
-        for without, identity in identities.items()
-    )
-    versions = () if finished else range(len(training.noise))
-    spelled = [Part(f"words-{n}", _spell, (dialogues, n, training, out)) for n in versions]
-    do_parts("Encoders", spelled + parts("audio", _hear), out / "logs", workers=workers)
-    if not finished:
-        do_parts("Encoders", parts("text", _read), out / "logs", workers=workers)
-        for number in versions:  # large, and done with
-            _states_file(out, number).unlink(missing_ok=True)
-    text = pretrained_text_encoder().eval()
-    load_reader(text, out / "text")
+    parts = [
+        Part(f"{kind}{_suffix(without)}", work, (dialogues, without, training, out))
+        for kind, work in (("text", _read), ("audio", _hear))
+        for without in folds
+        if not _is_of(
+            out / f"{kind}{_suffix(without)}" / _EMBEDDED,
+            _identity(dialogues, without, training),
+        )
+    ]
+    do_parts("Encoders", parts, out / "logs", workers=workers)
+    text, _, tokenizer = load_text_stage(out / "text")
     ear = training.audio.train(dialogues, out / "audio", seed=training.seed)
-    tokenizer = pretrained_tokenizer(text.config.max_tokens)
-    return Encoders(ear, text, tokenizer), _as_if_unseen(dialogues, folds, out)
+    embeddings = _as_if_unseen(dialogues, folds, out)
+    return Encoders(ear, text, tokenizer), embeddings
 
 
 def _as_if_unseen(dialogues: Dialogues, folds: Sequence[int | None], out: Path) -> Embeddings:
@@ -164,7 +146,7 @@ def _as_if_unseen(dialogues: Dialogues, folds: Sequence[int | None], out: Path) 
 
     heard, read = embedded("audio", None), embedded("text", None)
     audio, has_audio, final = heard["own"], heard["own_has"], read["own"][0]
-    text = read["own"].clone()
+    text = read["own"]
     for without in folds:
         if without is None:
             continue
@@ -174,7 +156,9 @@ def _as_if_unseen(dialogues: Dialogues, folds: Sequence[int | None], out: Path) 
         into = linear_map(part["shared"][both], heard["own"][shared][both])
         audio = audio.index_copy(0, own, into(part["own"]))
         part = embedded("text", without)
-        text[:, own] = linear_map(part["shared"], final[shared])(part["own"])
+        into = linear_map(part["shared"], final[shared])
+        text = text.expand(len(part["own"]), -1, -1)
+        text = text.index_copy(1, own, into(part["own"]))
     has_text = torch.tensor([bool(u.text) for dialogue in dialogues for u in dialogue])
     return Embeddings(audio, text, has_audio.bool(), has_text)
 
@@ -193,62 +177,61 @@ def _hear(dialogues: Dialogues, without: int | None, training: EncoderTraining, 
     save_checkpoint(folder / _EMBEDDED, tensors, {"identity": identity})
 
 
-def _spell(dialogues: Dialogues, version: int, training: EncoderTraining, out: Path) -> None:
-    """What MiniLM says of one version of the texts."""
-    path = _states_file(out, version)
-    identity = {**_identity(dialogues, None, training), "version": version}
-    if _is_of(path, identity):
-        return
-    texts = [utterance.text for dialogue in dialogues for utterance in dialogue]
-    if rate := training.noise[version]:
-        recogniser, rng = RecogniserNoise(texts), np.random.default_rng((training.seed, version))
-        texts = [recogniser(text, rate, rng) for text in texts]
-    encoder = pretrained_text_encoder().eval()
-    tokenizer = pretrained_tokenizer(encoder.config.max_tokens)
-    save_states(path, compute_states(encoder, tokenizer, texts), identity)
-
-
 def _read(dialogues: Dialogues, without: int | None, training: EncoderTraining, out: Path) -> None:
     """Trains a text stage without a session and embeds that session with it, with errors and without."""
     folder = out / f"text{_suffix(without)}"
+    encoder, tokenizer = _train_text(_learned(dialogues, without), folder, training)
     identity = _identity(dialogues, without, training)
     if _is_of(folder / _EMBEDDED, identity):
         return
-    versions = [load_states(_states_file(out, number)) for number in range(len(training.noise))]
-    every = [utterance for dialogue in dialogues for utterance in dialogue]
-    classes = [CLASSES.index(class_of(u)) if u.text and u.session != without else -1 for u in every]
-    torch.manual_seed(training.seed)
-    encoder = pretrained_text_encoder()
-    folder.mkdir(parents=True, exist_ok=True)
-    train_reader(
-        encoder,
-        versions,
-        torch.tensor(classes),
-        len(CLASSES),
-        torch.tensor([bool(utterance.emotion4) for utterance in every]),
-        folder,
-        identity,
-        seed=training.seed,
-        settings=training.text,
-    )
+    every = [utterance.text for dialogue in dialogues for utterance in dialogue]
+    recogniser, rng = RecogniserNoise(every), np.random.default_rng((training.seed, 11))
 
-    def embedded(states: States, part: Sequence[int]) -> Tensor:
-        return embed_states(encoder, states, _places(dialogues, part).tolist())
+    def embedded(texts: Sequence[str], part: Sequence[int]) -> Tensor:
+        chosen = [texts[i] for i in _places(dialogues, part).tolist()]
+        return embed_texts(encoder, tokenizer, chosen)
 
     own, shared = _split(dialogues, without)
-    tensors = {"own": torch.stack([embedded(states, own) for states in versions])}
+    clean = embedded(every, own)
+    versions = [clean]
+    if without is not None or len({dialogue[0].session for dialogue in dialogues}) == 1:
+        versions = [
+            embedded([recogniser(text, rate, rng) for text in every], own) if rate else clean
+            for rate in training.noise
+        ]
+    tensors = {"own": torch.stack(versions)}
     if shared:
-        tensors["shared"] = embedded(versions[0], shared)
+        tensors["shared"] = embedded(every, shared)
     save_checkpoint(folder / _EMBEDDED, tensors, {"identity": identity})
+
+
+def _train_text(
+    dialogues: Dialogues, out: Path, training: EncoderTraining
+) -> tuple[TextEncoder, TextTokenizer]:
+    utterances = [u for dialogue in dialogues for u in dialogue if u.text]
+    texts = [utterance.text for utterance in utterances]
+    data = LabelledTexts(
+        texts,
+        np.array([CLASSES.index(class_of(u)) for u in utterances], np.int64),
+        np.array([1.0 if u.emotion4 else training.unlabelled for u in utterances]),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    train_text(
+        data,
+        CLASSES,
+        out,
+        seed=training.seed,
+        resume=True,
+        settings=training.text,
+        noise=RecogniserNoise(texts),
+    )
+    encoder, _, tokenizer = load_text_stage(out)
+    return encoder, tokenizer
 
 
 def class_of(utterance: Utterance) -> str:
     """Its one of `CLASSES`."""
     return utterance.emotion4 or ("frustrated" if utterance.emotion == "frustration" else "other")
-
-
-def _states_file(out: Path, version: int) -> Path:
-    return out / f"words-{version}.safetensors"
 
 
 def _suffix(without: int | None) -> str:
@@ -283,6 +266,7 @@ def _identity(
                 "seed": training.seed,
                 "audio": training.audio.settings(),
                 "text": asdict(training.text),
+                "unlabelled": training.unlabelled,
                 "noise": training.noise,
                 "dialogues": digest_of(dialogues),
                 "without": without,

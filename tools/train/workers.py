@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -74,6 +74,8 @@ def do_parts(title: str, parts: Sequence[Part], logs: Path, *, workers: int) -> 
             for part in parts:
                 part.work(*part.arguments)
         return
+    if not parts:
+        return
     context = multiprocessing.get_context("spawn")
     waiting = list(parts)
     running: dict[BaseProcess, tuple[Part, Connection, float]] = {}
@@ -87,13 +89,16 @@ def do_parts(title: str, parts: Sequence[Part], logs: Path, *, workers: int) -> 
             while waiting or running:
                 while waiting and len(running) < workers:
                     part = waiting.pop(0)
-                    ours, theirs = context.Pipe(duplex=False)
+                    ours, theirs = context.Pipe()
                     process: BaseProcess = context.Process(
-                        target=_do, args=(part, theirs, logs), name=part.name, daemon=True
+                        target=_do, args=(theirs, logs), name=part.name, daemon=True
                     )
                     process.start()
                     theirs.close()
                     running[process] = (part, ours, time.monotonic())
+                    with suppress(BrokenPipeError, ConnectionResetError):
+                        # not as an argument: a process that dies while it starts would be waited for for ever
+                        ours.send(part)
                 under_way = ", ".join(part.name for part, _, _ in running.values())
                 progress.update(bar, description=f"{title}: {under_way}")
                 ended = set(wait([process.sentinel for process in running], _CHECKED_EACH_S))
@@ -123,7 +128,7 @@ def _check(part: Part, process: BaseProcess, said: Connection) -> None:
     with said:
         try:
             failure = said.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             failure = None
     if failure is not None:
         kind, message = failure
@@ -135,16 +140,17 @@ def _check(part: Part, process: BaseProcess, said: Connection) -> None:
         )
 
 
-def _do(part: Part, told: Connection, logs: Path) -> None:
+def _do(told: Connection, logs: Path) -> None:
     """What a process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    logs.mkdir(parents=True, exist_ok=True)
-    with (logs / f"{part.name}.txt").open("a") as log:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(log.fileno(), stream.fileno())
     try:
+        part: Part = told.recv()
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / f"{part.name}.txt").open("a") as log:
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(log.fileno(), stream.fileno())
         part.work(*part.arguments)
     except UserError as error:
         told.send((UserError.__name__, str(error)))
