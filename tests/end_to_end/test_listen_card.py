@@ -22,18 +22,33 @@ from tests.virtual_card import virtual_card
 def card():
     with (
         tempfile.TemporaryDirectory(prefix="card") as directory,
+        virtual_card(Path(directory)) as it,
+    ):
+        yield it
+
+
+@pytest.fixture
+def card_of_two():
+    """Apart from the other: where a microphone remains, the sound server moves whoever listened to one that went."""
+    with (
+        tempfile.TemporaryDirectory(prefix="card") as directory,
         virtual_card(Path(directory), ("ann", "bob")) as it,
     ):
         yield it
 
 
 @pytest.fixture(scope="module")
-def environment(card, random_bundle):
-    return card.environment | {
+def settings(random_bundle):
+    return {
         "STREAMER_EMOTION_BUNDLE": str(random_bundle),
         "STREAMER_ASR_BACKEND": "none",
         "OMP_NUM_THREADS": "1",
     }
+
+
+@pytest.fixture(scope="module")
+def environment(card, settings):
+    return card.environment | settings
 
 
 CALL = REPOSITORY / "streamer" / "samples" / "call.ogg"
@@ -164,12 +179,14 @@ def test_a_process_that_was_stopped_says_so(environment):
     assert listening.events[-1].duration == pytest.approx(lasted, abs=0.5)
 
 
-def test_two_microphones_are_two_speakers_of_one_conversation(card, environment, tmp_path):
+def test_two_microphones_are_two_speakers_of_one_conversation(card_of_two, settings, tmp_path):
     ann = beginning(CALL, 11, tmp_path / "ann.wav", 0)
     bob = beginning(CALL, 11, tmp_path / "bob.wav", 1)
-    with Listening(environment, "--device", "ann", "--device", "bob") as listening:
+    with Listening(
+        card_of_two.environment | settings, "--device", "ann", "--device", "bob"
+    ) as listening:
         listening.until(begun)
-        with card.playing(ann, "ann"), card.playing(bob, "bob"):
+        with card_of_two.playing(ann, "ann"), card_of_two.playing(bob, "bob"):
             for _ in range(3):
                 listening.until(said)
         listening.end()
