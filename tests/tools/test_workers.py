@@ -82,6 +82,15 @@ def test_a_process_that_dies_before_it_begins_is_noticed(tmp_path):
         do_parts("Parts", [part], tmp_path, workers=2)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, also where the tests themselves run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_ends_all(tmp_path):
     started = tmp_path / "started"
 
