@@ -54,8 +54,9 @@ async def _watch(options: argparse.Namespace, settings: "Settings") -> None:
     from streamer.sinks.mqtt.subscriber import follow
 
     task = asyncio.current_task()
-    if task:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    if task:  # in the background of a shell, SIGINT would else be ignored
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with AsyncExitStack() as stack:
         items = await stack.enter_async_context(
             aclosing(
