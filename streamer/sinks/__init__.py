@@ -11,17 +11,19 @@ class Sink(Protocol):
     """Takes the events of a conversation, in order.
 
     `emit` may take its time: a bounded queue stands in front of every sink, so that a slow one delays
-    nobody. Leaving the context flushes and closes.
+    nobody. Leaving the context flushes and closes; one that has nothing to open inherits both.
     """
 
-    async def __aenter__(self) -> Self: ...
+    async def __aenter__(self) -> Self:
+        return self
 
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        return None
 
     async def emit(self, event: Event) -> None:
         """Deliver one event."""

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamer import events
+from streamer.sinks import Sink
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -66,23 +67,12 @@ class Progress:
         self._bar.update(self._task, files=self._finished)
 
 
-class ProgressSink:
+class ProgressSink(Sink):
     """Tells the bar how far its conversation is."""
 
     def __init__(self, progress: Progress, file: str) -> None:
         self._progress = progress
         self._file = file
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        pass
 
     async def emit(self, event: events.Event) -> None:
         """Read off the event how far the conversation is."""

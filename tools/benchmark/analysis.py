@@ -31,7 +31,8 @@ from streamer.sources import AudioChunk, Samples
 from streamer.sources.recording import RecordingSource
 from streamer.units import FRAME, to_samples
 from tools.benchmark import calls
-from tools.benchmark.measuring import Case, alternate, one_thread, print_costs, write_json
+from tools.benchmark.measuring import Case, alternate, print_costs, write_json
+from tools.threads import one_thread
 
 _CHUNK = 33 * FRAME
 """Samples delivered at a time, as a recording is at full speed: about a second."""

@@ -191,24 +191,13 @@ class Endless:
 
 
 @dataclass
-class Tally:
+class Tally(Sink):
     """A sink that keeps what figures are made of."""
 
     latencies: list[float] = field(default_factory=list)
     """Of each utterance: milliseconds from its endpoint to its event."""
     losses: list[str] = field(default_factory=list)
     """What was given up, or failed."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        pass
 
     async def emit(self, event: events.Event) -> None:
         """Look at an event."""

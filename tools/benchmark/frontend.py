@@ -13,7 +13,8 @@ from models.audio_encoder import AudioEncoder
 from models.audio_stream import AudioStream
 from models.inference.audio import AudioNetwork
 from models.leaf import direct_energies
-from tools.benchmark.measuring import Case, alternate, one_thread, print_costs, write_json
+from tools.benchmark.measuring import Case, alternate, print_costs, write_json
+from tools.threads import one_thread
 
 _RATE = 16_000
 _CHUNK = 1600

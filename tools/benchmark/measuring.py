@@ -68,19 +68,6 @@ def _cost(name: str, taken: Sequence[tuple[float, float]]) -> Cost:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Pins torch to a single thread for as long as this lasts."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
 def on_cores(count: int) -> Iterator[None]:
     """Keeps this thread, and the threads and processes that it starts, to so many cores."""
     before = os.sched_getaffinity(0)

@@ -19,7 +19,8 @@ from rich.table import Table
 from streamer import events
 from streamer.clock import VirtualClock
 from tools.benchmark import calls
-from tools.benchmark.measuring import conditions, one_thread, write_json
+from tools.benchmark.measuring import conditions, write_json
+from tools.threads import one_thread
 
 _SETTLING = 0.2
 """Share of the run that no slope is drawn through: caches fill, allocators take what they need."""

@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -22,6 +20,7 @@ from streamer.clock import VirtualClock
 from streamer.engine import Engine
 from streamer.errors import UserError
 from streamer.events import Event, Utterance
+from streamer.sinks import Sink
 from streamer.sources.recording import RecordingSource
 from tools.evaluate.details import KEY, to_json
 from tools.evaluate.metrics import Judgements, grouped_report
@@ -47,22 +46,11 @@ class SpokenTurn:
     emotion4: str
 
 
-class Collected:
+class Collected(Sink):
     """A sink that keeps the utterances."""
 
     def __init__(self) -> None:
         self.utterances: list[Utterance] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        pass
 
     async def emit(self, event: Event) -> None:
         """Keep it if it is an utterance."""

@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -31,6 +31,7 @@ from rich.progress import (
 )
 
 from streamer.errors import UserError
+from tools.threads import one_thread
 
 _CHECKED_EACH_S = 1.0
 """An interruption is noticed within it."""
@@ -70,7 +71,7 @@ def do_parts(title: str, parts: Sequence[Part], logs: Path, *, workers: int) -> 
         RuntimeError: A part has failed otherwise, or its process was killed. The others are then ended.
     """
     if workers <= 1:
-        with _one_thread():
+        with one_thread():
             for part in parts:
                 part.work(*part.arguments)
         return
@@ -163,13 +164,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
