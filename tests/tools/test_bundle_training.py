@@ -12,7 +12,7 @@ from streamer.errors import UserError
 from tests.tools.small_world import text_start, world
 from tools.train.audio import AudioSettings
 from tools.train.bundle import STAGES, train_bundle
-from tools.train.bundle_run import BundleSettings
+from tools.train.bundle_run import BundleRun, BundleSettings
 from tools.train.checkpoint import load_checkpoint
 from tools.train.composition import Composition
 from tools.train.dialogues import StageSettings
@@ -43,17 +43,9 @@ def data(tmp_path_factory):
 def train(data, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
 
-    def call(out, stages=STAGES, *, settings=SETTINGS, seed=3, resume=False):
-        train_bundle(
-            data,
-            out,
-            stages=stages,
-            seed=seed,
-            resume=resume,
-            settings=settings,
-            cache=cache,
-            start=text_start(),
-        )
+    def call(out, stages=STAGES, *, settings=SETTINGS, seed=3, resume=False, twin=None):
+        run = BundleRun(data, out, seed, resume, settings, cache, twin)
+        train_bundle(run, stages=stages, start=text_start())
         return out
 
     return call
@@ -90,7 +82,7 @@ def test_a_fold_has_encoders_that_have_not_seen_it(trained):
         files = [trained / kind / folder / f"{kind}.safetensors" for folder in ("", "without-0")]
         assert len({file.read_bytes() for file in files}) == 2
     speakers = [
-        load_checkpoint(trained / "audio" / folder / "audio.safetensors")[1].get("apart", [])
+        load_checkpoint(trained / "audio" / folder / "audio.safetensors")[1]["apart"]
         for folder in ("", "without-0")
     ]
     assert speakers == [[], ["ann"]]
@@ -130,6 +122,47 @@ def test_another_seed_is_not_taken_for_the_same_run(trained, train):
         train(trained, ("audio",), seed=4, resume=True)
     with pytest.raises(UserError, match="train without --resume"):
         train(trained, ("text",), seed=4, resume=True)
+
+
+@pytest.fixture(scope="module")
+def on_all(trained, train, tmp_path_factory):
+    return train(tmp_path_factory.mktemp("all") / "bundle", twin=trained)
+
+
+def test_with_a_twin_it_learns_from_the_development_parts_too(trained, on_all):
+    rows = [
+        [
+            load_checkpoint(folder / "context" / f"{kind}.safetensors")[0][kind].shape[1]
+            for kind in ("clips", "texts")
+        ]
+        for folder in (trained, on_all)
+    ]
+    assert all(more > fewer for fewer, more in zip(*rows, strict=True))
+    learnt = [
+        load_checkpoint(folder / "audio" / "audio.safetensors")[1]["parts"]
+        for folder in (trained, on_all)
+    ]
+    assert learnt == [["train"], ["train", "dev"]]
+
+
+def test_what_is_told_of_a_bundle_with_a_twin_was_measured_on_the_twin(trained, on_all):
+    twin, bundle = Bundle.load(trained), Bundle.load(on_all)
+    assert "figures are those of a twin" in bundle.card
+    assert "figures are those of a twin" not in twin.card
+    figures = [
+        [line for line in card.splitlines() if line.startswith("|")]
+        for card in (twin.card, bundle.card)
+    ]
+    assert figures[0] == figures[1]
+    assert (bundle.calibration, bundle.threshold) == (twin.calibration, twin.threshold)
+
+
+def test_a_bundle_of_other_settings_is_no_twin(trained, on_all, train, tmp_path):
+    for twin, settings in ((trained, replace(SETTINGS, window=2)), (on_all, SETTINGS)):
+        with pytest.raises(UserError, match="no twin"):
+            train(tmp_path, settings=settings, twin=twin)
+    with pytest.raises(UserError, match="does not say how it was trained"):
+        train(tmp_path, twin=tmp_path / "nothing")
 
 
 def test_a_stage_asks_for_the_earlier_ones(train, tmp_path):

@@ -89,9 +89,9 @@ def read_dialogues(folder: Path) -> list[TextDialogue]:
     return dialogues
 
 
-def in_split(dialogues: Iterable[TextDialogue], split: str) -> list[TextDialogue]:
-    """Those of one published part."""
-    return [dialogue for dialogue in dialogues if dialogue.split == split]
+def in_split(dialogues: Iterable[TextDialogue], *splits: str) -> list[TextDialogue]:
+    """Those of one published part, or of several."""
+    return [dialogue for dialogue in dialogues if dialogue.split in splits]
 
 
 def utterances_hash(folder: Path) -> str:

@@ -1,7 +1,8 @@
 """The trained networks -> a bundle: rounded as it will be stored, calibrated, given a threshold and a card.
 
 All is fitted on the development parts: speakers and dialogues that no stage has learnt from. What the card tells of
-each of them is with a temperature fitted on others.
+each of them is with a temperature fitted on others. A bundle that has learnt from them as well is judged by its twin,
+which has not.
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,7 @@ import torch
 
 from models.bundle import Bundle
 from models.calibration import Calibration, fit_temperature
-from models.conversation import ConversationModel, Dialogue
-from models.text_encoder import TextTokenizer
+from models.conversation import Dialogue
 from tools.data.cache import open_clips
 from tools.data.conversations import in_split, read_dialogues
 from tools.evaluate.conversations import embedded, judged
@@ -37,35 +37,31 @@ _CALIBRATION_FOLDS = 5
 
 
 def assemble(
-    model: ConversationModel,
-    tokenizer: TextTokenizer,
+    raw: Bundle,
     data: Path,
     out: Path,
     *,
-    name: str,
-    version: str,
     seed: int,
     cache: Path,
+    twin: Bundle | None = None,
 ) -> Bundle:
     """Writes the bundle to `out`.
 
     Args:
-        model: Fully trained.
-        tokenizer: Of its text encoder.
+        raw: Fully trained, neither calibrated nor described.
         data: Folder with speech/ and conversations/, whose development parts are used.
         out: The bundle's directory.
-        name: Of the bundle.
-        version: Of the bundle.
         seed: Of the casting of development dialogues.
         cache: Where decoded clips and energies are kept.
+        twin: Trained in the same way without the development parts, where this one has learnt from them.
 
     Returns:
         The bundle as it was written.
     """
-    raw = Bundle(name, version, model, Calibration(), 0.0, tokenizer, card="")
     raw.save(out)
     raw = Bundle.load(out)  # rounded, as it will be used
-    uncalibrated = _Development(raw, data, seed, cache).parts(raw)
+    judge_of = replace(twin, calibration=Calibration(), threshold=0.0) if twin else raw
+    uncalibrated = _Development(judge_of, data, seed, cache).parts(judge_of)
     calibration = Calibration(
         **{
             modality: fit_temperature(*_logits(uncalibrated[part].judgements))
@@ -84,7 +80,7 @@ def assemble(
     bundle = replace(
         raw, calibration=calibration, threshold=_threshold([parts[p] for p in _FITTED_ON.values()])
     )
-    bundle = replace(bundle, card=model_card(bundle, parts, seed))
+    bundle = replace(bundle, card=model_card(bundle, parts, seed, twin=twin is not None))
     bundle.save(out)
     return bundle
 

@@ -5,7 +5,7 @@ epoch; the development part chooses settings, not epochs.
 """
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from tools.progress import progress
 from tools.train.audio_data import (
     LABELS,
     Sampler,
+    Selection,
     Targets,
     balanced_weights,
     development_clips,
     open_versions,
-    training_clips,
 )
 from tools.train.audio_network import AudioNetwork
 from tools.train.audio_run import AudioRun, AudioSettings
@@ -49,7 +49,7 @@ def train_audio(
     resume: bool = False,
     settings: AudioSettings | None = None,
     cache: Path = DEFAULT_CACHE,
-    apart: Collection[str] = (),
+    selection: Selection | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Trains the audio stage on `data`/speech and writes `CHECKPOINT` and `REPORT` to `out`.
@@ -61,16 +61,18 @@ def train_audio(
         resume: Goes on where an interrupted run of the same settings stopped.
         settings: By default those of the shipped bundle.
         cache: Where decoded clips and energies are kept.
-        apart: Speakers of the training part that nothing is learnt from.
+        selection: Whom it learns from; by default all of the training part.
         say: Told a line after each epoch.
 
     Returns:
         The report on the development part.
     """
-    settings = settings or AudioSettings()
+    settings, selection = settings or AudioSettings(), selection or Selection()
     speech = open_clips(data / "speech", cache)
-    versions = open_versions(speech, copies=settings.copies, seed=seed, cache=cache)
-    train = [i for i in training_clips(speech.clips) if speech.clips[i].speaker not in apart]
+    versions = open_versions(
+        speech, copies=settings.copies, seed=seed, cache=cache, parts=selection.parts
+    )
+    train = selection.places(speech.clips)
     targets = Targets.of(speech.clips, train)
     sampler = Sampler(
         versions,
@@ -79,9 +81,13 @@ def train_audio(
         targets,
         settings.longest,
     )
-    identity = {"seed": seed, "settings": asdict(settings), "speech": speech.sha256}
-    if apart:
-        identity["apart"] = sorted(apart)
+    identity = {
+        "seed": seed,
+        "settings": asdict(settings),
+        "speech": speech.sha256,
+        "parts": selection.parts,
+        "apart": sorted(selection.apart),
+    }
     run = AudioRun(settings, targets.speakers, seed)
     unfinished = out / _PROGRESS
     if resume and unfinished.is_file():

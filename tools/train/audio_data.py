@@ -1,7 +1,7 @@
 """What the audio stage learns from: which clips, how often, and in which versions."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +25,23 @@ NONE = -1
 """In place of a label that a clip does not have."""
 
 _FLOOR = float(np.log(1e-5))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Whom a training learns from.
+
+    Attributes:
+        parts: Of the manifest.
+        apart: Speakers left out all the same.
+    """
+
+    parts: tuple[str, ...] = ("train",)
+    apart: frozenset[str] = frozenset()
+
+    def places(self, clips: Sequence[Clip]) -> list[int]:
+        """Of the clips to learn from, among all of a manifest."""
+        return [i for i in training_clips(clips, self.parts) if clips[i].speaker not in self.apart]
 
 
 @dataclass(frozen=True)
@@ -65,15 +82,15 @@ class Batch:
     speaker: Tensor
 
 
-def training_clips(clips: Sequence[Clip]) -> list[int]:
-    """The places of the clips to train on: speech of the training part.
+def training_clips(clips: Sequence[Clip], parts: Collection[str] = ("train",)) -> list[int]:
+    """The places of the clips to train on: speech of the training part, or of several.
 
     Raises:
         UserError: There is none with a label.
     """
-    places = [i for i, clip in enumerate(clips) if clip.is_speech and clip.split == "train"]
+    places = [i for i, clip in enumerate(clips) if clip.is_speech and clip.split in parts]
     if not any(clips[i].emotion4 for i in places):
-        raise UserError("the manifest has no labelled clips in its train part")
+        raise UserError("the manifest has no labelled clips to train on")
     return places
 
 
@@ -90,15 +107,22 @@ def development_clips(clips: Sequence[Clip]) -> list[int]:
 
 
 def open_versions(
-    speech: DecodedClips, *, copies: int, seed: int, cache: Path = DEFAULT_CACHE
+    speech: DecodedClips,
+    *,
+    copies: int,
+    seed: int,
+    cache: Path = DEFAULT_CACHE,
+    parts: Collection[str] = ("train",),
 ) -> list[Energies]:
-    """The clips as recorded (training and development), then `copies` augmented versions of the training part."""
-    train, dev = training_clips(speech.clips), development_clips(speech.clips)
+    """The clips as recorded (training and development), then `copies` augmented versions of those to train on."""
+    train, dev = training_clips(speech.clips, parts), development_clips(speech.clips)
     recipe = Recipe()
     augmentation = live_augmentation(speech, seed, recipe)
     key: dict[str, object] = {"recipe": asdict(recipe), "seed": seed}
     versions = [
-        open_energies(speech, sorted(train + dev), copy=0, augmentation=None, key={}, cache=cache)
+        open_energies(
+            speech, sorted({*train, *dev}), copy=0, augmentation=None, key={}, cache=cache
+        )
     ]
     augmented = range(1, copies + 1)
     return versions + [

@@ -45,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
     parser.add_argument(
+        "--twin",
+        type=Path,
+        metavar="BUNDLE",
+        help="learn from the development parts too; temperatures, threshold and figures are those of this bundle, "
+        "which was trained before by the same command without --twin",
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="keep finished stages, go on with an interrupted one"
     )
     parser.add_argument(
@@ -57,42 +64,33 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains what the arguments ask for."""
     torch.set_num_threads(arguments.threads)
     train_bundle(
-        arguments.data,
-        arguments.out,
+        BundleRun(
+            arguments.data,
+            arguments.out,
+            arguments.seed,
+            arguments.resume,
+            BundleSettings(),
+            arguments.cache,
+            arguments.twin,
+        ),
         stages=(arguments.stage,) if arguments.stage else STAGES,
-        seed=arguments.seed,
-        resume=arguments.resume,
-        cache=arguments.cache,
     )
 
 
 def train_bundle(
-    data: Path,
-    out: Path,
-    *,
-    stages: tuple[str, ...] = STAGES,
-    seed: int = 0,
-    resume: bool = False,
-    settings: BundleSettings | None = None,
-    cache: Path = DEFAULT_CACHE,
-    start: Start | None = None,
+    run: BundleRun, *, stages: tuple[str, ...] = STAGES, start: Start | None = None
 ) -> None:
     """Trains stages of the bundle; the last of them also puts it together.
 
     Args:
-        data: Folder with speech/ and conversations/.
-        out: Where each stage has a folder, and where the bundle goes.
+        run: Data, place and settings.
         stages: Which of `STAGES`, in their order.
-        seed: Equal seeds give equal results on one machine.
-        resume: Stages that are finished are kept, an interrupted one is continued.
-        settings: By default those of the shipped bundle.
-        cache: Where decoded clips and energies are kept.
         start: What the text stage begins with; None: MiniLM.
 
     Raises:
-        UserError: Data or an earlier stage are missing or damaged.
+        UserError: Data or an earlier stage are missing or damaged, or the twin is none.
     """
-    run = BundleRun(data, out, seed, resume, settings or BundleSettings(), cache)
+    run.check_twin()
     train = {
         "audio": lambda: train_audio_encoders(run),
         "text": lambda: train_text_encoders(run, start),

@@ -16,7 +16,7 @@ from tools.train.composition import Composition
 from tools.train.dialogues import StageSettings
 from tools.train.folds import without
 from tools.train.open_dialogues import open_hashes
-from tools.train.provenance import write_provenance
+from tools.train.provenance import read_settings, write_provenance
 
 CHECKPOINTS = {"audio": audio_stage.CHECKPOINT, "text": text_stage.CHECKPOINT}
 """The file of each encoder, within its folder."""
@@ -91,6 +91,8 @@ class BundleRun:
         resume: Whether finished results are kept.
         settings: All else.
         cache: Where decoded clips and energies are kept.
+        twin: A bundle that learnt in the same way, from the training parts alone; with it, this one learns from the
+            development parts too, and the twin stands for it where these are judged.
     """
 
     data: Path
@@ -99,6 +101,32 @@ class BundleRun:
     resume: bool
     settings: BundleSettings
     cache: Path
+    twin: Path | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Of the clips, those to learn from."""
+        return ("train", "dev") if self.twin else ("train",)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Of the written dialogues, those to learn from."""
+        return ("train", "val") if self.twin else ("train",)
+
+    def check_twin(self) -> None:
+        """Makes sure that the twin learnt in the same way.
+
+        Raises:
+            UserError: It did not, or does not say how.
+        """
+        if self.twin is None:
+            return
+        alone = replace(self, twin=None)
+        wanted = json.loads(json.dumps({**asdict(self.settings), "parts": alone.parts}))
+        if read_settings(self.twin / "bundle.run.json") != wanted:
+            raise UserError(
+                f"{self.twin}: no twin, as its settings or the parts it learnt from are others"
+            )
 
     def folds(self, stage: str) -> range:
         """Numbers of the folds which have an audio or text encoder that has not seen them."""
@@ -127,6 +155,7 @@ class BundleRun:
         whole = {
             "stage": stage,
             "seed": self.seed,
+            "parts": self.parts,
             "settings": {key: settings[key] for key in keys},
             "from": {**self.hashes(), **made},
         }

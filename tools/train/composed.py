@@ -36,16 +36,16 @@ SETTINGS = (*_TEXTS, "unseen_voices", "clip_versions", "window", "composition", 
 
 
 def composed_dialogues(run: BundleRun) -> list[LabelledDialogue]:
-    """The composed dialogues of the training part; the encoders must have been trained."""
+    """The composed dialogues to learn from; the encoders must have been trained."""
     settings = run.settings
     rng = np.random.default_rng((run.seed, 5))
-    everything = open_dialogues(run.data, "train")
+    everything = open_dialogues(run.data, *run.splits)
     chosen = _chosen(everything, settings.written, rng)
     folds = dialogue_folds(everything, settings.folds)[chosen]
     texts = _texts(run, [everything[i] for i in chosen], folds)
     written = [everything[i] for i in chosen[learnt_from(folds, settings.unseen_texts)]]
     whole = open_clips(run.data / "speech", run.cache).clips
-    clips = [whole[i] for i in training_clips(whole)]
+    clips = [whole[i] for i in training_clips(whole, run.parts)]
     voices = learnt_from(speaker_folds(clips, settings.folds), settings.unseen_voices)
     bank = ClipBank([clips[i] for i in voices], _clips(run))
     composed: list[LabelledDialogue] = []
@@ -68,9 +68,13 @@ def _clips(run: BundleRun) -> Tensor:
 
     def make() -> Tensor:
         speech = open_clips(run.data / "speech", run.cache)
-        places = training_clips(speech.clips)
+        places = training_clips(speech.clips, run.parts)
         versions = open_versions(
-            speech, copies=run.settings.clip_versions, seed=run.seed, cache=run.cache
+            speech,
+            copies=run.settings.clip_versions,
+            seed=run.seed,
+            cache=run.cache,
+            parts=run.parts,
         )
 
         def embed(encoder: AudioEncoder, version: int, rows: NDArray[np.int64]) -> Tensor:

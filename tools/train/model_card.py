@@ -13,6 +13,12 @@ Modalities: TypeAlias = Literal["audio", "text", "both"]
 
 _TEMPLATE = Path(__file__).with_suffix(".md")
 
+_TWIN = """
+**The figures are those of a twin**, trained by the same command without these parts; the temperatures and the threshold
+are the twin's too. When the settings stood, this bundle was trained on the training and the development parts together:
+a third more voices in some corpora. So no part is left here on which it could be judged itself.
+"""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -31,13 +37,14 @@ class Part:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int) -> str:
+def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int, *, twin: bool) -> str:
     """Markdown.
 
     Args:
         bundle: The finished bundle.
         parts: The development parts, by name; `speech` is the one with groups.
         seed: Of the training.
+        twin: Whether the parts were judged by a twin, as the bundle has learnt from them.
     """
     reports = {name: grouped_report(part.judgements, part.groups) for name, part in parts.items()}
     rows = [
@@ -68,6 +75,7 @@ def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int) -> str:
         text=bundle.calibration.text,
         both=bundle.calibration.both,
         seed=seed,
+        twin=_TWIN if twin else "",
     )
 
 

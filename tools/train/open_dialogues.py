@@ -17,10 +17,10 @@ SHARES: Mapping[str, float] = {"meld": 0.5, "emorynlp": 0.2, "dailydialog": 0.3}
 """Of what the text stage draws, the share of each set: talk counts for more than writing."""
 
 
-def open_dialogues(data: Path, split: str) -> list[TextDialogue]:
-    """The dialogues of all sets, one published part ("train" or "val")."""
+def open_dialogues(data: Path, *splits: str) -> list[TextDialogue]:
+    """The dialogues of all sets, of some published parts ("train", "val")."""
     folder = data / "conversations"
-    return [d for name in SHARES for d in in_split(read_dialogues(folder / name), split)]
+    return [d for name in SHARES for d in in_split(read_dialogues(folder / name), *splits)]
 
 
 def open_hashes(data: Path) -> dict[str, str]:

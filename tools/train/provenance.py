@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from streamer.errors import UserError
+
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _PACKAGES = ("torch", "numpy", "transformers")
 
@@ -48,6 +50,19 @@ def write_provenance(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=2, default=str) + "\n")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that `write_provenance` wrote.
+
+    Raises:
+        UserError: There is no such file, or it says nothing of settings.
+    """
+    try:
+        settings: dict[str, Any] = json.loads(path.read_bytes())["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: does not say how it was trained ({error})") from error
+    return settings
 
 
 def _git(*arguments: str) -> str:

@@ -4,6 +4,8 @@ from dataclasses import asdict
 
 import torch
 
+from models.bundle import Bundle
+from models.calibration import Calibration
 from models.context import ContextConfig
 from models.conversation import ConversationConfig, ConversationModel
 from models.fusion import FusionConfig
@@ -13,7 +15,7 @@ from tools.data.manifest import manifest_hash
 from tools.train import audio as audio_stage
 from tools.train import text as text_stage
 from tools.train.assembly import assemble
-from tools.train.audio_data import training_clips
+from tools.train.audio_data import Selection, training_clips
 from tools.train.bundle_run import BundleRun
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
 from tools.train.composed import SETTINGS, composed_dialogues
@@ -30,19 +32,24 @@ _CONTEXTS = ("audio_context", "text_context")
 def train_audio_encoders(run: BundleRun) -> None:
     """The audio stage, in `out`/audio, and in folders of that the same without each fold of the speakers."""
     speech = open_clips(run.data / "speech", run.cache)
-    clips = [speech.clips[i] for i in training_clips(speech.clips)]
+    clips = [speech.clips[i] for i in training_clips(speech.clips, run.parts)]
     folds = speaker_folds(clips, run.settings.folds)
-    parts = {"": (run.settings.audio, set[str]())}
+    trainings = {"": (run.settings.audio, Selection(run.parts))}
     for fold in run.folds("audio"):
         apart = {clip.speaker for clip, own in zip(clips, folds, strict=True) if own == fold}
-        parts[without(fold)] = (run.settings.fold_audio, apart)
-    for name, (settings, apart) in parts.items():
+        trainings[without(fold)] = (
+            run.settings.fold_audio,
+            Selection(run.parts, frozenset(apart)),
+        )
+    for name, (settings, selection) in trainings.items():
         folder = run.out / "audio" / name
         if run.resume and (folder / audio_stage.CHECKPOINT).is_file():
             _, found = load_checkpoint(folder / audio_stage.CHECKPOINT)
-            wanted = (run.seed, manifest_hash(run.data / "speech"))
-            if (found.get("seed"), found.get("speech")) != wanted:
-                raise UserError(f"{folder}: of another seed or data; train without --resume")
+            wanted = (run.seed, manifest_hash(run.data / "speech"), list(run.parts))
+            if (found.get("seed"), found.get("speech"), found.get("parts")) != wanted:
+                raise UserError(
+                    f"{folder}: of another seed, other data or parts; train without --resume"
+                )
             continue
         audio_stage.train_audio(
             run.data,
@@ -51,13 +58,13 @@ def train_audio_encoders(run: BundleRun) -> None:
             resume=run.resume,
             settings=settings,
             cache=run.cache,
-            apart=apart,
+            selection=selection,
         )
 
 
 def train_text_encoders(run: BundleRun, start: text_stage.Start | None) -> None:
     """The text stage, in `out`/text, and in folders of that the same without each fold of the dialogues."""
-    dialogues = open_dialogues(run.data, "train")
+    dialogues = open_dialogues(run.data, *run.splits)
     folds = dialogue_folds(dialogues, run.settings.folds)
     parts = {"": (run.settings.text, dialogues)}
     for fold in run.folds("text"):
@@ -108,17 +115,16 @@ def train_fusion_and_assemble(run: BundleRun) -> None:
         save_checkpoint(place, kept, identity)
         run.provenance("fusion", identity["settings"], identity["from"])
     _, _, tokenizer = text_stage.load_text_stage(run.out / "text")
+    name, version = run.settings.name, run.settings.version
     assemble(
-        model.eval(),
-        tokenizer,
+        Bundle(name, version, model.eval(), Calibration(), 0.0, tokenizer, card=""),
         run.data,
         run.out,
-        name=run.settings.name,
-        version=run.settings.version,
         seed=run.seed,
         cache=run.cache,
+        twin=Bundle.load(run.twin) if run.twin else None,
     )
-    run.provenance("bundle", asdict(run.settings), run.hashes())
+    run.provenance("bundle", {**asdict(run.settings), "parts": run.parts}, run.hashes())
 
 
 def _model(run: BundleRun) -> ConversationModel:
