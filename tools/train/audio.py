@@ -33,6 +33,7 @@ from tools.train.audio_run import AudioRun, AudioSettings
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
 from tools.train.energies import Energies
 from tools.train.provenance import write_provenance
+from tools.train.resuming import Unfinished
 
 __all__ = ["CHECKPOINT", "REPORT", "AudioSettings", "load_audio_stage", "train_audio"]
 
@@ -89,9 +90,10 @@ def train_audio(
         "apart": sorted(selection.apart),
     }
     run = AudioRun(settings, targets.speakers, seed)
-    unfinished = out / _PROGRESS
-    if resume and unfinished.is_file():
-        run.restore(unfinished, identity)
+    networks = {"network": run.network, "averaged": run.averaged}
+    unfinished = Unfinished(out / _PROGRESS, networks, run.optimizer)
+    if resume:
+        run.epoch = unfinished.take_up(identity)
     for epoch in range(run.epoch, settings.epochs):
         clean = 1.0 - settings.strength(epoch) * (1.0 - settings.clean)
         batches = sampler.epoch(
@@ -100,7 +102,7 @@ def train_audio(
         loss = run.train_epoch(
             progress(batches, f"Epoch {epoch + 1}/{settings.epochs}", total=settings.steps)
         )
-        run.save(unfinished, identity)
+        unfinished.keep(run.epoch, identity)
         line = f"epoch {epoch + 1}: loss {loss:.3f}"
         if run.epoch % settings.look == 0:
             line += f", {summary(evaluate_energies(run.averaged, speech, versions[0]))}"
@@ -113,7 +115,7 @@ def train_audio(
     write_provenance(
         out / "audio.run.json", seed=seed, settings=asdict(settings), data={"speech": speech.sha256}
     )
-    unfinished.unlink(missing_ok=True)
+    unfinished.forget()
     return results
 
 

@@ -1,12 +1,9 @@
 """Network, optimiser and running average of the audio stage: one epoch, saved and taken up again."""
 
 import copy
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig
-from streamer.errors import UserError
 from tools.train.audio_data import LABELS, NONE, Batch
 from tools.train.audio_network import AudioNetwork, Masks, Variation
-from tools.train.checkpoint import load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -123,38 +118,6 @@ class AudioRun:
             losses.append(float(loss.detach()))
         self.epoch += 1
         return float(np.mean(losses))
-
-    def save(self, path: Path, identity: dict[str, Any]) -> None:
-        """Keeps all that the next epoch depends on."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
-        for place, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{place}.{name}": value for name, value in state.items()}
-        save_checkpoint(path, tensors, {"epoch": self.epoch, "identity": identity})
-
-    def restore(self, path: Path, identity: dict[str, Any]) -> None:
-        """Takes up what `save` kept.
-
-        Raises:
-            UserError: It belongs to a run with other settings, seed or data.
-        """
-        tensors, description = load_checkpoint(path)
-        if description["identity"] != json.loads(json.dumps(identity)):
-            raise UserError(
-                f"{path}: of a run with other settings, seed or data; train without --resume"
-            )
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
-            part, rest = name.split(".", 1)
-            parts[part][rest] = tensor
-        self.network.load_state_dict(parts["network"])
-        self.averaged.load_state_dict(parts["averaged"])
-        whole = self.optimizer.state_dict()
-        for name, tensor in parts["optimizer"].items():
-            place, key = name.split(".")
-            whole["state"].setdefault(int(place), {})[key] = tensor
-        self.optimizer.load_state_dict(whole)
-        self.epoch = int(description["epoch"])
 
     def _loss(self, batch: Batch) -> Tensor:
         settings = self.settings

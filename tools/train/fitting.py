@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from tools.train.checkpoint import load_checkpoint, save_checkpoint
+from tools.train.resuming import OtherRunError, Unfinished
 
 
 class Pace(Protocol):
@@ -61,7 +62,10 @@ def fit(
     """
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=pace.weight_decay)
     each = math.ceil(len(examples) / pace.batch)
-    begun = _restore(kept, identity, network, optimizer)
+    unfinished = Unfinished(kept, {"network": network}, optimizer)
+    begun = 0
+    with suppress(OtherRunError):
+        begun = unfinished.take_up(identity)
     network.train()
     with Progress() as progress:
         bar = progress.add_task(title, total=pace.epochs * each, completed=begun * each)
@@ -81,8 +85,8 @@ def fit(
                 summed += loss.item()
                 progress.advance(bar)
             progress.update(bar, description=f"{title}, loss {summed / each:.3f}")
-            _keep(kept, identity, epoch + 1, network, optimizer)
-    kept.unlink(missing_ok=True)
+            unfinished.keep(epoch + 1, identity)
+    unfinished.forget()
 
 
 def factor(done: float) -> float:
@@ -91,37 +95,3 @@ def factor(done: float) -> float:
     if done < warm_up:
         return (done + 0.005) / (warm_up + 0.005)
     return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
-
-
-def _keep(
-    path: Path,
-    identity: dict[str, Any],
-    epoch: int,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    for place, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{place}.{name}": value for name, value in state.items()}
-    save_checkpoint(path, tensors, {"epoch": epoch, "identity": identity})
-
-
-def _restore(
-    path: Path, identity: dict[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer
-) -> int:
-    """Takes up what `_keep` wrote; gives the epochs that are done."""
-    if not path.is_file():
-        return 0
-    tensors, description = load_checkpoint(path)
-    if description.get("identity") != identity:
-        return 0
-    network.load_state_dict(
-        {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
-    )
-    whole = optimizer.state_dict()
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, place, key = name.split(".")
-            whole["state"].setdefault(int(place), {})[key] = tensor
-    optimizer.load_state_dict(whole)
-    return int(description["epoch"])

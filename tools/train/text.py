@@ -22,6 +22,7 @@ from streamer.errors import UserError
 from tools.progress import progress
 from tools.train.checkpoint import load_checkpoint, save_checkpoint
 from tools.train.minilm import pretrained_text_encoder, pretrained_tokenizer
+from tools.train.resuming import Unfinished, require_same
 from tools.train.text_noise import RecogniserNoise
 
 CHECKPOINT = "text.safetensors"
@@ -120,22 +121,20 @@ def train_text(
         pretrained_tokenizer(TextEncoderConfig().max_tokens),
     )
     head = nn.Linear(encoder.config.embedding, len(labels))
-    identity = json.loads(
-        json.dumps({"seed": seed, "settings": asdict(settings), "texts": _digest(data, labels)})
-    )
+    identity = {"seed": seed, "settings": asdict(settings), "texts": _digest(data, labels)}
     if resume and (out / CHECKPOINT).is_file():
-        _, description = load_checkpoint(out / CHECKPOINT)
-        _require(out / CHECKPOINT, description.get("identity"), identity)
+        require_same(out / CHECKPOINT, load_checkpoint(out / CHECKPOINT)[1], identity)
         encoder, head, _ = load_text_stage(out)
         return encoder, head
     run = _Run(encoder, head, settings, seed)
-    progress = out / _PROGRESS
-    if resume and progress.is_file():
-        run.restore(progress, identity)
+    networks = {"encoder": encoder, "head": head}
+    unfinished = Unfinished(out / _PROGRESS, networks, run.optimizer)
+    if resume:
+        run.epoch = unfinished.take_up(identity)
     draws = _Draws(data, tokenizer, settings, noise)
     for epoch in range(run.epoch, settings.epochs):
         loss = run.train_epoch(draws.epoch(seed, epoch))
-        run.save(progress, identity)
+        unfinished.keep(run.epoch, identity)
         print(f"text epoch {epoch + 1}: loss {loss:.3f}", flush=True)
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
@@ -146,7 +145,7 @@ def train_text(
         "identity": identity,
     }
     save_checkpoint(out / CHECKPOINT, tensors, description)
-    progress.unlink(missing_ok=True)
+    unfinished.forget()
     return encoder.eval(), head.eval()
 
 
@@ -293,35 +292,6 @@ class _Run:
         self.epoch += 1
         return float(np.mean(losses))
 
-    def save(self, path: Path, identity: dict[str, Any]) -> None:
-        """Keeps all that the next epoch depends on."""
-        tensors = {f"encoder.{k}": v for k, v in self.encoder.state_dict().items()}
-        tensors |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
-        for place, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{place}.{name}": value for name, value in state.items()}
-        save_checkpoint(path, tensors, {"epoch": self.epoch, "identity": identity})
-
-    def restore(self, path: Path, identity: dict[str, Any]) -> None:
-        """Takes up what `save` kept.
-
-        Raises:
-            UserError: It belongs to a run with other settings, seed or data.
-        """
-        tensors, description = load_checkpoint(path)
-        _require(path, description.get("identity"), identity)
-        parts: dict[str, dict[str, Tensor]] = {"encoder": {}, "head": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
-            part, rest = name.split(".", 1)
-            parts[part][rest] = tensor
-        self.encoder.load_state_dict(parts["encoder"])
-        self.head.load_state_dict(parts["head"])
-        whole = self.optimizer.state_dict()
-        for name, tensor in parts["optimizer"].items():
-            place, key = name.split(".")
-            whole["state"].setdefault(int(place), {})[key] = tensor
-        self.optimizer.load_state_dict(whole)
-        self.epoch = int(description["epoch"])
-
 
 def _digest(data: LabelledTexts, labels: Sequence[str]) -> str:
     """SHA-256 of all that is learnt from."""
@@ -329,10 +299,3 @@ def _digest(data: LabelledTexts, labels: Sequence[str]) -> str:
     digest.update(data.targets.tobytes())
     digest.update(data.weights.tobytes())
     return digest.hexdigest()
-
-
-def _require(path: Path, found: object, wanted: object) -> None:
-    if found != wanted:
-        raise UserError(
-            f"{path}: of a run with other settings, seed or data; train without --resume"
-        )
