@@ -74,6 +74,7 @@ def train_audio(
         speech, copies=settings.copies, seed=seed, cache=cache, parts=selection.parts
     )
     train = selection.places(speech.clips)
+    part = "dev (learnt from)" if "dev" in selection.parts else "dev"
     targets = Targets.of(speech.clips, train)
     sampler = Sampler(
         versions,
@@ -105,13 +106,13 @@ def train_audio(
         unfinished.keep(run.epoch, identity)
         line = f"epoch {epoch + 1}: loss {loss:.3f}"
         if run.epoch % settings.look == 0:
-            line += f", {summary(evaluate_energies(run.averaged, speech, versions[0]))}"
+            line += f", {part} {summary(evaluate_energies(run.averaged, speech, versions[0]))}"
         say(line)
     results = evaluate_energies(run.averaged, speech, versions[0])
     save_audio_stage(
         out, run.averaged.encoder, run.averaged.head(), {**identity, "dev": results["ua"]}
     )
-    (out / REPORT).write_text(json.dumps({"part": "dev", **results}, indent=2) + "\n")
+    (out / REPORT).write_text(json.dumps({"part": part, **results}, indent=2) + "\n")
     write_provenance(
         out / "audio.run.json", seed=seed, settings=asdict(settings), data={"speech": speech.sha256}
     )
@@ -189,4 +190,4 @@ def summary(results: dict[str, Any]) -> str:
     corpora = results["groups"]["corpus"]
     mean = np.mean([part["ua"]["value"] for part in corpora.values()])
     each = ", ".join(f"{name} {part['ua']['value']:.3f}" for name, part in corpora.items())
-    return f"dev UA {results['ua']['value']:.3f}, mean of corpora {mean:.3f} ({each})"
+    return f"UA {results['ua']['value']:.3f}, mean of corpora {mean:.3f} ({each})"
