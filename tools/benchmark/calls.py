@@ -40,7 +40,7 @@ _SPEECH = (
 )
 _WORDS_PER_SECOND = 2.5
 _STEP = 960
-_BLOCK = 4 * SAMPLE_RATE
+_BLOCK = 20 * SAMPLE_RATE
 """Samples that an endless call is delivered at a time: live, 60 ms; else, as a recording at full speed."""
 
 _BRIEF = SAMPLE_RATE
