@@ -107,6 +107,12 @@ class Engine:
             bundle = Bundle.load(find_bundle(settings.emotion.bundle))
         except BundleError as error:
             raise UserError(f"emotion.bundle: {error}") from None
+        if settings.emotion.device == "cuda":
+            if not torch.cuda.is_available():
+                raise UserError(
+                    "emotion.device cuda: torch finds no GPU; set emotion.device to cpu"
+                )
+            bundle.model.to("cuda")
         made = [
             make_transcriber(settings.asr, settings.engine)
             for _ in range(settings.engine.transcribers)

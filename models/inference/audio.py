@@ -20,6 +20,7 @@ class AudioNetwork:
 
     def __init__(self, encoder: AudioEncoder) -> None:
         self.config = encoder.config
+        self.device = encoder.leaf.centre.device
         with torch.no_grad():
             self._plan = encoder.leaf.plan()
             self.compress = _Compression(encoder.leaf.pcen)
