@@ -43,9 +43,9 @@ class AudioStream:
         start = _Known(
             frames=0,
             average=None,
-            waiting=torch.zeros(leaf.filters, 0),
+            waiting=torch.zeros(leaf.filters, 0, device=network.device),
             convolved=(),
-            sum=torch.zeros(network.config.embedding),
+            sum=torch.zeros(network.config.embedding, device=network.device),
             columns=0,
         )
         self._known: deque[_Known] = deque([start], maxlen=_KEPT)
@@ -84,7 +84,7 @@ class AudioStream:
             if known.frames < frames:
                 heard = self._energies(known.frames, frames, end)
             known = self._after(known, nn.functional.pad(heard, (0, silent), value=self._floor))
-        return known.sum / known.columns
+        return (known.sum / known.columns).cpu()
 
     def estimate(self) -> Tensor:
         """The embedding [embedding] of the blocks that are done, up to 0.5 s behind: it costs next to nothing.
@@ -132,7 +132,8 @@ class AudioStream:
         heard = torch.from_numpy(
             self._samples[begin - self._first : min(finish, end) - self._first]
         )
-        return self._network.energies(nn.functional.pad(heard, (0, finish - begin - len(heard))))
+        padded = nn.functional.pad(heard, (0, finish - begin - len(heard)))
+        return self._network.energies(padded.to(self._network.device))
 
 
 @dataclass(frozen=True)

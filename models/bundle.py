@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-import torch
 from pydantic import Field, ValidationError
 
 from models.calibration import Calibration
@@ -21,6 +20,7 @@ from models.conversation import ConversationConfig, ConversationModel
 from models.inference.audio import AudioNetwork
 from models.inference.text import Reader, TextNetwork
 from models.inference.window import WindowNetwork
+from models.shapes import shapes_only
 from models.state import Judge
 from models.storage import pack, unpack
 from models.text_encoder import TextTokenizer
@@ -157,9 +157,7 @@ class Bundle:
         }
         tokenizer = None
         try:
-            with torch.device(
-                "meta"
-            ):  # shapes without memory, until the file is known to have them
+            with shapes_only():  # until the file is known to have them
                 model = ConversationModel(manifest.model)
             state = unpack(data[_WEIGHTS], model.state_dict())
             if manifest.model.text is not None:

@@ -45,8 +45,10 @@ class ContextEncoder(nn.Module):
 
     def __init__(self, inputs: int, config: ContextConfig, *, speaker: bool) -> None:
         super().__init__()
-        self.missing = nn.Parameter(0.1 * torch.randn(inputs))
-        self.speaker = nn.Parameter(0.1 * torch.randn(2, inputs)) if speaker else None
+        self.missing = nn.Parameter(nn.init.normal_(torch.empty(inputs), std=0.1))
+        self.speaker = (
+            nn.Parameter(nn.init.normal_(torch.empty(2, inputs), std=0.1)) if speaker else None
+        )
         self.gru = BiGru(inputs, config.hidden, config.layers, config.dropout)
         self.attention = nn.ModuleList(SelfAttention(config.hidden) for _ in range(2))
 

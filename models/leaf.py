@@ -6,6 +6,7 @@ silence: filters and pooling see zeros before its first sample and after its las
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -163,10 +164,13 @@ def mel_gabors(config: LeafConfig, fft: int = 512) -> tuple[Tensor, Tensor]:
     Returns:
         Centre frequencies (radians per sample) and envelope widths (samples), each [filters].
     """
+    # Also where a network is made without memory (on the device `meta`): its division would import torch's compiler,
+    # which takes a second.
+    linspace = partial(torch.linspace, dtype=torch.float64, device="cpu")
     mel_low, mel_high = (2595 * math.log10(1 + hz / 700) for hz in (config.min_hz, config.max_hz))
-    mel = torch.linspace(mel_low, mel_high, config.filters + 2, dtype=torch.float64)
+    mel = linspace(mel_low, mel_high, config.filters + 2)
     edges = 700 * (10 ** (mel / 2595) - 1)
-    bins = torch.linspace(0, config.sample_rate / 2, fft // 2 + 1, dtype=torch.float64)
+    bins = linspace(0, config.sample_rate / 2, fft // 2 + 1)
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
     magnitude = torch.minimum(rising, falling).clamp(min=0).sqrt()

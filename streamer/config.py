@@ -177,6 +177,10 @@ class Emotion(_Section):
         min_length=1,
         description="a bundle's directory, or the name of one that comes with streamer",
     )
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        description="where it runs; cuda has not been tried: each call takes a CPU about a millisecond",
+    )
     threshold: float | None = Field(
         default=None,
         ge=0,
@@ -196,7 +200,7 @@ class Engine(_Section):
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
-        description="where whisper runs; auto: a GPU if there is one. The emotion model runs on the CPU",
+        description="where whisper runs; auto: a GPU if there is one. For the emotion model: emotion.device",
     )
     threads: int = Field(
         default=0,

@@ -82,6 +82,8 @@ class Conversation:
         self._live = live
         self._shedding = False
         self._state = engine.new_state()
+        self._estimating: dict[int, asyncio.Task[None]] = {}
+        """The last estimate of each channel's utterance, on its way, if it is live."""
         modes = engine.settings.privacy.channels
         self._silent = {i for i, name in enumerate(info.channels) if modes.get(name) == "context"}
         half_life = engine.settings.emotion.mood_half_life
@@ -101,12 +103,22 @@ class Conversation:
                     work.cancel()
 
     async def take_live(self, job: Job, group: asyncio.TaskGroup) -> None:
-        """Do a job as far as it goes without waiting for a transcript; the rest in a task of its own."""
+        """Begin a job; what has to be waited for, a judgement or a transcript, in a task of its own."""
         work = self._begin(job)
-        if isinstance(job.heard, Ended):
-            group.create_task(self._finish(work))
-        else:
-            await self._finish(work)
+        match job.heard:
+            case Estimate(channel=channel) if work.judgement:
+                self._estimating[channel] = group.create_task(self._finish(work))
+            case Ended(channel=channel):
+                last = self._estimating.pop(channel, None)
+                group.create_task(self._finish_after(last, work))
+            case _:
+                await self._finish(work)
+
+    async def _finish_after(self, estimating: "asyncio.Task[None] | None", work: "_Work") -> None:
+        """Finish with an utterance once its last estimate, judged before it or with it, has been told."""
+        if estimating:
+            await estimating
+        await self._finish(work)
 
     def _begin(self, job: Job) -> "_Work":
         """Put into the context what belongs there, and begin to judge what is known."""
@@ -118,7 +130,8 @@ class Conversation:
                 return _Work(job, number, self._judged(self._state.window(number)))
             case Estimate() as estimate if self._estimates(estimate):
                 speaking = Embedded(estimate.channel, audio=estimate.embedding)
-                return _Work(job, None, self._judged(self._state.window_with(speaking)))
+                window = self._state.window_with(speaking)
+                return _Work(job, None, self._judged(window, patient=True))
             case _:
                 return _Work(job, None, None)
 
@@ -139,8 +152,8 @@ class Conversation:
         behind = self._live and not self._live.estimates
         return estimate.channel not in self._silent and not behind
 
-    def _judged(self, window: "Window") -> "asyncio.Future[Judgement]":
-        return self._engine.judge(window, live=self._live is not None)
+    def _judged(self, window: "Window", *, patient: bool = False) -> "asyncio.Future[Judgement]":
+        return self._engine.judge(window, live=self._live is not None, patient=patient)
 
     async def _started(self, started: Started) -> None:
         if started.channel not in self._silent:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import queue
 from collections.abc import Callable, Sequence
@@ -106,12 +107,21 @@ class Engine:
             bundle = Bundle.load(find_bundle(settings.emotion.bundle))
         except BundleError as error:
             raise UserError(f"emotion.bundle: {error}") from None
+        if settings.emotion.device == "cuda":
+            if not torch.cuda.is_available():
+                raise UserError(
+                    "emotion.device cuda: torch finds no GPU; set emotion.device to cpu"
+                )
+            bundle.model.to("cuda")
         made = [
             make_transcriber(settings.asr, settings.engine)
             for _ in range(settings.engine.transcribers)
         ]
         if made[0][1]:
             notify(made[0][1])
+        # What is loaded is there to stay. The collector of garbage would go through all of it time and again, and hold
+        # up every conversation for a tenth of a second.
+        gc.freeze()
         return cls(settings, bundle, [transcriber for transcriber, _ in made])
 
     def __enter__(self) -> Self:
@@ -174,9 +184,11 @@ class Engine:
         """The embedding of a transcript; None if the bundle has no text encoder."""
         return await self._run(self._mind, self._embed_text, text)
 
-    def judge(self, window: "Window", *, live: bool) -> "asyncio.Future[Judgement]":
+    def judge(
+        self, window: "Window", *, live: bool, patient: bool = False
+    ) -> "asyncio.Future[Judgement]":
         """Begin to judge the last utterance of a window (see `Judging`)."""
-        return self._judging.submit(window, live=live)
+        return self._judging.submit(window, live=live, patient=patient)
 
     def _embed_text(self, text: str) -> "Tensor | None":
         return None if self._reader is None else self._reader([text])[0]

@@ -28,6 +28,8 @@ class _Channel:
         self.position = 0
         """Where what waits begins."""
         self.end = 0
+        self.gaps = 0
+        """Gaps among what waits."""
         self._waiting: deque[AudioChunk | Gap] = deque()
 
     @property
@@ -37,6 +39,7 @@ class _Channel:
 
     def push(self, item: AudioChunk | Gap) -> None:
         self._waiting.append(item)
+        self.gaps += isinstance(item, Gap)
         self.end = item.end if isinstance(item, Gap) else self.end + len(item.samples)
 
     def take(self, horizon: int) -> Iterator[AudioChunk | Gap]:
@@ -45,6 +48,7 @@ class _Channel:
             first = self._waiting[0]
             if isinstance(first, Gap):
                 self._waiting.popleft()
+                self.gaps -= 1
                 self.position = first.end
                 yield first
             else:
@@ -82,10 +86,21 @@ class FrameOrder:
         """Keep what a source delivered."""
         self._channels[item.channel].push(item)
 
+    def is_due(self, wanted: Sequence[int]) -> bool:
+        """Whether rows are over up to a sample that is wanted, or up to a gap.
+
+        Args:
+            wanted: for each channel, where to it has to be known before it is worth taking.
+        """
+        return any(
+            channel.position < horizon and (horizon >= end or channel.gaps > 0)
+            for channel, horizon, end in zip(self._channels, self._horizons(), wanted, strict=True)
+        )
+
     @property
-    def due(self) -> bool:
-        """Whether a row is over."""
-        return any(c.position < h for c, h in zip(self._channels, self._horizons(), strict=True))
+    def positions(self) -> list[int]:
+        """Where what has not been taken begins, for each channel."""
+        return [channel.position for channel in self._channels]
 
     def take(self, *, closed: bool = False) -> list[AudioChunk | Gap]:
         """The rows that are over, channel by channel: frames in one piece wherever there is no gap between.

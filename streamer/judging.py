@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _LIVE = 32
 """Windows in one call at most, where those of live conversations queue up."""
 
+_PATIENCE = 0.05
+"""Seconds that an estimate for a live conversation waits for company: far less than there are between two."""
+
 _ALIKE = 4
 """Windows in each call for replays: enough to share its costs, and not too dear for one alone."""
 
@@ -29,17 +32,22 @@ class Judging:
     """
 
     def __init__(self, judge: "Judge", executor: Executor, threads: int) -> None:
-        self._live = Batcher(executor, threads, partial(_together, judge), limit=_LIVE)
+        self._live = Batcher(
+            executor, threads, partial(_together, judge), limit=_LIVE, patience=_PATIENCE
+        )
         self._replayed = Batcher(executor, threads, partial(alike, judge), limit=2 * _ALIKE)
 
-    def submit(self, window: "Window", *, live: bool) -> "asyncio.Future[Judgement]":
+    def submit(
+        self, window: "Window", *, live: bool, patient: bool = False
+    ) -> "asyncio.Future[Judgement]":
         """Begin to judge the last utterance of a window.
 
         Args:
             window: the utterance, behind those before it.
             live: whether it matters more that it is judged soon than that it is judged the same each time.
+            patient: whether it may wait a moment for others, if it is live; one alone costs as much as three together.
         """
-        return (self._live if live else self._replayed).submit(window)
+        return self._live.submit(window, patient=patient) if live else self._replayed.submit(window)
 
 
 def alike(judge: "Judge", windows: Sequence["Window"]) -> "list[Judgement | Exception]":

@@ -6,6 +6,7 @@ speaks. No clock, no threads, no I/O; the pipeline calls it in a thread of the e
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,9 +32,15 @@ BLOCK = 16 * FRAME
 LOOK_BACK = SAMPLE_RATE
 """Samples that an embedding may end before what was heard; beyond, it is computed anew."""
 
+GATHERED = SAMPLE_RATE // 4
+"""Samples after which a channel is heard even if it has nothing to tell yet."""
+
 
 class Segmenter(Protocol):
     """What the ear needs of `segmentation.segmenter`."""
+
+    @property
+    def next_event(self) -> int: ...  # noqa: D102
 
     def push(self, chunk: AudioChunk) -> Iterator[SpeechEvent]: ...  # noqa: D102
 
@@ -164,7 +171,10 @@ class _Voice:
 
 
 class Listener:
-    """Hears all channels of one conversation: what is pushed, as soon as it is due.
+    """Hears all channels of one conversation: what is pushed, as soon as it may have something to tell.
+
+    Until then audio is gathered, since much of it at a time costs less: while nobody speaks, until an utterance
+    could have begun; while someone does, until it could have paused. So nothing is told later for it.
 
     Args:
         segmenters: one for each channel; None for a channel that is not to be heard at all.
@@ -195,8 +205,18 @@ class Listener:
 
     @property
     def due(self) -> bool:
-        """Whether there is something to hear."""
-        return self._order.due
+        """Whether what waits may have something to tell."""
+        return self._order.is_due([*map(self._wanted, count(), self._order.positions)])
+
+    def _wanted(self, channel: int, position: int) -> int:
+        """Where to a channel has to be known before it may have something to tell."""
+        segmenter, voice = self._segmenters[channel], self._voices.get(channel)
+        wanted = position + GATHERED
+        if segmenter is not None:
+            wanted = min(wanted, segmenter.next_event)
+        if voice is not None and self.estimating:
+            wanted = min(wanted, voice.due)
+        return wanted
 
     def hear(self) -> list[Heard]:
         """Hear what is due; tell what was heard, in the order of time."""

@@ -5,6 +5,7 @@ is worked out once, here, and every product of matrices serves as much as it can
 module whose weights are final, takes its place where it is called, and is tested against it.
 
 linear.py        weights in the order that the matrix kernels want
+convolution.py   the same for convolutions
 recurrent.py     bidirectional GRUs side by side
 transformer.py   a layer of a transformer encoder
 audio.py         the audio encoder, piece by piece

@@ -7,6 +7,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.audio_encoder import AudioEncoder, ConvolutionalEncoder
 from models.gabor_energies import pooled_energies
+from models.inference.convolution import PackedConvolution
 from models.pcen import EPS, Pcen, decaying_powers
 
 
@@ -19,6 +20,7 @@ class AudioNetwork:
 
     def __init__(self, encoder: AudioEncoder) -> None:
         self.config = encoder.config
+        self.device = encoder.leaf.centre.device
         with torch.no_grad():
             self._plan = encoder.leaf.plan()
             self.compress = _Compression(encoder.leaf.pcen)
@@ -79,16 +81,24 @@ State = tuple[Tensor, ...]
 
 
 class _Convolutions:
-    """`ConvolutionalEncoder`, its batch norms within its convolutions."""
+    """`ConvolutionalEncoder`, its batch norms and rectifiers within its convolutions."""
+
+    _FRAMES = 16
+    """Frames that usually come together."""
 
     def __init__(self, cnn: ConvolutionalEncoder) -> None:
         modules = list(cnn.layers)
-        self._layers: list[tuple[Tensor, Tensor, bool]] = []
+        self._layers: list[tuple[PackedConvolution, bool]] = []
+        bands, frames = cnn.bands, self._FRAMES
         for place in range(len(modules)):
             match modules[place : place + 4]:
                 case [nn.Conv2d() as convolution, nn.BatchNorm2d() as norm, _, after]:
-                    weight, bias = _folded(convolution, norm)
-                    self._layers.append((weight, bias, isinstance(after, nn.AvgPool2d)))
+                    packed = PackedConvolution(*_folded(convolution, norm), (bands, frames + 2))
+                    is_pooled = isinstance(after, nn.AvgPool2d)
+                    self._layers.append((packed, is_pooled))
+                    bands -= 2
+                    if is_pooled:
+                        bands, frames = bands // 2, frames // 2
 
     def __call__(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         """The columns that follow.
@@ -102,11 +112,11 @@ class _Convolutions:
         """
         maps = features[None, None]
         kept = []
-        for index, (weight, bias, is_pooled) in enumerate(self._layers):
+        for index, (convolve, is_pooled) in enumerate(self._layers):
             if state:
                 maps = torch.cat([state[index], maps], dim=-1)
             kept.append(maps[..., -2:].contiguous(memory_format=torch.channels_last))
-            maps = F.conv2d(maps, weight, bias).relu_()
+            maps = convolve(maps)
             if is_pooled:
                 maps = F.avg_pool2d(maps, 2)
         return maps[0].mean(dim=1), tuple(kept)

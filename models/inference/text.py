@@ -21,6 +21,7 @@ class TextNetwork:
 
     def __init__(self, encoder: TextEncoder) -> None:
         bert = encoder.bert
+        self._device = bert.words.weight.device
         self._last_layers = encoder.config.last_layers
         self._words = bert.words.weight.detach()
         self._places = (bert.positions.weight + bert.segment).detach()
@@ -34,13 +35,14 @@ class TextNetwork:
         """Embed texts: token ids (int64 [B, T]) and which are real (bool [B, T]) -> [B, embedding]."""
         lengths = lengths_of(mask)
         padded = int(lengths.min()) < mask.shape[1]
+        ids, mask = ids.to(self._device), mask.to(self._device)
         x = self._norm(self._words[ids] + self._places[: ids.shape[1]])
         outputs = []
         for layer in self._layers:
             x = layer(x, mask if padded else None)
             outputs.append(x)
         _, ends = self._gru(torch.cat(outputs[-self._last_layers :], dim=-1)[None], lengths)
-        return self._projection(ends[0].flatten(1))
+        return self._projection(ends[0].flatten(1)).cpu()
 
 
 class Reader:

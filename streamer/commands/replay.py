@@ -3,7 +3,10 @@
 import argparse
 import asyncio
 import contextlib
+import os
+import sys
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +22,13 @@ from streamer.commands.outputs import (
 from streamer.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamer.clock import Clock
+    from streamer.commands.workers import Reached, Recording
     from streamer.config import Settings
     from streamer.engine import Engine
-    from streamer.sinks.progress import Progress
+    from streamer.sinks.progress import Progress, ProgressSink
     from streamer.sources import AudioSource
 
 MIN_SPEED, MAX_SPEED = 0.25, 16.0
@@ -60,7 +66,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         type=int,
         default=1,
         metavar="N",
-        help="replay N files at the same time (with --speed max: an archive; default 1)",
+        help="replay N files at the same time (with --speed max: an archive, on as many cores; default 1)",
     )
     add_output_options(parser)
     add_settings_options(parser)
@@ -69,8 +75,6 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 
 def run(options: argparse.Namespace) -> int:
     """Replay all files; give the gravest exit code."""
-    from streamer.engine import Engine
-
     settings = load_settings(options, audio__channels=options.channels)
     _check(options)
     # What is wrong with an output is told before the models are loaded.
@@ -82,24 +86,58 @@ def run(options: argparse.Namespace) -> int:
     missing = WRONG if len(files) < len(options.files) else OK
     if not files:
         return missing
+    recordings = [*zip(files, event_files(options.jsonl, files), strict=True)]
+    processes = _processes(recordings, options, settings)
+    if processes > 1:
+        from streamer.commands.workers import replay_in_processes
+
+        replay = partial(_replay_alone, options)
+        return max(missing, *replay_in_processes(recordings, processes, settings, replay))
+    from streamer.engine import Engine
+
     with Engine.load(settings, notify) as engine:
-        return max(missing, asyncio.run(_replay_all(files, options, engine)))
+        return max(missing, asyncio.run(_replay_all(recordings, options, engine)))
 
 
-async def _replay_all(files: list[str], options: argparse.Namespace, engine: "Engine") -> int:
-    """Replay the files, some at the same time; what becomes of one does not touch the others."""
+def _processes(
+    recordings: "Sequence[Recording]", options: argparse.Namespace, settings: "Settings"
+) -> int:
+    """In how many processes to replay: several where cores are left over and no output is shared."""
+    outputs = [jsonl for _, jsonl in recordings if jsonl]
+    shares = len({*outputs}) < len(outputs) or "-" in outputs or options.mqtt or settings.mqtt.url
+    paced = options.speed is not None or any(file == "-" for file, _ in recordings)
+    if shares or paced or sys.platform != "linux":
+        return 1
+    cores = settings.engine.threads or len(os.sched_getaffinity(0))
+    jobs: int = options.jobs
+    return min(jobs, cores, len(recordings))
+
+
+async def _replay_alone(
+    options: argparse.Namespace, engine: "Engine", recording: "Recording", reached: "Reached"
+) -> int:
+    """Replay one recording of an archive in a process of its own."""
+    from streamer.sinks.progress import ProgressSink
+
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    waiting = deque(zip(files, event_files(options.jsonl, files), strict=True))
+    with stopped_by_signals(stop):
+        return await _replay(recording, options, engine, stop, ProgressSink(reached))
+
+
+async def _replay_all(
+    recordings: "Sequence[Recording]", options: argparse.Namespace, engine: "Engine"
+) -> int:
+    """Replay the recordings, some at the same time; what becomes of one does not touch the others."""
+    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    waiting = deque(recordings)
     codes: list[int] = []
 
     async def work(progress: "Progress | None") -> None:
         while waiting and not stop.done():
-            file, jsonl = waiting.popleft()
-            try:
-                codes.append(await _replay(file, jsonl, options, engine, stop, progress))
-            except UserError as error:
-                notify(str(error))
-                codes.append(WRONG)
+            recording = waiting.popleft()
+            file, _ = recording
+            sink = progress.sink(file) if progress else None
+            codes.append(await _replay(recording, options, engine, stop, sink))
             if progress:
                 progress.finish(file)
 
@@ -109,37 +147,42 @@ async def _replay_all(files: list[str], options: argparse.Namespace, engine: "En
         if options.jobs > 1:
             from streamer.sinks.progress import Progress
 
-            progress = stack.enter_context(Progress(files))
+            progress = stack.enter_context(Progress([file for file, _ in recordings]))
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(options.jobs, len(files))):
+            for _ in range(min(options.jobs, len(recordings))):
                 group.create_task(work(progress))
     return max(codes)
 
 
 async def _replay(
-    file: str,
-    jsonl: str | None,
+    recording: "Recording",
     options: argparse.Namespace,
     engine: "Engine",
     stop: "asyncio.Future[str]",
-    progress: "Progress | None",
+    progress: "ProgressSink | None",
 ) -> int:
+    """Replay one recording; give its exit code, and tell what is wrong with it."""
     from streamer import pipeline
     from streamer.clock import VirtualClock, WallClock
 
     clock: Clock = VirtualClock() if options.speed is None else WallClock()
+    file, jsonl = recording
     table = not options.quiet and jsonl != "-" and progress is None
     chosen = sinks(engine.settings, jsonl=jsonl, mqtt=options.mqtt, table=table)
     if progress:
-        chosen.append(progress.sink(file))
-    outcome = await pipeline.run(
-        _source(file, options, engine.settings, clock),
-        engine,
-        chosen,
-        clock,
-        session=options.session,
-        stop=stop,
-    )
+        chosen.append(progress)
+    try:
+        outcome = await pipeline.run(
+            _source(file, options, engine.settings, clock),
+            engine,
+            chosen,
+            clock,
+            session=options.session,
+            stop=stop,
+        )
+    except UserError as error:
+        notify(str(error))
+        return WRONG
     return exit_code(outcome.reason)
 
 

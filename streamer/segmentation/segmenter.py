@@ -69,6 +69,15 @@ class Segmenter:
         """The end of the audio received so far; the next chunk begins here."""
         return self._tape.end
 
+    @property
+    def next_event(self) -> int:
+        """No event can become known before this sample, whatever is said until then."""
+        if self._state in (_State.QUIET, _State.STARTING):
+            return self._due + (self._confirm - len(self._voiced) - 1) * FRAME
+        if self._paused:  # speech may resume with any frame
+            return self._due
+        return min(self._voiced[-1] + self._pause, self._start + self._longest - FRAME)
+
     def push(self, chunk: AudioChunk) -> Iterator[SpeechEvent]:
         """Take the next audio; all of its events, whether they are read or not.
 

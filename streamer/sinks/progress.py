@@ -1,6 +1,7 @@
 """One progress bar for many conversations, on stderr."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -53,7 +54,7 @@ class Progress:
 
     def sink(self, file: str) -> "ProgressSink":
         """A sink for the events of one recording."""
-        return ProgressSink(self, file)
+        return ProgressSink(partial(self.reach, file))
 
     def reach(self, file: str, seconds: float) -> None:
         """A recording has been analysed so far."""
@@ -68,16 +69,15 @@ class Progress:
 
 
 class ProgressSink(Sink):
-    """Tells the bar how far its conversation is."""
+    """Tells how far its conversation is, in seconds."""
 
-    def __init__(self, progress: Progress, file: str) -> None:
-        self._progress = progress
-        self._file = file
+    def __init__(self, reached: Callable[[float], None]) -> None:
+        self._reached = reached
 
     async def emit(self, event: events.Event) -> None:
         """Read off the event how far the conversation is."""
-        if isinstance(event, events.Utterance | events.SpeechUpdate):
-            self._progress.reach(self._file, event.end)
+        if isinstance(event, events.Utterance):
+            self._reached(event.end)
 
 
 def _duration(file: str) -> float:

@@ -16,7 +16,7 @@ from streamer.sources.decoder import MAX_CHANNELS, Decoder, Missing
 from streamer.sources.dual_mono import louder_of_twins
 from streamer.units import SAMPLE_RATE, to_samples
 
-_BLOCK_SECONDS = 4.0
+_BLOCK_SECONDS = 20.0
 """Audio decoded at a time, in a thread: little enough for memory, enough for later stages to work by the dozen."""
 
 _PACE_SECONDS = 0.06
@@ -113,7 +113,7 @@ class RecordingSource:
         )
 
     def _blocks(self) -> Generator[list[AudioChunk | Gap], None, None]:
-        """The audio at 16 kHz, about a second of all channels at a time."""
+        """The audio at 16 kHz, a block of all channels at a time."""
         import soxr
 
         with Decoder(self._path) as decoder:

@@ -322,6 +322,31 @@ def test_a_machine_that_keeps_up_gives_up_nothing(random_bundle):
     assert not [e for e in events if e.type in ("gap", "error")]
 
 
+def test_estimates_that_are_late_still_come_before_their_utterance(random_bundle):
+    with engine_for(random_bundle, live__max_lag=60.0) as engine:
+        judge = engine.judge
+
+        async def late(window):
+            await asyncio.sleep(0.2)
+            return await judge(window, live=True)
+
+        def judge_estimates_late(window, *, live, patient=False):
+            if not patient:
+                return judge(window, live=live)
+            return asyncio.get_running_loop().create_task(late(window))
+
+        engine.judge = judge_estimates_late
+        events, _ = asyncio.run(live_conversation(engine, Spoken(turns(4))))
+    check_promises(events)
+    assert len([e for e in events if e.type == "utterance"]) == 4
+    told = set()
+    for event in events:
+        if event.type == "utterance":
+            told.add(event.utterance)
+        elif event.type == "speech_update":
+            assert event.utterance not in told
+
+
 async def test_live_and_replay_hear_the_same(random_bundle):
     signal_ = turns(3)
 

@@ -28,7 +28,7 @@ def ordered(signals, sizes):
     batches = []
     for chunk in sorted(chunks, key=lambda c: c.start):
         order.push(chunk)
-        due = order.due
+        due = order.is_due([0] * len(signals))
         batches.append(order.take())
         assert due == bool(batches[-1])
     return [*batches, order.take(closed=True)]
@@ -89,5 +89,18 @@ def test_a_recordings_channels_wait_for_each_other_and_live_ones_do_not():
     for wait, length in ((True, None), (False, 33 * FRAME)):
         order = FrameOrder(2, wait=wait)
         order.push(AudioChunk(0, 0, np.zeros(16_000, np.float32)))
-        assert order.due == (not wait)
+        assert order.is_due([0, 0]) == (not wait)
         assert [len(piece.samples) for piece in order.take()] == ([length] if length else [])
+
+
+def test_it_is_due_once_what_is_wanted_is_known_or_audio_was_lost():
+    order = FrameOrder(1, wait=True)
+    order.push(AudioChunk(0, 0, np.zeros(3 * FRAME + 5, np.float32)))
+    assert order.is_due([3 * FRAME])
+    assert not order.is_due([3 * FRAME + 1])
+    order.push(Gap(0, 3 * FRAME + 5, 5 * FRAME, "lost"))
+    assert order.is_due([9 * FRAME])
+    order.take()
+    assert order.positions == [5 * FRAME]
+    order.push(AudioChunk(0, 5 * FRAME, np.zeros(FRAME, np.float32)))
+    assert not order.is_due([9 * FRAME])

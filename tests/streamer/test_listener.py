@@ -120,6 +120,39 @@ def test_it_does_not_matter_how_the_audio_was_cut(parts, sizes, others):
     assert told == [plain(what) for what in heard(channels, others, greedy=False)]
 
 
+@given(parts, st.lists(st.integers(50, 3000), min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_what_has_nothing_to_tell_is_gathered_and_nothing_is_told_later_for_it(parts, sizes):
+    (channel,) = signals([parts])
+    eager, patient = listener(1, wait=False), listener(1, wait=False)
+    times = [0, 0]
+    for item in pieces(channel, sizes):
+        told = []
+        for place, (ear, hears) in enumerate(((eager, True), (patient, False))):
+            ear.push(item)
+            if hears or ear.due:
+                times[place] += 1
+                told.append([plain(what) for what in ear.hear()])
+            else:
+                told.append([])
+        assert told[0] == told[1]
+    assert times[1] <= times[0]
+
+
+def test_a_live_channel_is_heard_a_few_times_a_second():
+    (channel,) = signals([[audio((1.0, 0.0), (1.0, 0.9))]])
+    for excluded, most in ((False, 26), (True, 8)):
+        segmenter = None if excluded else Segmenter(PeakDetector(), Segmentation(), 0)
+        ear = Listener([segmenter], Sum, interval=8000, wait=False)
+        times = 0
+        for item in pieces(channel, [FRAME]):
+            ear.push(item)
+            if ear.due:
+                times += 1
+                ear.hear()
+        assert 0 < times <= most
+
+
 def test_estimates_are_made_while_somebody_speaks_at_the_end_of_a_frame():
     (voice,) = signals([[audio((0.5, 0.0), (1.5, 0.9), (0.6, 0.0))]])
     told = heard([voice], [160])

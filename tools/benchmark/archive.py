@@ -93,7 +93,17 @@ def run(arguments: argparse.Namespace) -> None:
     load = statistics.median(loading)
     results = [_result(name, times, hours, load) for name, times in taken.items()]
     _print(results, len(files), hours, load)
-    figures = {"hours": hours, "files": len(files), "loading_s": load, "results": results}
+    gain = None
+    if cores > 1:
+        gain = results[2].loaded_hours_per_hour / results[0].loaded_hours_per_hour
+        print(f"{results[2].name}: {gain:.2f} times {results[0].name}, without loading")
+    figures = {
+        "hours": hours,
+        "files": len(files),
+        "loading_s": load,
+        "results": results,
+        "times_one_core": gain,
+    }
     write_json(arguments.json, "archive", figures)
 
 

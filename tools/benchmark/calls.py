@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,7 +40,7 @@ _SPEECH = (
 )
 _WORDS_PER_SECOND = 2.5
 _STEP = 960
-_BLOCK = 4 * SAMPLE_RATE
+_BLOCK = 20 * SAMPLE_RATE
 """Samples that an endless call is delivered at a time: live, 60 ms; else, as a recording at full speed."""
 
 _BRIEF = SAMPLE_RATE
@@ -111,6 +112,11 @@ class Call:
         """How long it is."""
         return int(self.samples.shape[1]) / SAMPLE_RATE
 
+    @cached_property
+    def endless(self) -> Samples:
+        """Its samples, their beginning once more behind their end, so that every piece is a slice."""
+        return np.pad(self.samples, ((0, 0), (0, _BLOCK)), mode="wrap")
+
 
 def read_call(path: Path) -> Call:
     """Decodes a whole recording; what it lacks is silence."""
@@ -176,8 +182,7 @@ class Endless:
         begun = self._clock.seconds()
         length = self._call.samples.shape[1]
         step = _STEP if self.info.live else _BLOCK
-        # Its beginning stands behind its end, so that every piece is a slice: this shall cost nothing.
-        samples = np.pad(self._call.samples, ((0, 0), (0, step)), mode="wrap")
+        samples = self._call.endless
         for start in range(0, self._length, step):
             end = min(start + step, self._length)
             # The time at which it was spoken, however late we are: that counts as latency, too.

@@ -87,3 +87,15 @@ def test_gaps_cut_the_audio_into_conversations_of_their_own(stretches, chunk_siz
         if position % 480 == 0:
             assert len(events) == len(cut(samples, [480]))
         position += len(samples) + lost
+
+
+@given(levels, st.integers(1, 3000))
+@settings(deadline=None)
+def test_no_event_comes_earlier_than_announced(parts, size):
+    segmenter = Segmenter(PeakDetector(), SHORT, 0)
+    samples = audio(*parts)
+    for start in range(0, len(samples), size):
+        announced = segmenter.next_event
+        for event in segmenter.push(AudioChunk(0, start, samples[start : start + size])):
+            assert event.at >= announced
+            announced = event.at

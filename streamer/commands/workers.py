@@ -1,0 +1,223 @@
+"""An archive on several cores: each has a process of its own, which replays one recording after the other.
+
+Threads of one process would wait for each other, as only one at a time can run Python. The processes are forks, made
+once everything is imported; each loads the models. One that dies costs the recording that it was busy with.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any
+
+from streamer.commands import FAILED, INTERRUPTED
+from streamer.commands.outputs import notify
+from streamer.errors import UserError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from streamer.config import Settings
+    from streamer.engine import Engine
+    from streamer.sinks.progress import Progress
+
+Recording = tuple[str, str | None]
+"""A file, and where its events go."""
+
+Reached = Callable[[float], None]
+"""Told how far a recording has been analysed, in seconds."""
+
+Replay = Callable[["Engine", Recording, Reached], Coroutine[Any, Any, int]]
+"""Replays a recording; gives its exit code, and tells the user what is wrong with it."""
+
+_SHARED = (
+    "av",
+    "models.audio_stream",
+    "models.bundle",
+    "soxr",
+    "streamer.engine",
+    "streamer.pipeline",
+    "streamer.segmentation.both",
+    "streamer.sources.recording",
+    "streamer.transcription.registry",
+)
+"""What takes long to import, and starts no threads: a fork takes none along."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    file: str | None = None
+    """What it is busy with."""
+    is_alive: bool = True
+
+
+def replay_in_processes(
+    recordings: Sequence[Recording], count: int, settings: "Settings", replay: Replay
+) -> list[int]:
+    """Replay recordings, as many at the same time as there are processes, behind one progress bar.
+
+    A signal ends the conversations under way properly; no others are begun.
+
+    Args:
+        recordings: what to replay, in this order.
+        count: how many processes.
+        settings: all settings.
+        replay: what each process does with a recording.
+
+    Returns:
+        The exit codes.
+
+    Raises:
+        UserError: if the models cannot be loaded.
+    """
+    from streamer.sinks.progress import Progress
+
+    for module in _SHARED:
+        import_module(module)
+    waiting = deque(recordings)
+    workers = _fork(count, settings, replay)
+    try:
+        with _signals_passed_on(workers, waiting) as signals:
+            with Progress([file for file, _ in recordings]) as progress:
+                codes = _share_out(waiting, workers, progress, signals)
+            for file, _ in waiting:
+                notify(f"{file}: not analysed, as no process was left to do it")
+                codes.append(FAILED)
+            return [*codes, INTERRUPTED] if signals else codes
+    finally:
+        for worker in workers:
+            worker.connection.close()  # it ends when it comes for more
+        for worker in workers:
+            worker.process.join()
+
+
+def _share_out(
+    waiting: deque[Recording],
+    workers: Sequence[_Worker],
+    progress: "Progress",
+    signals: Sequence[int],
+) -> list[int]:
+    """Give whoever has nothing to do the next recording, until none waits and all have finished."""
+    codes: list[int] = []
+    while True:
+        for worker in workers:
+            if worker.file is None and worker.is_alive and waiting:
+                _hand(worker, waiting)
+        busy = [worker for worker in workers if worker.file is not None]
+        if not busy:
+            return codes
+        ready = wait([worker.connection for worker in busy])
+        heard = [_hear(w, progress, signals) for w in busy if w.connection in ready]
+        codes += [code for code in heard if code is not None]
+
+
+def _hand(worker: _Worker, waiting: deque[Recording]) -> None:
+    """Give a process the next recording."""
+    recording = waiting[0]
+    try:
+        worker.connection.send(recording)
+    except ConnectionError:
+        worker.is_alive = False
+        return
+    waiting.popleft()
+    worker.file, _ = recording
+
+
+def _hear(worker: _Worker, progress: "Progress", signals: Sequence[int]) -> int | None:
+    """Hear what a busy process has to say: the exit code of its recording, None as long as that goes on."""
+    assert worker.file is not None  # noqa: S101 - it is busy
+    try:
+        message: float | int | str = worker.connection.recv()
+    except (EOFError, ConnectionError):
+        worker.is_alive = False
+        message = FAILED
+        if not signals:
+            notify(f"{worker.file}: the process that replayed it died")
+    if isinstance(message, str):
+        raise UserError(message)
+    if isinstance(message, float):
+        progress.reach(worker.file, message)
+        return None
+    progress.finish(worker.file)
+    worker.file = None
+    return message
+
+
+def _fork(count: int, settings: "Settings", replay: Replay) -> list[_Worker]:
+    """Start processes that share the cores."""
+    context = multiprocessing.get_context("fork")
+    cores = settings.engine.threads or len(os.sched_getaffinity(0))
+    engine = settings.engine.model_copy(update={"threads": max(1, cores // count)})
+    settings = settings.model_copy(update={"engine": engine})
+    workers: list[_Worker] = []
+    for number in range(count):
+        ours, theirs = context.Pipe()
+        inherited = [*(worker.connection for worker in workers), ours]
+        process = context.Process(
+            target=_work,
+            args=(theirs, inherited, settings, replay),
+            kwargs={"speaks": number == 0},
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        workers.append(_Worker(process, ours))
+    return workers
+
+
+@contextlib.contextmanager
+def _signals_passed_on(
+    workers: Sequence[_Worker], waiting: deque[Recording]
+) -> Iterator[Sequence[int]]:
+    """SIGINT and SIGTERM go to all processes, and nothing new is begun; gives those that came."""
+    signals: list[int] = []
+
+    def pass_on(number: int, _: "FrameType | None") -> None:
+        signals.append(number)
+        waiting.clear()
+        for worker in workers:
+            if worker.process.is_alive() and worker.process.pid:
+                os.kill(worker.process.pid, number)
+
+    before = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _work(
+    connection: Connection,
+    inherited: Sequence[Connection],
+    settings: "Settings",
+    replay: Replay,
+    *,
+    speaks: bool,
+) -> None:
+    """What a process does: replay what it is handed, until there is nobody to hand it anything."""
+    from streamer.engine import Engine
+
+    os.setpgrp()  # the terminal's Ctrl-C comes from who has forked it, and only once
+    for other in inherited:
+        other.close()
+    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
+        try:
+            engine = Engine.load(settings, notify if speaks else lambda _: None)
+        except UserError as error:
+            connection.recv()
+            connection.send(str(error))
+            return
+        with engine:
+            while True:
+                recording = connection.recv()
+                connection.send(asyncio.run(replay(engine, recording, connection.send)))

@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+import torch
+
+from models.conversation import ConversationModel
+from models.shapes import shapes_only
+from tests.models.tiny_bundle import make_bundle
+
+LOADS = """
+import sys
+from models.bundle import Bundle, find_bundle
+Bundle.load(find_bundle("streamer-en-1"))
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_shapes_are_those_of_networks_that_have_weights():
+    model = make_bundle().model
+    with shapes_only():
+        shapes = ConversationModel(model.config)
+
+    assert {name: (t.shape, t.dtype) for name, t in shapes.state_dict().items()} == {
+        name: (t.shape, t.dtype) for name, t in model.state_dict().items()
+    }
+
+
+def test_networks_made_afterwards_are_initialised():
+    with shapes_only():
+        torch.nn.Linear(3, 3)
+
+    assert torch.nn.Linear(3, 3).weight.device.type == "cpu"
+    assert torch.nn.Embedding(3, 3).weight.std() > 0
+
+
+def test_a_bundle_is_loaded_without_the_compiler_of_torch_which_takes_longer_than_all_the_rest():
+    done = subprocess.run([sys.executable, "-c", LOADS], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
