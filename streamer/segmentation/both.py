@@ -34,6 +34,8 @@ class GatedDetector:
     bit by bit, and not at one certain frame, keeps chance in a single frame from deciding what follows.
     """
 
+    delay = 0
+
     def __init__(self, aggressiveness: int) -> None:
         self._gate = WebrtcGate(aggressiveness)
         self._silero = SileroDetector()
