@@ -14,6 +14,7 @@ _OPEN = 10
 _LEAD = 20
 """Frames (600 ms) before the gate opened that Silero hears first, so that it starts in the room's sound."""
 
+
 class GatedDetector:
     """0 while WebRTC hears nothing; else Silero's probability."""
 

@@ -46,6 +46,8 @@ class SileroDetector:
 
     def __init__(self) -> None:
         self._runs = _Run(), _Run()
+        self._before: Samples
+        """The last samples, with which the next windows begin."""
         self.reset()
 
     def __call__(self, frames: Samples) -> list[float]:
@@ -61,7 +63,7 @@ class SileroDetector:
 
     def reset(self) -> None:
         """See `VoiceDetector.reset`."""
-        self._before: Samples = np.zeros(_INPUT - FRAME + _APART, dtype=np.float32)
+        self._before = np.zeros(_INPUT - FRAME + _APART, dtype=np.float32)
         for run in self._runs:
             run.reset()
 
