@@ -26,6 +26,10 @@ COMMANDS = {
         "tools.benchmark.latency",
         "from the end of speech to its event, live on a virtual sound card, beside a stopwatch",
     ),
+    "agreement": (
+        "tools.benchmark.agreement",
+        "whether live listening on a virtual sound card hears what a replay hears",
+    ),
     "soak": (
         "tools.benchmark.soak",
         "memory and cost over hours of one conversation",
