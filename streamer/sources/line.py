@@ -55,6 +55,16 @@ class Line:
             items += self._lose(to_samples(lost), len(block.samples))
         return items + self._resample(block.samples)
 
+    @property
+    def begun(self) -> bool:
+        """Whether any audio has come."""
+        return self._begun
+
+    def wait(self, now: int) -> list[AudioChunk | Gap]:
+        """What is missing up to now, while no audio has come."""
+        self._reason = self._reason or "absent"
+        return self._gap(max(now, self.position), self._reason)
+
     def finish(self) -> list[AudioChunk | Gap]:
         """What the resampler still holds, at the end or before a gap."""
         items = self._resample(np.zeros((0, len(self._channels)), np.float32), last=True)
