@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamer import configuration, events
 from streamer.clock import VirtualClock
-from tools.benchmark import agreement, archive, calls, capacity, latency, playing, soak
+from tools.benchmark import agreement, archive, calls, capacity, latency, load, playing, soak
 from tools.benchmark.__main__ import COMMANDS
 from tools.command_line import dispatch
 
@@ -160,7 +160,7 @@ def utterance(start, end, **more):
     rest |= {"abstained": True, "text": None, "text_status": "skipped", "modalities": []}
     told = events.Latency(endpoint=500, transcription=20, analysis=5, total=555)
     rest |= {"language": None, "latency_ms": told}
-    return events.Utterance(**common, start=start, end=end, **rest | more)
+    return events.Utterance(start=start, end=end, **common | rest | more)
 
 
 def test_the_stopwatch_counts_from_when_the_tone_sounded():
@@ -187,3 +187,37 @@ def test_utterances_agree_if_both_ends_do():
     found = agreement.pairs(live, replayed, 10.0)
     assert found == [(live[0], replayed[0]), (live[2], replayed[2])]
     assert agreement.Compared("a", 3, 3, 2, 2).share == pytest.approx(2 / 3)
+
+
+def test_what_a_busy_machine_loses_is_found():
+    common = {"session": "s", "time": datetime(2026, 1, 1, tzinfo=UTC)}
+    about = {"channel": "a", "utterance": "u", "start": 1.0}
+    model = events.Model(name="m", version="1")
+    begun = {"source": "s", "channels": ["a"], "model": model, "labels": [], "asr": "none"}
+    end = {"utterances": 1, "gaps": 1, "errors": 0, "reason": "interrupted"}
+
+    def told(second_speech, duration):
+        return [
+            (100.0, events.SessionStarted(seq=0, streamer_version="1", **common, **begun)),
+            (101.7, events.SpeechStarted(seq=1, end=1.5, **common, **about)),
+            (103.0, events.SpeechStarted(seq=2, end=2.5, **common, **about | second_speech)),
+            (104.0, utterance(1.0, 3.0, seq=3)),
+            (107.0, events.Gap(seq=4, channel="a", start=4, end=6, reason="behind", **common)),
+            (110.0, events.SessionEnded(seq=5, duration=duration, **common, **end)),
+        ]
+
+    fine = told({"utterance": "u"}, 9.9)
+    del fine[2]
+    fine = [(at, event.model_copy(update={"seq": n})) for n, (at, event) in enumerate(fine)]
+    result = load.judge(fine, 110.0, 5.0)
+    assert result.broken == []
+    assert result.lag == pytest.approx(0.2)
+    assert result.utterance_lag == pytest.approx(1.0)
+    assert result.unaccounted == pytest.approx(0.1)
+    assert (result.gaps, result.texts) == (2, {"skipped": 1})
+    late = [*fine[:-2], (109.0, fine[-2][1]), fine[-1]]
+    late[2] = (110.0, late[2][1])
+    assert load.judge(late, 110.0, 5.0).broken == ["later than max_lag"]
+    assert load.judge(told({"utterance": "v"}, 5), 110.0, 5.0).broken == [
+        "speech without its utterance"
+    ]

@@ -30,6 +30,10 @@ COMMANDS = {
         "tools.benchmark.agreement",
         "whether live listening on a virtual sound card hears what a replay hears",
     ),
+    "load": (
+        "tools.benchmark.load",
+        "what live listening gives up beside busy processes, and whether it says so",
+    ),
     "soak": (
         "tools.benchmark.soak",
         "memory and cost over hours of one conversation",
