@@ -226,6 +226,11 @@ def test_silence_wakes_nobody_for_each_block_and_a_sound_does_so_at_once(room):
     assert all(woken[400:])
 
 
+def test_last_bits_that_flutter_wake_nobody():
+    woken = heeded([0.0, 0.0, 1e-5] * 200)
+    assert sum(woken[200:]) == 100
+
+
 def test_whoever_speaks_is_attended_to_until_long_after():
     syllables = [0.001] * 300 + 100 * [0.1, 0.1, 0.02, 0.01, 0.003] + [0.001] * 40
     assert all(heeded(syllables)[300:])
