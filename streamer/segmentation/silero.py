@@ -16,7 +16,7 @@ _INPUT = 576
 _APART = FRAME // 2
 """Samples between the windows of its two runs."""
 _ODDS = 3.0
-"""How much likelier speech is than the network assumes: 2 to 6 score about the same on annotated calls."""
+"""How much likelier speech is than the network assumes: 3 to 6 score about the same on annotated calls."""
 _STATE = 128
 _SILENT = 0.1
 """Probability under which the network itself is sure enough of silence."""
@@ -37,9 +37,9 @@ class SileroDetector:
     Where its windows lie in the sound matters more than it should: moved by half a frame, one judgement
     in ten changes by more than 0.1. So two runs of it, half a frame apart, are averaged.
 
-    The network is reluctant: where it is half sure it is right more often than not, and it misses the weak
-    sounds between strong ones. So its odds are raised, in any surroundings alike: what is heard must not
-    depend on what was said before.
+    The network is reluctant: at even odds it misses one frame of speech in seven, the weak ones between
+    strong ones. So its odds are raised, at all times alike: what is heard must not depend on what was said
+    before.
     """
 
     delay = 0
