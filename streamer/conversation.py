@@ -241,10 +241,9 @@ class Conversation:
         """Wait as long as a transcript is worth it; give the reason if it has not come."""
         if self._live and job.spoken is not None:
             # One that has not begun halfway to the bound would hardly be in time.
-            half = job.spoken + self._live.max_lag / 2 - self._clock.seconds()
-            await self._first_of(work, half)
+            await self._first_of(work, job.spoken + self._live.max_lag / 2)
             if work.begun:
-                await self._first_of(work, half + self._live.max_lag / 2)
+                await self._first_of(work, job.spoken + self._live.max_lag)
         else:
             await self._first_of(work, None)
         if not work.result.done() and self._stop.done():
@@ -261,10 +260,10 @@ class Conversation:
             )
         return "behind"
 
-    async def _first_of(self, work: Transcription, seconds: float | None) -> None:
-        """Wait for a transcription, for the stop, or for so many seconds at most."""
+    async def _first_of(self, work: Transcription, deadline: float | None) -> None:
+        """Wait for a transcription, for the stop, or until a time of the clock."""
         either: list[asyncio.Future[Any]] = [work.result, self._stop]
-        timeout = None if seconds is None else max(0.0, seconds)
+        timeout = None if deadline is None else max(0.0, deadline - self._clock.seconds())
         await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     async def _emit_last_update(self, ended: Ended, judgement: "Judgement") -> None:

@@ -7,6 +7,7 @@ packages pulseaudio, pulseaudio-utils, libasound2-plugins and libportaudio2, and
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -89,6 +90,7 @@ class VirtualCard:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.freeze(frozen=False)
         self._server.terminate()
         self._server.wait(10)
 
@@ -99,6 +101,14 @@ class VirtualCard:
     def unplug(self) -> None:
         """The card is gone, whoever uses it."""
         self._control("unload-module", self._module)
+
+    def suspend(self, *, suspended: bool) -> None:
+        """The card's microphone can be opened, but delivers nothing; or it does again."""
+        self._control("suspend-sink", _SINK, str(int(suspended)))
+
+    def freeze(self, *, frozen: bool) -> None:
+        """The sound server answers nobody; or it does again."""
+        self._server.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
 
     @contextlib.contextmanager
     def playing(self, recording: Path, sink: str = _SINK) -> Iterator[subprocess.Popen[bytes]]:

@@ -14,9 +14,15 @@ from streamer.sources import Samples
 class VoiceDetector(Protocol):
     """One channel's judge of frames; it may keep a state from frame to frame."""
 
-    def __call__(self, frames: Samples) -> list[float]:
-        """The probability of each of these frames (float32 [n, 480]) that it holds speech.
+    @property
+    def delay(self) -> int:
+        """Frames that it hears beyond the one that it judges."""
+        ...
 
+    def __call__(self, frames: Samples) -> list[float]:
+        """The probabilities of as many frames as these (float32 [n, 480]) that they hold speech.
+
+        They are those of the frames `delay` before; of what lies before the first frame, it is 0.
         How many are judged in one call makes no difference but in speed.
         """
         ...

@@ -5,6 +5,7 @@ from typing import assert_never
 from streamer.config import Segmentation
 from streamer.segmentation import VoiceDetector
 from streamer.segmentation.segmenter import Segmenter
+from streamer.segmentation.smoothing import Smoothed
 
 
 def make_segmenter(settings: Segmentation, channel: int) -> Segmenter:
@@ -13,7 +14,7 @@ def make_segmenter(settings: Segmentation, channel: int) -> Segmenter:
     Raises:
         UserError: if the detector that the settings name is not installed.
     """
-    return Segmenter(make_detector(settings), settings, channel)
+    return Segmenter(Smoothed(make_detector(settings)), settings, channel)
 
 
 def make_detector(settings: Segmentation) -> VoiceDetector:

@@ -35,6 +35,8 @@ class _State(Enum):
 class Segmenter:
     """Cuts one channel into utterances.
 
+    A frame is judged `detector.delay` frames after it was heard; the hangover begins at its end all the same.
+
     Frames lie on the absolute grid, frame k = samples [480 k, 480 k + 480), so what comes out does not
     depend on the sizes of the chunks that go in. Every SpeechStarted is followed by exactly one
     SpeechEnded, at the latest from `flush`. All times are indices on the audio's clock.
@@ -42,6 +44,8 @@ class Segmenter:
 
     def __init__(self, detector: VoiceDetector, settings: Segmentation, channel: int) -> None:
         self._detector = detector
+        self._lag = detector.delay * FRAME
+        """Samples by which the end of the frame that is judged lies behind that of the last one heard."""
         self._channel = channel
         self._start_threshold = settings.start_threshold
         self._stop_threshold = settings.stop_threshold
@@ -100,8 +104,7 @@ class Segmenter:
         for first in range(0, len(samples), SAMPLE_RATE):
             self._tape.append(samples[first : first + SAMPLE_RATE])
             if due := range(self._due, self._tape.end + 1, FRAME):
-                for at, probability in zip(due, self._judged(due), strict=True):
-                    self._step(at, probability, events)
+                self._follow_frames(due, events)
                 self._due = due[-1] + FRAME
         return iter(events)
 
@@ -127,21 +130,29 @@ class Segmenter:
         return iter(events)
 
     def _break_off(self) -> list[SpeechEvent]:
-        """Judge the frame that stays incomplete, then end a present utterance."""
+        """Judge what is left, the frame that stays incomplete with it; then end a present utterance."""
         events: list[SpeechEvent] = []
         at = self.position
-        if at > max(self._due - FRAME, self._tape.start):
-            (probability,) = self._judged(range(self._due, self._due + 1))
-            self._step(at, probability, events)
+        last = -(-at // FRAME) * FRAME + self._lag
+        if at > self._tape.start and (left := range(self._due, last + 1, FRAME)):
+            self._follow_frames(left, events)
         if self._state in (_State.SPEAKING, _State.STOPPING):
             self._end(at, events)
         self._return_to_quiet(at)
         return events
 
-    def _step(self, at: int, probability: float, events: list[SpeechEvent]) -> None:
-        """Move the machine by the frame that ends at `at`."""
+    def _follow_frames(self, ends: range, events: list[SpeechEvent]) -> None:
+        """Hear the frames that end there, and move the machine by as many."""
+        heard = self._tape.end
+        for end, probability in zip(ends, self._judged(ends), strict=True):
+            self._step(min(end - self._lag, heard), min(end, heard), probability, events)
+
+    def _step(self, end: int, at: int, probability: float, events: list[SpeechEvent]) -> None:
+        """Move the machine by the frame that ends at `end`, `at` being the present."""
         settled = self._state in (_State.STARTING, _State.SPEAKING)
-        voiced = probability >= (self._stop_threshold if settled else self._start_threshold)
+        threshold = self._stop_threshold if settled else self._start_threshold
+        if voiced := probability >= threshold and end > self._free:
+            self._voiced.append(end)
         match self._state:
             case _State.QUIET | _State.STARTING:
                 self._suspect(at, events, voiced=voiced)
@@ -161,7 +172,6 @@ class Segmenter:
         """Nobody speaks yet: does someone begin to?"""
         if voiced:
             self._state = _State.STARTING
-            self._voiced.append(at)
             if len(self._voiced) >= self._confirm:
                 onset = self._voiced[0] - FRAME
                 self._begin(max(onset - self._pre_roll, self._free), at, events)
@@ -172,7 +182,6 @@ class Segmenter:
         """Someone speaks: does it go on, pause, end, or take too long?"""
         if voiced:
             self._state = _State.SPEAKING
-            self._voiced.append(at)
             if self._paused:
                 self._paused = False
                 events.append(SpeechResumed(start=self._start, at=at))
@@ -236,7 +245,7 @@ class Segmenter:
         self._state = _State.QUIET
         self._paused = False
         self._voiced.clear()
-        self._tape.discard(max(at - self._pre_roll, self._free))
+        self._tape.discard(max(at - self._lag - self._pre_roll, self._free))
 
 
 def _whole_frames(seconds: float) -> int:

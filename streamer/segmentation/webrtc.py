@@ -1,15 +1,10 @@
 """The voice detector of WebRTC: six bands and two Gaussians each; fast, and fooled by most noise."""
 
-from collections import deque
-
 import numpy as np
 import webrtcvad
 
 from streamer.sources import Samples
 from streamer.units import SAMPLE_RATE
-
-_WINDOW = 5
-"""Frames (150 ms) over which yes and no are averaged."""
 
 
 class WebrtcGate:
@@ -30,21 +25,17 @@ class WebrtcGate:
 
 
 class WebrtcDetector:
-    """WebRTC's decisions as a probability: the share of the last frames that it called speech."""
+    """WebRTC's decisions as probabilities: none or all."""
+
+    delay = 0
 
     def __init__(self, aggressiveness: int) -> None:
         self._gate = WebrtcGate(aggressiveness)
-        self._recent: deque[bool] = deque(maxlen=_WINDOW)
 
     def __call__(self, frames: Samples) -> list[float]:
         """See `VoiceDetector.__call__`."""
-        return [self._share(voiced) for voiced in self._gate(frames)]
+        return [float(voiced) for voiced in self._gate(frames)]
 
     def reset(self) -> None:
         """See `VoiceDetector.reset`."""
         self._gate.reset()
-        self._recent.clear()
-
-    def _share(self, voiced: bool) -> float:
-        self._recent.append(voiced)
-        return sum(self._recent) / _WINDOW

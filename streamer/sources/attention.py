@@ -6,6 +6,8 @@ from streamer.sources import Samples
 
 _ABOVE = 4.0
 """Energy over that of the quietest moments (6 dB) from which something is heard."""
+_FAINT = 1e-8
+"""Energy (-80 dBFS) under which nothing is heard, however quiet the quietest moments: the last bits flutter."""
 _FORGET = 1.007
 """Factor by which the quietest moments fade with each block: twofold in 3 s."""
 _AWAKE = 67
@@ -29,7 +31,7 @@ class Attention:
     def wakes(self, samples: Samples) -> bool:
         """Take note of a block, float32 [n, channels]."""
         energy = float(np.vdot(samples, samples)) / max(1, samples.size)
-        loud = energy > _ABOVE * self._floor
+        loud = energy > max(_FAINT, _ABOVE * self._floor)
         self._floor = min(energy, self._floor * _FORGET + 1e-12)
         self._awake = _AWAKE if loud else max(0, self._awake - 1)
         self._waiting += 1

@@ -6,7 +6,7 @@ from streamer.sources import AudioChunk, Gap, Samples
 from streamer.sources.beat import Beat
 from streamer.sources.resampler import Resampler
 from streamer.sources.ring import Block
-from streamer.units import SAMPLE_RATE, to_samples
+from streamer.units import FRAME, SAMPLE_RATE, to_samples
 
 _PATCH = 3.0
 """Seconds before a device's first sample that count as silence; beyond, they are a gap."""
@@ -14,6 +14,9 @@ _PATCH = 3.0
 
 class Line:
     """Turns blocks of one device into audio at 16 kHz, with gaps where samples are missing.
+
+    Its time axis is moved by half a frame at most, so that frames end where blocks end: none then waits
+    for the block that follows.
 
     Args:
         channels: the conversation's channels that the device feeds: one, or one for each of its own.
@@ -34,6 +37,8 @@ class Line:
         self._begun = False
         self._shift = 0.0
         """Seconds between the device's time and the conversation's."""
+        self._ahead = 0
+        """Samples by which gaps were made longer than what was lost."""
         self.position = position
         self._restart()
 
@@ -44,11 +49,21 @@ class Line:
         begin = self._beat.latest - seconds
         if not self._begun and begin < self._epoch - seconds:
             return []
-        items = [] if self._begun else self._begin(begin)
+        items = [] if self._begun else self._begin(begin, len(block.samples))
         if lost:
             items += self.finish()
-            items += self._gap(self.position + to_samples(lost), "overflow")
+            items += self._lose(to_samples(lost), len(block.samples))
         return items + self._resample(block.samples)
+
+    @property
+    def begun(self) -> bool:
+        """Whether any audio has come."""
+        return self._begun
+
+    def wait(self, now: int) -> list[AudioChunk | Gap]:
+        """What is missing up to now, while no audio has come."""
+        self._reason = self._reason or "absent"
+        return self._gap(max(now, self.position), self._reason)
 
     def finish(self) -> list[AudioChunk | Gap]:
         """What the resampler still holds, at the end or before a gap."""
@@ -56,9 +71,9 @@ class Line:
         self._restart()
         return items
 
-    def _begin(self, captured: float) -> list[AudioChunk | Gap]:
+    def _begin(self, captured: float, length: int) -> list[AudioChunk | Gap]:
         self._begun = True
-        start = max(self.position, to_samples(captured - self._epoch))
+        start = self._place(to_samples(captured - self._epoch), self.position, length)
         self._shift = captured - self._beat.origin - start / SAMPLE_RATE
         missing = start - self.position
         if missing > to_samples(_PATCH) or self._reason:
@@ -68,6 +83,19 @@ class Line:
             items = [AudioChunk(c, self.position, silence) for c in self._channels if missing]
         self.position = start
         return items
+
+    def _lose(self, samples: int, length: int) -> list[AudioChunk | Gap]:
+        end = self.position + samples
+        place = self._place(end - self._ahead, self.position + 1, length)
+        self._ahead += place - end
+        self._shift -= (place - end) / SAMPLE_RATE
+        return self._gap(place, "overflow")
+
+    def _place(self, wanted: int, earliest: int, length: int) -> int:
+        """The place nearest to the wanted one from which a block of that length reaches to the end of a frame."""
+        beyond = (wanted + self._resampler.ready(length)) % FRAME
+        place = wanted - beyond + (FRAME if beyond > FRAME // 2 else 0)
+        return place + max(0, -(-(earliest - place) // FRAME) * FRAME)
 
     def _gap(self, end: int, reason: str) -> list[AudioChunk | Gap]:
         start, self.position = self.position, end

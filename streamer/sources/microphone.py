@@ -23,6 +23,10 @@ CHECK = 0.5
 """Seconds between two looks at whether a device still lives."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 """Seconds between two attempts to open a device that is gone: at first, and at most."""
+_SOON = 1.0
+"""Seconds within which a device is closed, or opened again, if all is well."""
+_PATIENCE = 3.0
+"""Seconds for which an open device may deliver nothing before that is told; it may only be slow to begin."""
 
 
 class MicrophoneSource:
@@ -142,8 +146,10 @@ class _Audio:
         return await self._run(lambda: self._find(wanted, speakers, clock, wake))
 
     async def shut(self, capture: Capture) -> None:
-        """Close a device."""
-        await self._run(lambda: self._shut(capture))
+        """Close a device. A sound server that does not answer must not keep whoever wants to end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SOON):
+                await self._run(lambda: self._shut(capture))
 
     def close(self) -> None:
         """End the thread."""
@@ -184,6 +190,8 @@ class _Microphone:
         self._epoch = 0.0
         self._capture: Capture | None = None
         self._position = 0
+        self._told = False
+        """Whether the gap that lasts has been told."""
         self._fresh = asyncio.Event()
 
     async def open_first(self, *, wait: bool) -> None:
@@ -226,6 +234,7 @@ class _Microphone:
         self, capture: Capture, line: Line, put: Callable[[AudioChunk | Gap], Awaitable[None]]
     ) -> None:
         """Pass on what it delivers until it delivers no more."""
+        patience = self._clock.seconds() + _PATIENCE
         while True:
             self._fresh.clear()
             while block := capture.ring.read():
@@ -233,6 +242,12 @@ class _Microphone:
                     await put(item)
             if not capture.lives():
                 break
+            if line.begun:
+                self._told = False
+            elif not self._told and self._clock.seconds() > patience:
+                self._told = True
+                for gap in line.wait(self._now()):
+                    await put(gap)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CHECK):
                     await self._fresh.wait()
@@ -242,20 +257,32 @@ class _Microphone:
     async def _reopen(
         self, put: Callable[[AudioChunk | Gap], Awaitable[None]], reason: str
     ) -> Capture:
-        """Try until it is back; tell the gap at once, since what was being said has ended."""
+        """Try until it is back; tell the gap if that takes long, since what was being said has ended."""
+        opening = asyncio.create_task(self._open_again())
+        try:
+            await asyncio.wait({opening}, timeout=_SOON)
+            if not opening.done() and not self._told:
+                self._told = True
+                start, self._position = self._position, max(self._position, self._now())
+                for channel in self._channels:
+                    await put(Gap(channel, start, self._position, reason))
+            return await opening
+        finally:
+            opening.cancel()
+
+    async def _open_again(self) -> Capture:
         pause = _FIRST_PAUSE
         while True:
             try:
                 return await self._open()
             except UserError as error:
                 log.debug("%s", error)
-            if pause == _FIRST_PAUSE:
-                start = self._position
-                self._position = max(start, to_samples(self._clock.seconds() - self._epoch))
-                for channel in self._channels:
-                    await put(Gap(channel, start, self._position, reason))
             await self._clock.sleep_until(self._clock.seconds() + pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _now(self) -> int:
+        """The present on the time axis of the conversation."""
+        return to_samples(self._clock.seconds() - self._epoch)
 
     async def _open(self) -> Capture:
         loop = asyncio.get_running_loop()

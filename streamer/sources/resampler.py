@@ -55,9 +55,8 @@ class Resampler:
         if last:
             silence = np.zeros((self._half, self._held.shape[1]), np.float32)
             self._held = np.concatenate([self._held, silence])
-        else:
-            end -= self._half
-        outputs = np.arange(self._made, max(self._made, -(-end * self._up // self._down)))
+            end += self._half
+        outputs = np.arange(self._made, max(self._made, self.ready(end)))
         places, phases = np.divmod(outputs * self._down, self._up)
         begins = places - (self._half - 1) - self._first
         made = self._filter(begins, phases)
@@ -66,6 +65,10 @@ class Resampler:
         self._held = self._held[max(0, keep) :]
         self._first += max(0, keep)
         return made
+
+    def ready(self, samples: int) -> int:
+        """How many of its samples are certain once so many have come in."""
+        return -(-(samples - self._half) * self._up // self._down)
 
     def _filter(self, begins: NDArray[np.int64], phases: NDArray[np.int64]) -> Samples:
         """The samples held from each of some places on, weighted and summed [places, channels]."""

@@ -293,17 +293,30 @@ def test_a_recogniser_that_is_too_slow_costs_transcripts_and_nothing_else(random
     assert sum("transcription is behind" in e.message for e in events if e.type == "error") == 1
 
 
+def test_no_utterance_waits_for_its_transcript_beyond_the_bound(random_bundle):
+    bound = 4.0
+    with engine_for(random_bundle, Slow(6.0), live__max_lag=bound, asr__ahead=False) as engine:
+        events, _ = asyncio.run(live_conversation(engine, Spoken(turns(1), pace=0.03)))
+    check_promises(events)
+    (said,) = [e for e in events if e.type == "utterance"]
+    assert said.text_status == "skipped"
+    assert bound <= said.latency_ms.total / 1000 < bound + 1
+
+
 def test_an_ear_that_is_too_slow_gives_up_estimates_and_audio_and_says_so(random_bundle):
-    with engine_for(random_bundle, live__max_lag=1.0) as engine:
+    live, lags = Live(1.0), []
+    with engine_for(random_bundle, live__max_lag=live.max_lag) as engine:
         hear = engine.hear
 
         async def tired(listener, **last):
             await asyncio.sleep(0.02)
+            lags.append(live.lag)
             return await hear(listener, **last)
 
         engine.hear = tired
-        events, live = asyncio.run(live_conversation(engine, Spoken(turns(12), pace=0.001)))
+        events, _ = asyncio.run(live_conversation(engine, Spoken(turns(12), pace=0.001), live))
     check_promises(events)
+    assert live.max_lag / 2 < max(lags) <= live.max_lag + PIECE / 16_000
     gaps = [e for e in events if e.type == "gap"]
     assert {gap.reason for gap in gaps} == {"behind"}
     assert sum(gap.end - gap.start for gap in gaps) == pytest.approx(live.lost, abs=0.1)

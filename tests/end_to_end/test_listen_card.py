@@ -157,6 +157,51 @@ def test_a_card_that_goes_and_comes_is_a_gap_in_one_conversation(card, environme
     assert heard[-1].duration > back.end
 
 
+def suspended(card, on):
+    card.suspend(suspended=on)
+
+
+def frozen(card, on):
+    card.freeze(frozen=on)
+
+
+@pytest.mark.parametrize("silence", [suspended, frozen])
+def test_silence_of_a_device_is_told_while_it_lasts(card, environment, turns, silence):
+    with Listening(environment) as listening:
+        listening.until(begun)
+        with card.playing(turns):
+            listening.until(lambda e: e.type == "speech_started")
+            silence(card, True)
+            try:
+                gap = listening.until(lambda e: e.type == "gap")
+                time.sleep(7)  # meanwhile it is opened again, and still is silent
+            finally:
+                silence(card, False)
+            back = listening.until(lambda e: e.type == "gap")
+        with card.playing(turns):
+            listening.until(said)
+        listening.end()
+    check_promises(listening.events)
+    assert gap.end == back.start
+    assert back.end - gap.start > 7
+    assert next(e for e in listening.events if said(e)).end <= gap.start + 0.001
+    assert [e for e in listening.events if e.type == "gap"] == [gap, back]
+
+
+def test_a_sound_server_that_does_not_answer_cannot_keep_it_from_ending(card, environment):
+    with Listening(environment) as listening:
+        listening.until(begun)
+        card.freeze(frozen=True)
+        try:
+            listening.until(lambda e: e.type == "gap")
+            took, code = listening.end()
+        finally:
+            card.freeze(frozen=False)
+    check_promises(listening.events)
+    assert code == 130
+    assert took < 5
+
+
 def test_a_process_that_was_stopped_says_so(environment):
     with Listening(environment) as listening:
         listening.until(begun)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamer import configuration, events
 from streamer.clock import VirtualClock
-from tools.benchmark import archive, calls, capacity, latency, soak
+from tools.benchmark import agreement, archive, calls, capacity, latency, load, playing, soak
 from tools.benchmark.__main__ import COMMANDS
 from tools.command_line import dispatch
 
@@ -150,27 +150,74 @@ def test_tones_are_found_where_they_stand_alone():
     quiet = np.zeros(2 * rate)
     clicks = [quiet, tone[:40], quiet, np.repeat(tone, 2)]
     heard = np.concatenate([quiet, tone, quiet, talk, quiet, tone, *clicks, quiet, talk, tone])
-    assert latency.tones(heard.astype(np.float32), rate) == pytest.approx([2, 9.02])
-    assert latency.tones(np.zeros(rate, np.float32), rate) == []
+    assert playing.tones(heard.astype(np.float32), rate) == pytest.approx([2, 9.02])
+    assert playing.tones(np.zeros(rate, np.float32), rate) == []
+
+
+def utterance(start, end, **more):
+    common = {"session": "s", "seq": 0, "time": datetime(2026, 1, 1, tzinfo=UTC), "channel": "a"}
+    rest = {"utterance": "u", "turn": 0, "emotion": None, "confidence": 0, "probabilities": {}}
+    rest |= {"abstained": True, "text": None, "text_status": "skipped", "modalities": []}
+    told = events.Latency(endpoint=500, transcription=20, analysis=5, total=555)
+    rest |= {"language": None, "latency_ms": told}
+    return events.Utterance(start=start, end=end, **common | rest | more)
 
 
 def test_the_stopwatch_counts_from_when_the_tone_sounded():
     settings = configuration.load().segmentation
-    common = {"session": "s", "seq": 0, "time": datetime(2026, 1, 1, tzinfo=UTC), "channel": "a"}
-    rest = {"utterance": "u", "turn": 0, "emotion": None, "confidence": 0, "probabilities": {}}
-    rest |= {"abstained": True, "text": None, "text_status": "skipped", "modalities": []}
 
-    def utterance(start, end, endpoint):
+    def heard(start, end, endpoint):
         told = events.Latency(endpoint=endpoint, transcription=20, analysis=5, total=555)
-        times = {"start": start, "end": end + settings.tail, "latency_ms": told}
-        return events.Utterance(**common, **rest, language=None, **times)
+        return utterance(start, end + settings.tail, latency_ms=told)
 
     said = [
-        (100.0, utterance(0, 2, 500)),  # before the first tone
-        (106.0, utterance(4, 5.4, 500)),
-        (112.0, utterance(8, 20, 4000)),  # cut because it was too long
-        (220.5, utterance(30, 40, 500)),
+        (100.0, heard(0, 2, 500)),  # before the first tone
+        (106.0, heard(4, 5.4, 500)),
+        (112.0, heard(8, 20, 4000)),  # cut because it was too long
+        (220.5, heard(30, 40, 500)),
     ]
     measured = latency.measure(said, [3.0, 25.0], [103.0, 205.0], settings)
     assert [m.stopwatch for m in measured] == pytest.approx([600, 500])
     assert {m.told for m in measured} == {555}
+
+
+def test_utterances_agree_if_both_ends_do():
+    live = [utterance(13.02, 14.0), utterance(15.0, 16.0), utterance(17.0, 18.0)]
+    replayed = [utterance(3.0, 4.05), utterance(5.0, 6.2), utterance(6.95, 7.94)]
+    found = agreement.pairs(live, replayed, 10.0)
+    assert found == [(live[0], replayed[0]), (live[2], replayed[2])]
+    assert agreement.Compared("a", 3, 3, 2, 2).share == pytest.approx(2 / 3)
+
+
+def test_what_a_busy_machine_loses_is_found():
+    common = {"session": "s", "time": datetime(2026, 1, 1, tzinfo=UTC)}
+    about = {"channel": "a", "utterance": "u", "start": 1.0}
+    model = events.Model(name="m", version="1")
+    begun = {"source": "s", "channels": ["a"], "model": model, "labels": [], "asr": "none"}
+    end = {"utterances": 1, "gaps": 1, "errors": 0, "reason": "interrupted"}
+
+    def told(second_speech, duration):
+        return [
+            (100.0, events.SessionStarted(seq=0, streamer_version="1", **common, **begun)),
+            (101.7, events.SpeechStarted(seq=1, end=1.5, **common, **about)),
+            (103.0, events.SpeechStarted(seq=2, end=2.5, **common, **about | second_speech)),
+            (104.0, utterance(1.0, 3.0, seq=3)),
+            (107.0, events.Gap(seq=4, channel="a", start=4, end=6, reason="behind", **common)),
+            (110.0, events.SessionEnded(seq=5, duration=duration, **common, **end)),
+        ]
+
+    fine = told({"utterance": "u"}, 9.9)
+    del fine[2]
+    fine = [(at, event.model_copy(update={"seq": n})) for n, (at, event) in enumerate(fine)]
+    result = load.judge(fine, 110.0, 5.0)
+    assert result.broken == []
+    assert result.lag == pytest.approx(0.2)
+    assert result.utterance_lag == pytest.approx(1.0)
+    assert result.unaccounted == pytest.approx(0.1)
+    assert (result.gaps, result.texts) == (2, {"skipped": 1})
+    late = [*fine[:-2], (109.0, fine[-2][1]), fine[-1]]
+    late[2] = (110.0, late[2][1])
+    assert load.judge(late, 110.0, 5.0).broken == ["later than max_lag"]
+    assert load.judge(told({"utterance": "v"}, 5), 110.0, 5.0).broken == [
+        "speech without its utterance"
+    ]

@@ -26,6 +26,14 @@ COMMANDS = {
         "tools.benchmark.latency",
         "from the end of speech to its event, live on a virtual sound card, beside a stopwatch",
     ),
+    "agreement": (
+        "tools.benchmark.agreement",
+        "whether live listening on a virtual sound card hears what a replay hears",
+    ),
+    "load": (
+        "tools.benchmark.load",
+        "what live listening gives up beside busy processes, and whether it says so",
+    ),
     "soak": (
         "tools.benchmark.soak",
         "memory and cost over hours of one conversation",

@@ -7,26 +7,20 @@ stops when the event's line arrives here.
 """
 
 import argparse
-import math
 import os
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-import wave
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -35,19 +29,10 @@ from streamer.config import Segmentation
 from streamer.errors import UserError
 from streamer.resources import sample_call
 from tools.benchmark.measuring import write_json
+from tools.benchmark.playing import LOUD, QUIET, listening, mono, tones, write_mono
 from tools.virtual_card import VirtualCard, missing
 
 _RATE = 48_000
-_BEEP = 0.02
-"""Seconds of a tone before each recording, from which the witness knows that playing has begun; no speech."""
-_LOUD = 1000
-"""Sample value (of 32,768) of the tone, which nothing before it reaches."""
-_QUIET = 2.0
-"""Seconds of silence before and after each recording: its last utterance has ended by then."""
-
-_ALONE = 1.5
-"""Seconds of silence around a tone that stands before a recording."""
-
 _CUT = 0.05
 """Seconds that an endpoint may wait beyond the hangover; more, and speech was cut in two because it went on and on."""
 
@@ -99,15 +84,15 @@ def run(arguments: argparse.Namespace) -> None:
     sounded = []
     with tempfile.TemporaryDirectory(prefix="card") as folder, VirtualCard(Path(folder)) as card:
         kept = Path(folder) / "heard.flac"
-        with _listening(card, arguments.set, kept) as said:
+        with listening(card, arguments.set, kept) as said:
             for number, recording in enumerate(arguments.recordings):
                 played = Path(folder) / f"{number}.wav"
-                _write_mono(recording, arguments.seconds, played)
+                write_mono(recording, arguments.seconds, played)
                 with _Witness(card) as witness, card.playing(played) as player:
                     player.wait()
-                    time.sleep(_QUIET)
+                    time.sleep(QUIET)
                     sounded.append(witness.begun())
-        heard, rate = _mono(kept)
+        heard, rate = mono(kept)
     places = tones(heard, rate)
     if len(places) != len(sounded):
         raise UserError(
@@ -154,53 +139,6 @@ def measure(
     return measured
 
 
-def tones(heard: NDArray[np.float32], rate: int) -> list[float]:
-    """Where tones stand alone in a recording, in seconds."""
-    loud = np.flatnonzero(np.abs(heard) >= _LOUD / 32_768)
-    if not len(loud):
-        return []
-    alone = round(_ALONE * rate)
-    begins = loud[np.diff(loud, prepend=-alone) >= alone]
-    ends = loud[np.diff(loud, append=len(heard) + alone) >= alone]
-    as_long = np.abs(ends - begins - _BEEP * rate) < _BEEP * rate / 10
-    return [float(place) / rate for place in begins[as_long]]
-
-
-@contextmanager
-def _listening(
-    card: VirtualCard, settings: Sequence[str], kept: Path
-) -> Iterator[list[tuple[float, events.Event]]]:
-    """`streamer listen` at the card; gives what it says, and when that arrived, while it says it."""
-    said: list[tuple[float, events.Event]] = []
-    options = [option for setting in settings for option in ("--set", setting)]
-    program = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "streamer.cli", "listen", *options),
-            *("--jsonl", "-", "--record", str(kept)),
-        ],
-        env=card.environment,
-        stdout=subprocess.PIPE,
-    )
-    listens = threading.Event()
-
-    def read() -> None:
-        for line in program.stdout or ():
-            said.append((time.monotonic(), events.parse(line)))
-            listens.set()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        if not listens.wait(120):
-            raise UserError("streamer listen does not listen")
-        time.sleep(3)
-        yield said
-    finally:
-        program.send_signal(signal.SIGINT)
-        program.wait(30)
-        reader.join()
-
-
 class _Witness:
     """Listens to the card by itself, to tell when the first sound was played. A context manager."""
 
@@ -239,7 +177,7 @@ class _Witness:
         count = 0
         while output and (data := output.read(480)):
             samples = np.frombuffer(data[: len(data) // 2 * 2], "<i2")
-            loud = np.flatnonzero(np.abs(samples.astype(np.int32)) >= _LOUD)
+            loud = np.flatnonzero(np.abs(samples.astype(np.int32)) >= LOUD)
             if self._onset is None and len(loud):
                 self._onset = count + int(loud[0])
             count += len(samples)
@@ -247,35 +185,6 @@ class _Witness:
             self._origin = min(self._origin, time.monotonic() - count / _RATE)
         if output:
             output.close()
-
-
-def _write_mono(recording: Path, seconds: float, target: Path) -> None:
-    """The recording as the card's microphone would hear it, a tone at its beginning for the witness."""
-    heard, rate = _mono(recording, seconds)
-    beep = 0.3 * np.cos(2 * np.pi * 1000 * np.arange(round(_BEEP * rate)) / rate)
-    silence = np.zeros(round(_QUIET * rate))
-    pcm = np.clip(np.concatenate([beep, silence, heard, silence]), -1, 1) * 32767
-    with wave.open(str(target), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(pcm.astype("<i2").tobytes())
-
-
-def _mono(recording: Path, seconds: float = math.inf) -> tuple[NDArray[np.float32], int]:
-    """The beginning of a recording, its channels mixed, and its sample rate."""
-    from streamer.sources.decoder import Decoder, Missing
-
-    with Decoder(recording) as decoder:
-        rate = decoder.rate
-        pieces: list[NDArray[np.float32]] = []
-        for item in decoder.blocks(rate):
-            if not isinstance(item, Missing):
-                pieces.append(item.samples.mean(axis=1))
-            if sum(map(len, pieces)) > seconds * rate:
-                break
-    heard = np.concatenate(pieces)
-    return (heard[: round(seconds * rate)] if seconds < math.inf else heard), rate
 
 
 def _show(measured: Sequence[Measured], load: float) -> None:

@@ -12,6 +12,8 @@ from streamer.units import SAMPLE_RATE
 class PeakDetector:
     """Takes a frame's peak for the probability of speech."""
 
+    delay = 0
+
     def __init__(self):
         self.resets = 0
 

@@ -10,8 +10,11 @@ from streamer.sources.attention import Attention
 from streamer.sources.beat import Beat
 from streamer.sources.line import Line
 from streamer.sources.ring import Block, Ring
+from streamer.units import FRAME
 
 BLOCK = 0.03
+MOVED = 0.015
+"""Seconds by which a device's time may be moved to the grid of frames."""
 
 
 def arrivals(beat, blocks, *, begin=100.0, late=lambda n: 0.0, broken=()):
@@ -82,17 +85,46 @@ def delivered(line, blocks):
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000, 96_000])
 def test_any_rate_becomes_16_khz_without_a_seam(rate):
-    chunks = delivered(line(rate=rate), blocks(tone(3, rate), rate))
+    moved, *chunks = delivered(line(rate=rate), blocks(tone(3, rate), rate))
     heard = np.concatenate([chunk.samples for chunk in chunks])
-    assert [c.start for c in chunks] == [0, *np.cumsum([len(c.samples) for c in chunks])[:-1]]
+    lengths = [len(chunk.samples) for chunk in (moved, *chunks)]
+    assert [c.start for c in (moved, *chunks)] == [0, *np.cumsum(lengths)[:-1]]
+    assert not moved.samples.any()
+    assert moved.end <= MOVED * 16_000
     assert len(heard) == pytest.approx(48_000, abs=800)
     expected = tone(3, 16_000)[:, 0]
     assert np.abs(heard - expected[: len(heard)])[500:-500].max() < 0.01
 
 
 def test_every_sample_knows_when_it_was_spoken():
-    for chunk in delivered(line(), blocks(tone(2, 48_000), 48_000)):
-        assert chunk.captured == pytest.approx(100 + chunk.end / 16_000, abs=1e-3)
+    moved, *chunks = delivered(line(), blocks(tone(2, 48_000), 48_000))
+    for chunk in chunks:
+        spoken = 100 + (chunk.end - moved.end) / 16_000
+        assert chunk.captured == pytest.approx(spoken, abs=1e-3)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+@pytest.mark.parametrize("begin", [100.0, 100.011, 100.029])
+def test_frames_end_where_blocks_end(rate, begin):
+    hears, sound = line(rate=rate), tone(6, rate)
+    late = {n: 1.007 if n >= 50 else 0.0 for n in range(200)}
+    for block in blocks(sound, rate, begin=begin, late=late.get):
+        hears.take(block)
+        assert hears.position % FRAME == 0
+
+
+def test_losses_are_told_however_short_and_time_keeps_to_the_clock():
+    hears, lost, gaps = line(), 0.0, []
+    for n, block in enumerate(blocks(tone(120, 48_000), 48_000)):
+        told = n % 100 == 50
+        lost += told * (0.02 if n % 200 == 50 else 0.3)
+        late = Block(block.samples, block.arrived + lost, 0.0, broken=told)
+        found = [item for item in hears.take(late) if isinstance(item, Gap)]
+        gaps += found
+        if found:
+            assert hears.position / 16_000 == pytest.approx(late.arrived - 100, abs=2 * MOVED)
+    assert len(gaps) == 40
+    assert all(gap.end > gap.start for gap in gaps)
 
 
 def test_a_pair_of_microphones_is_one_speaker_and_names_make_it_two():
@@ -114,7 +146,7 @@ def test_lost_samples_are_a_gap_and_time_goes_on():
     ends = [item.end for item in items]
     assert [item.start for item in items] == [0, *ends[:-1]]
     after = next(i for i in items if isinstance(i, AudioChunk) and i.start >= gap.end)
-    assert after.captured == pytest.approx(100 + after.end / 16_000, abs=0.01)
+    assert after.captured == pytest.approx(100 + after.end / 16_000, abs=MOVED)
 
 
 def test_a_device_that_is_back_continues_after_a_gap_at_its_place_in_time():
@@ -122,8 +154,9 @@ def test_a_device_that_is_back_continues_after_a_gap_at_its_place_in_time():
         line(position=16_000, reason="interrupted"),
         blocks(tone(1, 48_000), 48_000, begin=105.0),
     )
-    assert items[0] == Gap(0, 16_000, 80_000, "interrupted")
-    assert items[1].start == 80_000
+    gap = items[0]
+    assert (gap.start, gap.reason) == (16_000, "interrupted")
+    assert gap.end == items[1].start == pytest.approx(80_000, abs=MOVED * 16_000)
 
 
 def test_what_was_captured_before_the_conversation_is_left_out():
@@ -135,9 +168,10 @@ def test_what_was_captured_before_the_conversation_is_left_out():
 def test_a_short_start_is_silence_and_a_long_one_a_gap():
     soon = delivered(line(), blocks(tone(1, 48_000), 48_000, begin=100.5))
     assert not soon[0].samples.any()
-    assert soon[0].end == 8_000
+    assert soon[0].end == pytest.approx(8_000, abs=MOVED * 16_000)
     late = delivered(line(), blocks(tone(1, 48_000), 48_000, begin=110.0))
-    assert late[0] == Gap(0, 0, 160_000, "absent")
+    assert (late[0].start, late[0].reason) == (0, "absent")
+    assert late[0].end == pytest.approx(160_000, abs=MOVED * 16_000)
 
 
 def numbered(ring, numbers, *, size=4, broken=()):
@@ -190,6 +224,11 @@ def test_silence_wakes_nobody_for_each_block_and_a_sound_does_so_at_once(room):
     assert sum(woken[200:400]) == 50
     assert max(np.diff(np.flatnonzero(woken))) == 4
     assert all(woken[400:])
+
+
+def test_last_bits_that_flutter_wake_nobody():
+    woken = heeded([0.0, 0.0, 1e-5] * 200)
+    assert sum(woken[200:]) == 100
 
 
 def test_whoever_speaks_is_attended_to_until_long_after():
