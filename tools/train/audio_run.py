@@ -31,6 +31,7 @@ class AudioSettings:
         ramp: The share of the training over which it grows from plain clips to the full strength of all variation.
         decay: The share of the training, its last, over which the learning rate falls to nothing.
         look: Epochs from one look at the development part to the next.
+        pcen_alpha: Where the compression's gain control is held: at 1 how loud a source is makes no difference.
         pcen_delta: Where the compression's offset begins: nearer to a logarithm than LEAF's own 2, which learns slower.
         pcen_root: Likewise, in place of 2.
     """
@@ -40,7 +41,7 @@ class AudioSettings:
     batch: int = 32
     copies: int = 3
     clean: float = 0.5
-    longest: int = 72
+    longest: int = 130
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
     dropout: float = 0.1
@@ -53,6 +54,7 @@ class AudioSettings:
     ramp: float = 0.38
     decay: float = 0.36
     look: int = 5
+    pcen_alpha: float = 1.0
     pcen_delta: float = 0.05
     pcen_root: float = 4.0
 
@@ -80,7 +82,9 @@ class AudioRun:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         leaf = self.network.encoder.leaf.requires_grad_(False)
         leaf.pcen.requires_grad_(True)
+        leaf.pcen.alpha.requires_grad_(False)
         with torch.no_grad():
+            leaf.pcen.alpha.fill_(settings.pcen_alpha)
             leaf.pcen.delta.fill_(settings.pcen_delta)
             leaf.pcen.root.fill_(settings.pcen_root)
         self.averaged = copy.deepcopy(self.network).eval()
@@ -95,7 +99,11 @@ class AudioRun:
                     "share": 1.0,
                 },
                 {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "share": 1.0},
-                {"params": list(leaf.pcen.parameters()), "weight_decay": 0.0, "share": 0.1},
+                {
+                    "params": [p for p in leaf.pcen.parameters() if p.requires_grad],
+                    "weight_decay": 0.0,
+                    "share": 0.1,
+                },
             ]
         )
         self.variation, self.masks = Variation(), Masks()

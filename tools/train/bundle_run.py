@@ -65,7 +65,7 @@ class BundleSettings:
     casts: int = 1
     calls: int = 1000
     name: str = "streamer-en-1"
-    version: str = "1"
+    version: str = "2"
 
     @property
     def fold_audio(self) -> audio_stage.AudioSettings:
