@@ -21,10 +21,11 @@ from rich.table import Table
 
 from streamer import events
 from streamer.errors import UserError
-from streamer.resources import sample_call
 from tools.benchmark.measuring import write_json
 from tools.benchmark.playing import (
     QUIET,
+    add_recordings,
+    add_settings,
     channels,
     listening,
     replaying,
@@ -61,17 +62,7 @@ class Compared:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument(
-        "recordings",
-        nargs="*",
-        type=Path,
-        metavar="FILE",
-        default=[sample_call()],
-        help="what is played (default: the sample call)",
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=30, help="played of each recording (default 30)"
-    )
+    add_recordings(parser, seconds=30)
     parser.add_argument(
         "--together",
         type=int,
@@ -80,10 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"recordings that are played at a time, 1 to {_MOST} (default {_MOST})",
     )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of streamer"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    add_settings(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -24,12 +24,21 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from streamer import configuration, events
+from streamer import events
 from streamer.config import Segmentation
 from streamer.errors import UserError
-from streamer.resources import sample_call
 from tools.benchmark.measuring import write_json
-from tools.benchmark.playing import LOUD, QUIET, listening, mono, tones, write_mono
+from tools.benchmark.playing import (
+    LOUD,
+    QUIET,
+    add_recordings,
+    add_settings,
+    listening,
+    mono,
+    settings_of,
+    tones,
+    write_mono,
+)
 from tools.virtual_card import VirtualCard, missing
 
 _RATE = 48_000
@@ -52,35 +61,15 @@ class Measured:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument(
-        "recordings",
-        nargs="*",
-        type=Path,
-        metavar="FILE",
-        default=[sample_call()],
-        help="what is played (default: the sample call)",
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=60, help="played of each recording (default 60)"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting of streamer, e.g. asr.backend=pocketsphinx",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    add_recordings(parser, seconds=60)
+    add_settings(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
     if reason := missing():
         raise UserError(reason)
-    chosen = (assignment.partition("=") for assignment in arguments.set)
-    settings = configuration.load(
-        overrides={key: configuration.scalar(key, value) for key, _, value in chosen}
-    )
+    settings = settings_of(arguments)
     sounded = []
     with tempfile.TemporaryDirectory(prefix="card") as folder, VirtualCard(Path(folder)) as card:
         kept = Path(folder) / "heard.flac"

@@ -16,11 +16,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from streamer import configuration, events
+from streamer import events
 from streamer.errors import UserError
 from streamer.resources import sample_call
 from tools.benchmark.measuring import conditions, write_json
-from tools.benchmark.playing import listening, write_mono
+from tools.benchmark.playing import add_settings, listening, settings_of, write_mono
 from tools.virtual_card import VirtualCard, missing
 
 _SLACK = 1.0
@@ -61,20 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--busy", type=int, default=2, help="processes that take what they can get (default 2)"
     )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of streamer"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    add_settings(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
     if reason := missing():
         raise UserError(reason)
-    chosen = (assignment.partition("=") for assignment in arguments.set)
-    settings = configuration.load(
-        overrides={key: configuration.scalar(key, value) for key, _, value in chosen}
-    )
+    settings = settings_of(arguments)
     with tempfile.TemporaryDirectory(prefix="card") as place, VirtualCard(Path(place)) as card:
         played = Path(place) / "played.wav"
         write_mono(arguments.recording, arguments.seconds, played)

@@ -1,5 +1,6 @@
 """What `streamer listen` says about recordings that are played to a virtual sound card."""
 
+import argparse
 import math
 import signal
 import subprocess
@@ -14,8 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer import events
+from streamer import configuration, events
+from streamer.config import Settings
 from streamer.errors import UserError
+from streamer.resources import sample_call
 from tools.virtual_card import VirtualCard
 
 _BEEP = 0.02
@@ -26,6 +29,44 @@ QUIET = 2.0
 """Seconds of silence before and after each recording: its last utterance has ended by then."""
 _ALONE = 1.5
 """Seconds of silence around a tone that stands before a recording."""
+
+
+def add_recordings(parser: argparse.ArgumentParser, *, seconds: float) -> None:
+    """Declares what is played."""
+    parser.add_argument(
+        "recordings",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        default=[sample_call()],
+        help="what is played (default: the sample call)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=seconds,
+        help=f"played of each recording (default {seconds:g})",
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Declares what the listener is told, and where the figures go."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of streamer, e.g. asr.backend=pocketsphinx",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """All settings of the listener, those from `add_settings` among them."""
+    chosen = (assignment.partition("=") for assignment in arguments.set)
+    return configuration.load(
+        overrides={key: configuration.scalar(key, value) for key, _, value in chosen}
+    )
 
 
 def tones(heard: NDArray[np.float32], rate: int) -> list[float]:
