@@ -19,6 +19,9 @@ are the twin's too. When the settings stood, this bundle was trained on the trai
 a third more voices in some corpora. So no part is left here on which it could be judged itself.
 """
 
+_COMMAND = "`python -m tools.train bundle --data DATA --out DIR --seed {seed}`"
+_COMMAND_AFTER_TWIN = f"{_COMMAND} makes the twin; the same with another folder and `--twin DIR`"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -74,8 +77,8 @@ def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int, *, twin: bo
         audio=bundle.calibration.audio,
         text=bundle.calibration.text,
         both=bundle.calibration.both,
-        seed=seed,
         twin=_TWIN if twin else "",
+        command=(_COMMAND_AFTER_TWIN if twin else _COMMAND).format(seed=seed),
     )
 
 
