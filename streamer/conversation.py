@@ -12,6 +12,7 @@ from streamer.listener import Ended, Estimate, Heard, Lost, Started
 from streamer.live import Live
 from streamer.mood import MoodTracker
 from streamer.outlet import Outlet
+from streamer.patience import Patience
 from streamer.sources import SourceInfo
 from streamer.transcription import Transcript
 from streamer.units import SAMPLE_RATE, to_seconds
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from models.state import Judgement, Window
 
 PATIENCE = 1.0
-"""Seconds that a transcription may still take once the conversation has been told to stop."""
+"""Seconds that transcriptions may still take, all in all, once the conversation has been told to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ class Conversation:
         self._engine = engine
         self._outlet = outlet
         self._stop = stop
+        self._patience = Patience(PATIENCE)
+        """With transcripts, once told to stop."""
         self._clock = clock
         self._live = live
         self._shedding = False
@@ -247,7 +250,7 @@ class Conversation:
         else:
             await self._first_of(work, None)
         if not work.result.done() and self._stop.done():
-            await asyncio.wait({work.result}, timeout=PATIENCE)
+            await asyncio.wait({work.result}, timeout=self._patience.left())
         if work.result.done() and not work.result.cancelled():
             self._shedding = False
             return ""

@@ -10,7 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamer.commands import OK, WRONG, Subparsers, add_settings_options, load_settings
+from streamer.commands import (
+    INTERRUPTED,
+    OK,
+    WRONG,
+    Subparsers,
+    add_settings_options,
+    load_settings,
+)
 from streamer.commands.outputs import (
     add_output_options,
     event_files,
@@ -151,7 +158,7 @@ async def _replay_all(
         async with asyncio.TaskGroup() as group:
             for _ in range(min(options.jobs, len(recordings))):
                 group.create_task(work(progress))
-    return max(codes)
+    return max([*codes, INTERRUPTED if waiting else OK])
 
 
 async def _replay(
