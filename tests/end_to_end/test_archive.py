@@ -29,14 +29,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def environment(random_bundle):
-    return os.environ | {
-        "STREAMER_EMOTION_BUNDLE": str(random_bundle),
-        "STREAMER_ASR_BACKEND": "none",
-    }
-
-
 @pytest.fixture
 def streamer(environment):
     def run(*arguments):

@@ -35,12 +35,8 @@ PIECE = 480
 
 
 @pytest.fixture(scope="module")
-def environment(random_bundle):
-    return os.environ | {
-        "STREAMER_EMOTION_BUNDLE": str(random_bundle),
-        "STREAMER_ASR_BACKEND": "none",
-        "OMP_NUM_THREADS": "1",
-    }
+def environment(environment):
+    return environment | {"OMP_NUM_THREADS": "1"}
 
 
 def speak(pipe, signal_):

@@ -1,7 +1,6 @@
 """MQTT as its users run it: a replay that publishes, somebody who watches, and a node that is forgotten."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,10 +22,8 @@ def call(tmp_path_factory):
 
 
 @pytest.fixture
-def environment(random_bundle, tmp_path):
-    return os.environ | {
-        "STREAMER_EMOTION_BUNDLE": str(random_bundle),
-        "STREAMER_ASR_BACKEND": "none",
+def environment(environment, tmp_path):
+    return environment | {
         "STREAMER_MQTT_NODE": "desk",
         "STREAMER_MQTT_RECONNECT_MAX": "0.5",
         "XDG_STATE_HOME": str(tmp_path / "state"),

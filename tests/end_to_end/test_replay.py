@@ -27,14 +27,6 @@ def call(tmp_path_factory):
     return write_audio(tmp_path_factory.mktemp("call") / "call.wav", two_speakers(), 16_000)
 
 
-@pytest.fixture(scope="module")
-def environment(random_bundle):
-    return os.environ | {
-        "STREAMER_EMOTION_BUNDLE": str(random_bundle),
-        "STREAMER_ASR_BACKEND": "none",
-    }
-
-
 @pytest.fixture
 def streamer(environment, tmp_path):
     def run(*arguments, **options):
