@@ -4,6 +4,7 @@ Training needs gradients, dropout and weights that change; a stream needs none o
 is worked out once, here, and every product of matrices serves as much as it can. Each form is made of a trained
 module whose weights are final, takes its place where it is called, and is tested against it.
 
+packing.py       when weights are rearranged
 linear.py        weights in the order that the matrix kernels want
 convolution.py   the same for convolutions
 recurrent.py     bidirectional GRUs side by side

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
+from models.inference.packing import is_right, suits_packing
+
 _WORTH_PACKING = 4_096
 """Weights from which on the order matters; with fewer, the call that takes them rearranged costs more than it saves."""
 
@@ -27,12 +29,7 @@ class PackedConvolution:
 
     def __init__(self, weight: Tensor, bias: Tensor, image: tuple[int, int]) -> None:
         self._weight, self._bias = weight.detach(), bias.detach()
-        self._is_packed = (
-            weight.numel() >= _WORTH_PACKING
-            and weight.device.type == "cpu"
-            and weight.dtype == torch.float32
-            and _can_pack()
-        )
+        self._is_packed = suits_packing(weight, _WORTH_PACKING) and _can_pack()
         if self._is_packed:
             self._weight = _pack(self._weight, image)
 
@@ -48,11 +45,8 @@ class PackedConvolution:
 def _can_pack() -> bool:
     """Whether this torch has oneDNN's packed convolution, and it is right."""
     weight, bias, x = torch.ones(16, 8, 3, 3), torch.ones(16), torch.ones(1, 8, 5, 6)
-    try:
-        packed = _packed_convolution(x, _pack(weight, (5, 6)), bias)
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-        return False
-    return torch.equal(packed, F.conv2d(x, weight, bias).relu_())
+    plain = F.conv2d(x, weight, bias).relu_()
+    return is_right(lambda: _packed_convolution(x, _pack(weight, (5, 6)), bias), plain)
 
 
 def _pack(weight: Tensor, image: tuple[int, int]) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
+from models.inference.packing import is_right, suits_packing
+
 _WORTH_PACKING = 131_072
 """Weights from which on the order matters; small matrices stay in the cache in any."""
 
@@ -27,12 +29,7 @@ class PackedLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self._weight, self._bias = weight.detach(), bias.detach()
-        self._is_packed = (
-            weight.numel() >= _WORTH_PACKING
-            and weight.device.type == "cpu"
-            and weight.dtype == torch.float32
-            and _can_pack()
-        )
+        self._is_packed = suits_packing(weight, _WORTH_PACKING) and _can_pack()
         if self._is_packed:
             self._weight = _pack(self._weight)
 
@@ -52,11 +49,7 @@ class PackedLinear:
 def _can_pack() -> bool:
     """Whether this torch has oneDNN's packed product, and it is right."""
     weight, bias, x = torch.ones(16, 32), torch.ones(16), torch.ones(3, 32)
-    try:
-        packed = _packed_linear(x, _pack(weight), bias)
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-        return False
-    return torch.equal(packed, F.linear(x, weight, bias))
+    return is_right(lambda: _packed_linear(x, _pack(weight), bias), F.linear(x, weight, bias))
 
 
 def _pack(weight: Tensor) -> Tensor:

@@ -45,10 +45,15 @@ def train_audio_encoders(run: BundleRun) -> None:
         folder = run.out / "audio" / name
         if run.resume and (folder / audio_stage.CHECKPOINT).is_file():
             _, found = load_checkpoint(folder / audio_stage.CHECKPOINT)
-            wanted = (run.seed, manifest_hash(run.data / "speech"), list(run.parts))
-            if (found.get("seed"), found.get("speech"), found.get("parts")) != wanted:
+            wanted = {
+                "seed": run.seed,
+                "settings": asdict(settings),
+                "speech": manifest_hash(run.data / "speech"),
+                "parts": list(run.parts),
+            }
+            if {key: found.get(key) for key in wanted} != wanted:
                 raise UserError(
-                    f"{folder}: of another seed, other data or parts; train without --resume"
+                    f"{folder}: of another seed, other settings, data or parts; train without --resume"
                 )
             continue
         audio_stage.train_audio(
