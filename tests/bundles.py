@@ -2,10 +2,10 @@
 
 import torch
 
-from models.bundle import Bundle
-from models.calibration import Calibration
-from models.conversation import ConversationConfig, ConversationModel
-from models.text_encoder import TextEncoderConfig, TextTokenizer
+from streamer_models.bundle import Bundle
+from streamer_models.encoders.bert_gru import TextEncoderConfig, TextTokenizer
+from streamer_models.heads.calibration import Calibration
+from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
 
 
 def make_bundle(directory, *, window=4):

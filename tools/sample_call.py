@@ -18,7 +18,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from streamer import resources
+from streamer.settings import shipped as resources
 
 RATE = 16_000
 AGENT, CUSTOMER = 0, 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from streamer.errors import UserError
 
 if TYPE_CHECKING:
-    from streamer.config import Settings
+    from streamer.settings.tree import Settings
 
 Subparsers = Any
 """argparse's own class for these is private."""
@@ -43,7 +43,8 @@ def load_settings(options: argparse.Namespace, **overrides: Any) -> "Settings":
     Raises:
         UserError: see `configuration.load`.
     """
-    from streamer import configuration, resources
+    from streamer.settings import load as configuration
+    from streamer.settings import shipped as resources
 
     values: dict[str, Any] = {}
     for assignment in options.set:

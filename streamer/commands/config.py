@@ -22,7 +22,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 
 def run(options: argparse.Namespace) -> int:
     """Print the settings on standard output."""
-    from streamer import configuration
+    from streamer.settings import load as configuration
 
     settings = load_settings(options)
     text = configuration.describe() if options.describe else configuration.effective(settings)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from streamer.commands import Subparsers
 
 if TYPE_CHECKING:
-    from streamer.sources.devices import Device
+    from streamer.sources.microphone.devices import Device
 
 
 def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -> None:
@@ -25,7 +25,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 def run(options: argparse.Namespace) -> int:
     """Print the list on standard output."""
     from streamer.commands.terminal import without_noise
-    from streamer.sources import devices
+    from streamer.sources.microphone import devices
 
     with without_noise(debug=options.debug):
         found = devices.inputs()

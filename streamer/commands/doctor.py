@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from streamer.commands import Subparsers, add_settings_options, load_settings
 
 if TYPE_CHECKING:
-    from streamer.diagnosis import Finding
+    from streamer.commands.diagnosis import Finding
 
 _MARKS = {"ok": ("ok", "green"), "limited": ("limited", "yellow"), "broken": ("broken", "red")}
 
@@ -28,7 +28,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 
 def run(options: argparse.Namespace) -> int:
     """Print the findings on standard output."""
-    from streamer import diagnosis
+    from streamer.commands import diagnosis
 
     findings = diagnosis.examine(load_settings(options))
     if options.json:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamer.live import Live
+    from streamer.conversation.load import Live
 
 
 def on_key(live: "Live", stop: "asyncio.Future[str]") -> Callable[[str], None]:

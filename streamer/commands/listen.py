@@ -20,8 +20,8 @@ from streamer.errors import UserError
 
 if TYPE_CHECKING:
     from streamer.clock import Clock
-    from streamer.config import Settings
-    from streamer.engine import Engine
+    from streamer.runtime.engine import Engine
+    from streamer.settings.tree import Settings
     from streamer.sources import AudioSource
 
 MAX_DEVICES = 8
@@ -71,7 +71,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 def run(options: argparse.Namespace) -> int:
     """Listen until told to stop; give the exit code."""
     from streamer.commands.terminal import without_noise
-    from streamer.engine import Engine
+    from streamer.runtime.engine import Engine
 
     settings = load_settings(options, audio__channels=options.channels)
     _check(options)
@@ -83,9 +83,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _listen(options: argparse.Namespace, engine: "Engine") -> int:
-    from streamer import pipeline
     from streamer.clock import WallClock
-    from streamer.live import Live
+    from streamer.conversation import pipeline
+    from streamer.conversation.load import Live
 
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     clock = WallClock()
@@ -109,7 +109,7 @@ async def _listen(options: argparse.Namespace, engine: "Engine") -> int:
 
 
 def _source(options: argparse.Namespace, settings: "Settings", clock: "Clock") -> "AudioSource":
-    from streamer.sources.microphone import MicrophoneSource
+    from streamer.sources.microphone.source import MicrophoneSource
     from streamer.sources.pcm import PcmSource
 
     if options.pipe:

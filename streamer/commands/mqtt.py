@@ -34,7 +34,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 def run(options: argparse.Namespace) -> int:
     """Forget a node."""
     from streamer.errors import UserError
-    from streamer.sinks.mqtt.forget import forget
+    from streamer.mqtt.forget import forget
 
     settings = load_settings(options, mqtt__node=options.node)
     if not (options.mqtt or settings.mqtt.url):

@@ -14,8 +14,8 @@ from streamer.commands import FAILED, INTERRUPTED, OK
 from streamer.errors import UserError
 
 if TYPE_CHECKING:
-    from streamer.config import Settings
-    from streamer.live import Live
+    from streamer.conversation.load import Live
+    from streamer.settings.tree import Settings
     from streamer.sinks import Sink
 
 
@@ -71,7 +71,7 @@ def sinks(
     if jsonl:
         chosen.append(JsonlSink(None if jsonl == "-" else Path(jsonl)))
     if mqtt or settings.mqtt.url:
-        from streamer.sinks.mqtt import mqtt_sink
+        from streamer.mqtt import mqtt_sink
 
         chosen.append(mqtt_sink(settings, mqtt, live))
     if live and is_service():

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from streamer.clock import Clock
     from streamer.commands.workers import Reached, Recording
-    from streamer.config import Settings
-    from streamer.engine import Engine
+    from streamer.runtime.engine import Engine
+    from streamer.settings.tree import Settings
     from streamer.sinks.progress import Progress, ProgressSink
     from streamer.sources import AudioSource
 
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
 
         replay = partial(_replay_alone, options)
         return max(missing, *replay_in_processes(recordings, processes, settings, replay))
-    from streamer.engine import Engine
+    from streamer.runtime.engine import Engine
 
     with Engine.load(settings, notify) as engine:
         return max(missing, asyncio.run(_replay_all(recordings, options, engine)))
@@ -169,8 +169,8 @@ async def _replay(
     progress: "ProgressSink | None",
 ) -> int:
     """Replay one recording; give its exit code, and tell what is wrong with it."""
-    from streamer import pipeline
     from streamer.clock import VirtualClock, WallClock
+    from streamer.conversation import pipeline
 
     clock: Clock = VirtualClock() if options.speed is None else WallClock()
     file, jsonl = recording
@@ -197,7 +197,7 @@ def _source(
     file: str, options: argparse.Namespace, settings: "Settings", clock: "Clock"
 ) -> "AudioSource":
     from streamer.sources.pcm import PcmSource
-    from streamer.sources.recording import RecordingSource
+    from streamer.sources.recording.source import RecordingSource
 
     if file == "-":
         return PcmSource(

@@ -23,7 +23,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 def run(options: argparse.Namespace) -> int:
     """Print the schema on standard output."""
     if options.asyncapi:
-        from streamer.sinks.mqtt.asyncapi import asyncapi
+        from streamer.mqtt.asyncapi import asyncapi
 
         document = asyncapi()
     else:

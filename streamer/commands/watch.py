@@ -11,9 +11,9 @@ from streamer.commands import Subparsers, add_settings_options, load_settings
 
 if TYPE_CHECKING:
     from streamer import events
-    from streamer.config import Settings
+    from streamer.mqtt.subscriber import Item, Speaker
+    from streamer.settings.tree import Settings
     from streamer.sinks.console import ConsoleSink
-    from streamer.sinks.mqtt.subscriber import Item, Speaker
 
 
 def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -> None:
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _watch(options: argparse.Namespace, settings: "Settings") -> None:
+    from streamer.mqtt.subscriber import follow
     from streamer.sinks.console import ConsoleSink
-    from streamer.sinks.mqtt.subscriber import follow
 
     task = asyncio.current_task()
     if task:  # in the background of a shell, SIGINT would else be ignored
@@ -73,7 +73,7 @@ async def _watch(options: argparse.Namespace, settings: "Settings") -> None:
 
 
 def _print(item: "Item") -> None:
-    from streamer.sinks.mqtt.subscriber import Arrived
+    from streamer.mqtt.subscriber import Arrived
 
     if isinstance(item, Arrived):
         print(item.payload.decode(), flush=True)
@@ -91,7 +91,7 @@ class _View:
     async def show(self, item: "Item") -> None:
         from streamer import events
         from streamer.clock import WallClock
-        from streamer.sinks.mqtt.subscriber import Arrived, Speaker
+        from streamer.mqtt.subscriber import Arrived, Speaker
 
         match item:
             case Arrived(event=event):
@@ -134,7 +134,7 @@ def _last_known(item: "Speaker") -> "list[events.Event]":
 
 def _line(item: "Item") -> str:
     """What a person should hear of an item that is no event."""
-    from streamer.sinks.mqtt.subscriber import Availability, Link, Missing
+    from streamer.mqtt.subscriber import Availability, Link, Missing
 
     match item:
         case Missing():

@@ -24,8 +24,8 @@ from streamer.errors import UserError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from streamer.config import Settings
-    from streamer.engine import Engine
+    from streamer.runtime.engine import Engine
+    from streamer.settings.tree import Settings
     from streamer.sinks.progress import Progress
 
 Recording = tuple[str, str | None]
@@ -39,13 +39,13 @@ Replay = Callable[["Engine", Recording, Reached], Coroutine[Any, Any, int]]
 
 _SHARED = (
     "av",
-    "models.audio_stream",
-    "models.bundle",
+    "streamer_models.streaming",
+    "streamer_models.bundle",
     "soxr",
-    "streamer.engine",
-    "streamer.pipeline",
-    "streamer.segmentation.both",
-    "streamer.sources.recording",
+    "streamer.runtime.engine",
+    "streamer.conversation.pipeline",
+    "streamer.speech.detectors.gated",
+    "streamer.sources.recording.source",
     "streamer.transcription.registry",
 )
 """What takes long to import, and starts no threads: a fork takes none along."""
@@ -205,7 +205,7 @@ def _work(
     speaks: bool,
 ) -> None:
     """What a process does: replay what it is handed, until there is nobody to hand it anything."""
-    from streamer.engine import Engine
+    from streamer.runtime.engine import Engine
 
     os.setpgrp()  # the terminal's Ctrl-C comes from who has forked it, and only once
     for other in inherited:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-    from streamer.live import Live as LiveConversation
+    from streamer.conversation.load import Live as LiveConversation
 
 COLOURS = {"angry": "red", "happy": "green", "sad": "blue", "neutral": "white"}
 _OTHER = "magenta"

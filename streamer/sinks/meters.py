@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from streamer.live import Live
+    from streamer.conversation.load import Live
 
 KEYS = "q quit · p pause · space mark"
 _CELLS = 10

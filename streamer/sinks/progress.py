@@ -82,7 +82,7 @@ class ProgressSink(Sink):
 
 def _duration(file: str) -> float:
     from streamer.errors import UserError
-    from streamer.sources.decoder import Decoder
+    from streamer.sources.recording.decoder import Decoder
 
     try:
         with Decoder(Path(file)) as decoder:

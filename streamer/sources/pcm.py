@@ -9,9 +9,9 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
+from streamer.audio import SAMPLE_RATE
 from streamer.errors import SourceError, UserError
 from streamer.sources import AudioChunk, SourceInfo, channel_names
-from streamer.units import SAMPLE_RATE
 
 _READ_SECONDS = 0.25
 

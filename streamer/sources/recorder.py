@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from streamer.audio import SAMPLE_RATE
+from streamer.conversation.load import Live
 from streamer.errors import UserError
-from streamer.live import Live
 from streamer.sources import AudioChunk, AudioSource, Gap, Samples, SourceInfo
-from streamer.units import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

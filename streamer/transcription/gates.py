@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from streamer.audio import SAMPLE_RATE
 from streamer.sources import Samples
 from streamer.transcription import Transcript
-from streamer.units import SAMPLE_RATE
 
 MIN_SAMPLES = SAMPLE_RATE // 10
 """Anything shorter holds no word."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from streamer.config import Asr, Engine
 from streamer.errors import UserError
+from streamer.settings.tree import Asr, Engine
 from streamer.sources import Samples
 from streamer.transcription import Transcriber, Transcript
 

@@ -13,12 +13,12 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from streamer.config import Asr
+from streamer.audio import SAMPLE_RATE
 from streamer.errors import UserError
+from streamer.settings.tree import Asr
 from streamer.sources import Samples
 from streamer.transcription import Transcript, Word
 from streamer.transcription.gates import invented, refused
-from streamer.units import SAMPLE_RATE
 
 LANGUAGE = "en"
 MAX_WORD_SECONDS = 0.7

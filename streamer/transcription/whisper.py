@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from streamer.config import Asr, Engine
+from streamer.audio import SAMPLE_RATE
 from streamer.errors import UserError
+from streamer.settings.tree import Asr, Engine
 from streamer.sources import Samples
 from streamer.transcription import Transcript
 from streamer.transcription.gates import invented, refused
 from streamer.transcription.whisper_models import obtain
-from streamer.units import SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 

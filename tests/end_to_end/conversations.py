@@ -5,12 +5,13 @@ import json
 
 import numpy as np
 
-from streamer import configuration, pipeline
+from streamer.audio import SAMPLE_RATE
 from streamer.clock import VirtualClock
-from streamer.engine import Engine
+from streamer.conversation import pipeline
+from streamer.runtime.engine import Engine
+from streamer.settings import load as configuration
 from streamer.sources import AudioChunk, Gap, SourceInfo
 from streamer.transcription.registry import NoTranscriber
-from streamer.units import SAMPLE_RATE
 
 
 def voice(seconds, seed=0, level=0.3):
@@ -96,7 +97,7 @@ class Kept:
 
 def engine_for(bundle, transcriber=None, **overrides):
     """An engine with a bundle and, unless another is given, no transcription."""
-    from models.bundle import Bundle
+    from streamer_models.bundle import Bundle
 
     values = {
         "emotion.bundle": str(bundle),

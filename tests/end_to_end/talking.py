@@ -5,12 +5,13 @@ import contextlib
 
 import numpy as np
 
-from streamer import configuration, pipeline
 from streamer.clock import WallClock
 from streamer.commands.keys import keys, on_key
 from streamer.commands.outputs import exit_code, sinks, stopped_by_signals
-from streamer.engine import Engine
-from streamer.live import Live
+from streamer.conversation import pipeline
+from streamer.conversation.load import Live
+from streamer.runtime.engine import Engine
+from streamer.settings import load as configuration
 from streamer.sources import AudioChunk, SourceInfo
 from tests.end_to_end.conversations import silence, voice
 

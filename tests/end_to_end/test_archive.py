@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from streamer.commands.workers import replay_in_processes
-from streamer.config import Asr, Emotion, Settings
 from streamer.errors import UserError
+from streamer.settings.tree import Asr, Emotion, Settings
 from tests.audio_files import write_audio
 from tests.end_to_end.conversations import check_promises, two_speakers
 from tests.end_to_end.test_replay import LATE, parsed, stripped

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from streamer.clock import WallClock
-from streamer.live import Live
+from streamer.conversation.load import Live
 from streamer.sources import AudioChunk, SourceInfo
 from streamer.transcription import Transcript
 from tests.end_to_end.conversations import (
@@ -268,7 +268,7 @@ def turns(count):
 
 
 async def live_conversation(engine, source, live=None):
-    from streamer import pipeline
+    from streamer.conversation import pipeline
 
     kept = Kept()
     live = live or Live(engine.settings.live.max_lag)

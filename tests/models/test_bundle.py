@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import bundle as bundles
-from models.bundle import Bundle, BundleError, find_bundle
-from models.state import Embedded
-from models.storage import pack, unpack
+from streamer_models import bundle as bundles
+from streamer_models.bundle import Bundle, BundleError, find_bundle
+from streamer_models.memory import Embedded
+from streamer_models.storage import pack, unpack
 from tests.models.tiny_bundle import make_bundle, tokenizer_definition
 
 

@@ -3,13 +3,13 @@ import sys
 
 import torch
 
-from models.conversation import ConversationModel
-from models.shapes import shapes_only
+from streamer_models.shapes import shapes_only
+from streamer_models.zoo.dutta2022 import ConversationModel
 from tests.models.tiny_bundle import make_bundle
 
 LOADS = """
 import sys
-from models.bundle import Bundle, find_bundle
+from streamer_models.bundle import Bundle, find_bundle
 Bundle.load(find_bundle("streamer-en-1"))
 print("torch._dynamo" in sys.modules)
 """

@@ -3,12 +3,12 @@
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from models.bundle import Bundle
-from models.calibration import Calibration
-from models.context import ContextConfig
-from models.conversation import ConversationConfig, ConversationModel
-from models.fusion import FusionConfig
-from models.text_encoder import TextEncoderConfig, TextTokenizer
+from streamer_models.bundle import Bundle
+from streamer_models.context.attention import ContextConfig
+from streamer_models.context.fusion import FusionConfig
+from streamer_models.encoders.bert_gru import TextEncoderConfig, TextTokenizer
+from streamer_models.heads.calibration import Calibration
+from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
 
 MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 WORDS = ("i", "am", "so", "very", "happy", "sad", "angry", "fine", "today", "no", "yes", "!")

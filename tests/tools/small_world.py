@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 import torch
 
-from models.text_encoder import TextEncoder, TextTokenizer
+from streamer_models.encoders.bert_gru import TextEncoder, TextTokenizer
 from tests.models.tiny_bundle import TEXT, WORDS, tokenizer_definition
 
 EMOTIONS = ("angry", "happy", "sad", "neutral")

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer import configuration, events
+from streamer import events
 from streamer.clock import VirtualClock
+from streamer.settings import load as configuration
 from tools.benchmark import agreement, archive, calls, capacity, latency, load, playing, soak
 from tools.benchmark.__main__ import COMMANDS
 from tools.command_line import dispatch

@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.bundle import Bundle
 from streamer.errors import UserError
+from streamer_models.bundle import Bundle
 from tests.tools.small_world import text_start, world
-from tools.train.audio import AudioSettings
-from tools.train.bundle import STAGES, train_bundle
-from tools.train.bundle_run import BundleRun, BundleSettings
-from tools.train.checkpoint import load_checkpoint
-from tools.train.composition import Composition
-from tools.train.dialogues import StageSettings
-from tools.train.text import TextSettings
+from tools.training.audio import AudioSettings
+from tools.training.bundle import STAGES, train_bundle
+from tools.training.bundle_run import BundleRun, BundleSettings
+from tools.training.checkpoint import load_checkpoint
+from tools.training.composition import Composition
+from tools.training.dialogues import StageSettings
+from tools.training.text import TextSettings
 
 SETTINGS = BundleSettings(
     audio=AudioSettings(epochs=1, clips=16, batch=8, copies=1),
@@ -171,7 +171,7 @@ def test_a_stage_asks_for_the_earlier_ones(train, tmp_path):
 
 
 def test_later_stages_leave_earlier_ones_as_they_are(trained):
-    from tools.train.text import load_text_stage
+    from tools.training.text import load_text_stage
 
     encoder, _, _ = load_text_stage(trained / "text")
     kept = Bundle.load(trained).model.text

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import Bundle
 from streamer.errors import UserError
+from streamer_models.bundle import Bundle
 from tests.tools.pages import assert_its_page_has_curves
 from tests.tools.small_world import dialogues, speech
 from tools.data.conversations import TextDialogue, Turn, in_split, read_dialogues
 from tools.data.manifest import Clip
 from tools.evaluate import conversations
-from tools.train.composition import PLAIN, ClipBank, Composition, clip_call, voiced
-from tools.train.open_dialogues import LABELS, labelled_texts
+from tools.training.composition import PLAIN, ClipBank, Composition, clip_call, voiced
+from tools.training.open_dialogues import LABELS, labelled_texts
 
 HEADER = "split,dialogue_id,turn,speaker,text,emotion,emotion4"
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from models.context import ContextConfig
-from models.conversation import ConversationConfig, ConversationModel
-from models.fusion import FusionConfig
-from models.text_encoder import TextEncoderConfig
-from tools.train.dialogues import (
+from streamer_models.context.attention import ContextConfig
+from streamer_models.context.fusion import FusionConfig
+from streamer_models.encoders.bert_gru import TextEncoderConfig
+from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
+from tools.training.dialogues import (
     ContextClassifier,
     FusionClassifier,
     LabelledDialogue,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamer.config import Segmentation
+from streamer.settings.tree import Segmentation
 from tools.command_line import dispatch
 from tools.evaluate.__main__ import COMMANDS
 from tools.evaluate.detection import Channel, boundaries, count, measured, merged, rates

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.conversation import Dialogue
 from streamer.errors import UserError
+from streamer_models.zoo.dutta2022 import Dialogue
 from tests.models.tiny_bundle import make_bundle
 from tests.tools.pages import assert_its_page_has_curves
 from tests.tools.small_world import speech

@@ -5,7 +5,7 @@ import torch
 
 from tools.data.conversations import TextDialogue, Turn, read_dialogues
 from tools.data.manifest import Clip, read_manifest
-from tools.train.folds import as_if_unseen, dialogue_folds, learnt_from, speaker_folds
+from tools.training.folds import as_if_unseen, dialogue_folds, learnt_from, speaker_folds
 
 
 def test_a_speaker_is_in_one_fold_and_each_corpus_and_sex_in_all():

@@ -9,28 +9,28 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import Bundle
-from models.context import ContextConfig
-from models.fusion import FusionConfig
 from streamer.errors import UserError
+from streamer_models.bundle import Bundle
+from streamer_models.context.attention import ContextConfig
+from streamer_models.context.fusion import FusionConfig
 from tests.tools.iemocap_corpus import write_features, write_release
+from tools import train
 from tools.data.iemocap import LABELS, read_features, read_utterances
 from tools.data.iemocap_release import read_release, wave_path
 from tools.evaluate import __main__ as evaluate
 from tools.evaluate.details import from_json
 from tools.evaluate.dyadic import Conditions, embed_dialogues, judged
 from tools.evaluate.ensemble import OTHERS, Ensemble
-from tools.train import __main__ as train
-from tools.train import dyadic, members
-from tools.train.acoustic_encoder import AcousticSet, with_past
-from tools.train.acoustics import AcousticSettings, AcousticStage
-from tools.train.alignment import linear_map
-from tools.train.dialogues import StageSettings
-from tools.train.dyadic_settings import DyadicSettings
-from tools.train.iemocap import folds, recalibrated
-from tools.train.text import TextSettings
-from tools.train.unseen import Embeddings
-from tools.train.waves import WaveSettings, WaveStage
+from tools.training import dyadic, members
+from tools.training.acoustic_encoder import AcousticSet, with_past
+from tools.training.acoustics import AcousticSettings, AcousticStage
+from tools.training.alignment import linear_map
+from tools.training.dialogues import StageSettings
+from tools.training.dyadic_settings import DyadicSettings
+from tools.training.iemocap import folds, recalibrated
+from tools.training.text import TextSettings
+from tools.training.unseen import Embeddings
+from tools.training.waves import WaveSettings, WaveStage
 
 QUICK_STAGE = StageSettings(epochs=8, learning_rate=3e-3)
 QUICK = DyadicSettings(
@@ -147,7 +147,7 @@ def test_causal_judgements_do_not_depend_on_what_comes_later(trained, folder):
 
 
 def test_the_program_judges_the_bundle_the_same_way(trained, folder):
-    from models.state import Embedded
+    from streamer_models.memory import Embedded
 
     result, out = trained
     bundle = Bundle.load(out)
@@ -275,7 +275,7 @@ def test_one_session_cannot_be_cross_validated(folder):
 @pytest.mark.parametrize(("by", "names"), [("session", 2), ("speaker", 4)])
 def test_cross_validation_reports_each_fold_and_all(folder, tmp_path, monkeypatch, by, names):
     from tools.command_line import dispatch
-    from tools.train import iemocap
+    from tools.training import iemocap
 
     monkeypatch.setattr(iemocap, "DyadicSettings", lambda: QUICK)
     monkeypatch.setattr(dyadic, "cores", lambda: 1)

@@ -6,7 +6,7 @@ import torch
 
 from streamer.errors import UserError
 from tests.tools.small_world import SAID, text_start
-from tools.train.text import (
+from tools.training.text import (
     LabelledTexts,
     TextSettings,
     embed_texts,
@@ -14,7 +14,7 @@ from tools.train.text import (
     systematic_draw,
     train_text,
 )
-from tools.train.text_noise import RecogniserNoise, sound_of
+from tools.training.text_noise import RecogniserNoise, sound_of
 
 TEXTS = [
     "I can not hear you, can you say that again?",
@@ -115,7 +115,7 @@ def test_a_text_is_embedded_alike_in_any_company(tmp_path):
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
     whole, _ = train(tmp_path / "whole")
-    from tools.train import text
+    from tools.training import text
 
     real, calls = text._Run.train_epoch, []
 

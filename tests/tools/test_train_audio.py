@@ -12,8 +12,8 @@ from streamer.errors import UserError
 from tests.tools.small_world import speech
 from tools.data.cache import open_clips
 from tools.data.manifest import Clip
-from tools.train.audio import CHECKPOINT, AudioSettings, load_audio_stage, train_audio
-from tools.train.audio_data import (
+from tools.training.audio import CHECKPOINT, AudioSettings, load_audio_stage, train_audio
+from tools.training.audio_data import (
     NONE,
     Sampler,
     Targets,
@@ -22,7 +22,7 @@ from tools.train.audio_data import (
     open_versions,
     training_clips,
 )
-from tools.train.audio_network import Masks, Variation
+from tools.training.audio_network import Masks, Variation
 
 SETTINGS = AudioSettings(epochs=3, clips=24, batch=8, copies=1, ramp=0.5, look=2)
 

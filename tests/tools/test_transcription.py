@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.config import Settings
 from streamer.errors import UserError
+from streamer.settings.tree import Settings
 from streamer.transcription import Transcript
 from tools.command_line import dispatch
 from tools.evaluate.__main__ import COMMANDS

@@ -14,22 +14,23 @@ from typing import Any
 
 import torch
 
-from models.audio_stream import AudioStream
-from models.inference.audio import AudioNetwork
-from models.inference.text import Reader
-from models.state import Embedded, Judge, Window
-from streamer import events, pipeline
+from streamer import events
+from streamer.audio import FRAME, to_samples
 from streamer.clock import VirtualClock
-from streamer.engine import Engine
-from streamer.judging import alike
-from streamer.listener import Ended, Estimate, Heard, Listener
-from streamer.outlet import Outlet
-from streamer.segmentation.factory import make_segmenter
-from streamer.segmentation.segmenter import Segmenter
+from streamer.conversation import pipeline
+from streamer.runtime.classification import alike
+from streamer.runtime.engine import Engine
+from streamer.sinks.fanout import Outlet
 from streamer.sinks.jsonl import JsonlSink
 from streamer.sources import AudioChunk, Samples
-from streamer.sources.recording import RecordingSource
-from streamer.units import FRAME, to_samples
+from streamer.sources.recording.source import RecordingSource
+from streamer.speech.processor import Ended, Estimate, Heard, Listener
+from streamer.speech.registry import make_segmenter
+from streamer.speech.segmenter import Segmenter
+from streamer_models.fast.audio import AudioNetwork
+from streamer_models.fast.text import Reader
+from streamer_models.memory import Embedded, Judge, Window
+from streamer_models.streaming import AudioStream
 from tools.benchmark import calls
 from tools.benchmark.measuring import Case, alternate, print_costs, write_json
 from tools.threads import one_thread

@@ -19,9 +19,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from streamer.audio import SAMPLE_RATE
 from streamer.errors import UserError
-from streamer.sources.decoder import Decoder
-from streamer.units import SAMPLE_RATE
+from streamer.sources.recording.decoder import Decoder
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, on_cores, write_json
 

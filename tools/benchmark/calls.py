@@ -14,20 +14,22 @@ from typing import Self
 
 import numpy as np
 
-from streamer import configuration, events, pipeline
+from streamer import events
+from streamer.audio import SAMPLE_RATE, to_samples
 from streamer.clock import Clock, VirtualClock
-from streamer.config import Segmentation
-from streamer.engine import Engine
+from streamer.conversation import pipeline
 from streamer.errors import UserError
-from streamer.resources import sample_call
-from streamer.segmentation import SpeechEnded
-from streamer.segmentation.factory import make_segmenter
+from streamer.runtime.engine import Engine
+from streamer.settings import load as configuration
+from streamer.settings.shipped import sample_call
+from streamer.settings.tree import Segmentation
 from streamer.sinks import Sink
 from streamer.sinks.jsonl import JsonlSink
 from streamer.sources import AudioChunk, AudioSource, Samples, SourceInfo
-from streamer.sources.recording import RecordingSource
+from streamer.sources.recording.source import RecordingSource
+from streamer.speech import SpeechEnded
+from streamer.speech.registry import make_segmenter
 from streamer.transcription import Transcript
-from streamer.units import SAMPLE_RATE, to_samples
 
 KNOWN = "known"
 """The transcriber that costs nothing."""

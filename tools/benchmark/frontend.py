@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from models.audio_encoder import AudioEncoder
-from models.audio_stream import AudioStream
-from models.inference.audio import AudioNetwork
-from models.leaf import direct_energies
+from streamer_models.encoders.leaf_cnn import AudioEncoder
+from streamer_models.fast.audio import AudioNetwork
+from streamer_models.layers.leaf import direct_energies
+from streamer_models.streaming import AudioStream
 from tools.benchmark.measuring import Case, alternate, print_costs, write_json
 from tools.threads import one_thread
 

@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from streamer import events
-from streamer.config import Segmentation
 from streamer.errors import UserError
+from streamer.settings.tree import Segmentation
 from tools.benchmark.measuring import write_json
 from tools.benchmark.playing import (
     LOUD,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from streamer import events
 from streamer.errors import UserError
-from streamer.resources import sample_call
+from streamer.settings.shipped import sample_call
 from tools.benchmark.measuring import conditions, write_json
 from tools.benchmark.playing import add_settings, listening, settings_of, write_mono
 from tools.virtual_card import VirtualCard, missing

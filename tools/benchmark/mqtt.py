@@ -22,10 +22,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from streamer import config, configuration, events
+from streamer import events
 from streamer.errors import UserError
-from streamer.sinks.mqtt import mqtt_sink
-from streamer.sinks.mqtt.subscriber import Arrived, follow
+from streamer.mqtt import mqtt_sink
+from streamer.mqtt.subscriber import Arrived, follow
+from streamer.settings import load as configuration
+from streamer.settings import tree as config
 from tools.benchmark.measuring import write_json
 
 _SBIN = "/usr/sbin:/usr/local/sbin"

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer import configuration, events
-from streamer.config import Settings
+from streamer import events
 from streamer.errors import UserError
-from streamer.resources import sample_call
+from streamer.settings import load as configuration
+from streamer.settings.shipped import sample_call
+from streamer.settings.tree import Settings
 from tools.virtual_card import VirtualCard
 
 _BEEP = 0.02
@@ -156,7 +157,7 @@ def write_mono(recording: Path, seconds: float, target: Path) -> None:
 
 def channels(recording: Path) -> list[tuple[NDArray[np.float32], int]]:
     """Each channel of a recording, and its sample rate."""
-    from streamer.sources.decoder import Decoder, Missing
+    from streamer.sources.recording.decoder import Decoder, Missing
 
     with Decoder(recording) as decoder:
         rate = decoder.rate
@@ -167,7 +168,7 @@ def channels(recording: Path) -> list[tuple[NDArray[np.float32], int]]:
 
 def mono(recording: Path, seconds: float = math.inf) -> tuple[NDArray[np.float32], int]:
     """The beginning of a recording, its channels mixed, and its sample rate."""
-    from streamer.sources.decoder import Decoder, Missing
+    from streamer.sources.recording.decoder import Decoder, Missing
 
     with Decoder(recording) as decoder:
         rate = decoder.rate

@@ -12,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from streamer.units import SAMPLE_RATE, to_samples
+from streamer.audio import SAMPLE_RATE, to_samples
 
 Wave = NDArray[np.float32]
 

@@ -7,8 +7,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from streamer.audio import SAMPLE_RATE
 from streamer.errors import UserError
-from streamer.units import SAMPLE_RATE
 
 
 def decode(path: Path) -> NDArray[np.float32]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.bundle import Bundle
-from models.conversation import Dialogue
+from streamer_models.bundle import Bundle
+from streamer_models.zoo.dutta2022 import Dialogue
 from tools.data.conversations import TextDialogue, read_dialogues
 from tools.data.decoding import decode
 from tools.data.manifest import read_manifest
@@ -25,9 +25,9 @@ from tools.evaluate.output import (
     write_json,
 )
 from tools.progress import progress
-from tools.train.composition import PLAIN, ClipBank, voiced
-from tools.train.text import embed_texts
-from tools.train.text_noise import RecogniserNoise
+from tools.training.composition import PLAIN, ClipBank, voiced
+from tools.training.text import embed_texts
+from tools.training.text_noise import RecogniserNoise
 
 TRAINING = "train"
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from streamer.units import SAMPLE_RATE
+from streamer.audio import SAMPLE_RATE
 from tools.evaluate.metrics import RESAMPLES
 
 STEP = SAMPLE_RATE // 100

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from models.bundle import Bundle
-from models.conversation import Dialogue
+from streamer_models.bundle import Bundle
+from streamer_models.zoo.dutta2022 import Dialogue
 from tools.data.iemocap import Utterance
 from tools.evaluate.ensemble import Ensemble
 from tools.evaluate.metrics import Judgements
 from tools.progress import progress
-from tools.train.text import embed_texts
-from tools.train.text_noise import RecogniserNoise
-from tools.train.unseen import Dialogues, Ear
+from tools.training.text import embed_texts
+from tools.training.text_noise import RecogniserNoise
+from tools.training.unseen import Dialogues, Ear
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.bundle import Bundle
-from models.conversation import ConversationModel, Dialogue
 from streamer.errors import UserError
-from tools.train.checkpoint import load_checkpoint, save_checkpoint
+from streamer_models.bundle import Bundle
+from streamer_models.zoo.dutta2022 import ConversationModel, Dialogue
+from tools.training.checkpoint import load_checkpoint, save_checkpoint
 
 OTHERS = "others.safetensors"
 """Lies beside the bundle."""

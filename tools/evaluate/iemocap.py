@@ -4,18 +4,18 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.bundle import BundleError
 from streamer.errors import UserError
+from streamer_models.bundle import BundleError
 from tools.data.iemocap import data_hashes, read_features, read_utterances
 from tools.evaluate.details import KEY, to_json
 from tools.evaluate.dyadic import Conditions, judged
 from tools.evaluate.ensemble import Ensemble
 from tools.evaluate.metrics import grouped_report
 from tools.evaluate.output import abstention, bundle_identity, print_table, write_json
-from tools.train.acoustics import AcousticEar, load_acoustics
-from tools.train.dyadic import WHOLE
-from tools.train.iemocap import sessions
-from tools.train.provenance import git_commit
+from tools.training.acoustics import AcousticEar, load_acoustics
+from tools.training.dyadic import WHOLE
+from tools.training.iemocap import sessions
+from tools.training.provenance import git_commit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.bundle import Bundle
-from models.conversation import Dialogue
+from streamer_models.bundle import Bundle
+from streamer_models.zoo.dutta2022 import Dialogue
 from tools.progress import progress
 
 

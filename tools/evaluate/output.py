@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from models.bundle import BundleError, find_bundle
 from streamer.errors import UserError
+from streamer_models.bundle import BundleError, find_bundle
 from tools.evaluate.metrics import SCALARS, Judgements
 
 REJECTED = 0.25

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from streamer import configuration, pipeline
 from streamer.clock import VirtualClock
-from streamer.engine import Engine
+from streamer.conversation import pipeline
 from streamer.errors import UserError
 from streamer.events import Event, Utterance
+from streamer.runtime.engine import Engine
+from streamer.settings import load as configuration
 from streamer.sinks import Sink
-from streamer.sources.recording import RecordingSource
+from streamer.sources.recording.source import RecordingSource
 from tools.evaluate.details import KEY, to_json
 from tools.evaluate.metrics import Judgements, grouped_report
 from tools.evaluate.output import (

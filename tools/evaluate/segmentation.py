@@ -28,15 +28,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from streamer import config, configuration
+from streamer.audio import SAMPLE_RATE
 from streamer.clock import VirtualClock
 from streamer.errors import SourceError, UserError
-from streamer.segmentation import SpeechEnded, SpeechEvent
-from streamer.segmentation.factory import make_segmenter
-from streamer.segmentation.segmenter import Segmenter
+from streamer.settings import load as configuration
+from streamer.settings import tree as config
 from streamer.sources import AudioChunk, Gap
-from streamer.sources.recording import RecordingSource
-from streamer.units import SAMPLE_RATE
+from streamer.sources.recording.source import RecordingSource
+from streamer.speech import SpeechEnded, SpeechEvent
+from streamer.speech.registry import make_segmenter
+from streamer.speech.segmenter import Segmenter
 from tools.evaluate.detection import (
     MEASURES,
     Channel,

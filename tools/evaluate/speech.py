@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.audio_encoder import AudioEncoder
-from models.bundle import Bundle, BundleError
-from models.conversation import Dialogue
 from streamer.errors import UserError
+from streamer_models.bundle import Bundle, BundleError
+from streamer_models.encoders.leaf_cnn import AudioEncoder
+from streamer_models.zoo.dutta2022 import Dialogue
 from tools.data.augmentation import Wave, gain, telephone
 from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
 from tools.data.manifest import Clip

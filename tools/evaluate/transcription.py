@@ -16,15 +16,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from streamer import configuration
-from streamer.config import Settings
+from streamer.audio import SAMPLE_RATE
 from streamer.errors import UserError
-from streamer.segmentation import SpeechEnded
-from streamer.segmentation.factory import make_segmenter
+from streamer.settings import load as configuration
+from streamer.settings.tree import Settings
 from streamer.sources import AudioChunk, Samples
+from streamer.speech import SpeechEnded
+from streamer.speech.registry import make_segmenter
 from streamer.transcription import Transcriber, Transcript
 from streamer.transcription.registry import make_transcriber
-from streamer.units import SAMPLE_RATE
 from tools.data.decoding import decode
 from tools.evaluate.metrics import RESAMPLES
 from tools.evaluate.output import write_json

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamer.conversation.load import Live
 from streamer.errors import UserError
-from streamer.live import Live
 from streamer.sources import AudioChunk, Gap, SourceInfo
 from streamer.sources.recorder import Recorder
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from streamer.config import Asr, Engine
 from streamer.errors import UserError
+from streamer.settings.tree import Asr, Engine
 from streamer.transcription.registry import BACKENDS, make_transcriber
 
 CPU = Engine(device="cpu")

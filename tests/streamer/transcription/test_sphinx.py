@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from streamer.config import Asr
 from streamer.errors import UserError
+from streamer.settings.tree import Asr
 from streamer.transcription.sphinx import SphinxTranscriber
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamer.config import Asr, Engine
 from streamer.errors import UserError
+from streamer.settings.tree import Asr, Engine
 from streamer.transcription.whisper import WhisperTranscriber
 from tests.whisper_model import WORDS, make_whisper
 

@@ -1,0 +1,1 @@
+"""Context over the utterances of a conversation, and the fusion of modalities."""

@@ -1,0 +1,1 @@
+"""Encoders: from an utterance's audio or text to its embedding."""

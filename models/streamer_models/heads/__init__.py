@@ -1,0 +1,1 @@
+"""Heads: from embeddings to calibrated predictions."""

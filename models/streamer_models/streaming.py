@@ -1,0 +1,151 @@
+"""The audio encoder while someone speaks: the same embedding, computed as the samples arrive.
+
+LEAF's columns need 25 ms around their centre, PCEN is a recursion, the CNN's convolutions are valid ones and its
+mean over time is a running sum. So each block of frames is work done once, and little is left for the end.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from streamer_models.encoders.leaf_cnn import COLUMN_HOP, RECEPTIVE_FIELD
+from streamer_models.fast.audio import AudioNetwork, State
+
+Samples: TypeAlias = npt.NDArray[np.float32]
+
+BLOCK = 16
+"""Frames that the stream advances by: always the same ones, so that chunks do not change results."""
+
+_KEPT = 6
+"""Ends of blocks that can be gone back to: 2.4 s."""
+
+
+class AudioStream:
+    """One utterance's embedding, from its first sample on.
+
+    Args:
+        network: the audio encoder; streams share it.
+    """
+
+    def __init__(self, network: AudioNetwork) -> None:
+        self._network = network
+        leaf = network.config.leaf
+        self._hop, self._half, self._floor = leaf.hop, leaf.reach, leaf.floor
+        self._pushed = 0
+        self._samples: Samples = np.zeros(self._half, np.float32)
+        self._first = -self._half
+        """Index of the first sample kept."""
+        start = _Known(
+            frames=0,
+            average=None,
+            waiting=torch.zeros(leaf.filters, 0, device=network.device),
+            convolved=(),
+            sum=torch.zeros(network.config.embedding, device=network.device),
+            columns=0,
+        )
+        self._known: deque[_Known] = deque([start], maxlen=_KEPT)
+
+    @torch.inference_mode()
+    def push(self, samples: Samples) -> None:
+        """Take the samples that follow, float32 in [-1, 1], any number of them."""
+        self._samples = np.concatenate([self._samples, samples])
+        self._pushed += len(samples)
+        while self._pushed >= self._needed(self._known[-1].frames + BLOCK):
+            last = self._known[-1]
+            energies = self._energies(last.frames, last.frames + BLOCK, self._pushed)
+            self._known.append(self._after(last, energies))
+        keep = self._known[0].frames * self._hop - self._half
+        self._samples = self._samples[keep - self._first :]
+        self._first = keep
+
+    @torch.inference_mode()
+    def embedding(self, end: int | None = None) -> Tensor:
+        """The embedding [embedding] of the utterance as if it ended at a sample.
+
+        Args:
+            end: samples from the beginning; None for all that was pushed. At most 1.5 s may lie between the two.
+
+        Raises:
+            ValueError: it lies in the future, or too far back.
+        """
+        end = self._pushed if end is None else end
+        if end > self._pushed or end < 0:
+            raise ValueError(f"the utterance has {self._pushed} samples, not {end}")
+        frames = max(1, -(-end // self._hop))
+        known = self._known_before(frames, end)
+        silent = max(0, RECEPTIVE_FIELD - frames)
+        if known.frames < frames or silent:
+            heard = known.waiting[:, :0]
+            if known.frames < frames:
+                heard = self._energies(known.frames, frames, end)
+            known = self._after(known, nn.functional.pad(heard, (0, silent), value=self._floor))
+        return (known.sum / known.columns).cpu()
+
+    def estimate(self) -> Tensor:
+        """The embedding [embedding] of the blocks that are done, up to 0.5 s behind: it costs next to nothing.
+
+        Before the first column is done, that is for 1.4 s, it costs that column; before the first block is, it is
+        `embedding()`.
+        """
+        done = self._known[-1].frames
+        return self.embedding(self._needed(done) if done else None)
+
+    def _after(self, known: "_Known", energies: Tensor) -> "_Known":
+        """What is known after some more frames, whose energies [filters, n >= 1] these are."""
+        features, average = self._network.compress(energies, known.average)
+        waiting = torch.cat([known.waiting, features], dim=1)
+        needed = COLUMN_HOP if known.convolved else RECEPTIVE_FIELD
+        convolved, total, columns = known.convolved, known.sum, known.columns
+        if waiting.shape[1] >= needed:
+            ready = waiting.shape[1] - (waiting.shape[1] - needed) % COLUMN_HOP
+            made, convolved = self._network.columns(waiting[:, :ready], convolved)
+            total, columns = total + made.sum(dim=1), columns + made.shape[1]
+            waiting = waiting[:, ready:].clone()
+        return _Known(
+            frames=known.frames + energies.shape[1],
+            average=average,
+            waiting=waiting,
+            convolved=convolved,
+            sum=total,
+            columns=columns,
+        )
+
+    def _needed(self, frames: int) -> int:
+        """Samples after which so many frames do not change any more."""
+        return (frames - 1) * self._hop + self._half + 1
+
+    def _known_before(self, frames: int, end: int) -> "_Known":
+        """The last of what is known whose frames are those of an utterance that ends there."""
+        for known in reversed(self._known):
+            if known.frames <= frames and (known.frames == 0 or self._needed(known.frames) <= end):
+                return known
+        raise ValueError("that end lies too far back")
+
+    def _energies(self, start: int, stop: int, end: int) -> Tensor:
+        """LEAF's energies [filters, stop - start] of some frames, the audio ending at sample `end`."""
+        begin, finish = start * self._hop - self._half, self._needed(stop)
+        heard = torch.from_numpy(
+            self._samples[begin - self._first : min(finish, end) - self._first]
+        )
+        padded = nn.functional.pad(heard, (0, finish - begin - len(heard)))
+        return self._network.energies(padded.to(self._network.device))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known after some frames: enough to go on, or to end, from there."""
+
+    frames: int
+    average: Tensor | None
+    """PCEN's."""
+    waiting: Tensor
+    """Features on their way to the next column."""
+    convolved: State
+    sum: Tensor
+    """Of the columns."""
+    columns: int

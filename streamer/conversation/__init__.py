@@ -1,0 +1,1 @@
+"""One conversation: from processed speech to events."""

@@ -1,0 +1,313 @@
+"""One conversation, from its source to its sinks, as one group of tasks.
+
+    source -> listen (ear) -> jobs, in the order of audio time -> analyse (Conversation) -> outlet -> sinks
+
+A replay does its jobs one after the other, so its events come in the order of audio time, and its
+source waits when analysis is behind. Live, whatever is ready goes out.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from streamer import __version__, events
+from streamer.audio import SAMPLE_RATE, to_seconds
+from streamer.clock import Clock, Stopwatch, VirtualClock
+from streamer.conversation.load import Live, LiveAudio
+from streamer.conversation.turns import Conversation, Job
+from streamer.errors import SourceError, UserError
+from streamer.runtime.engine import Engine, Transcription
+from streamer.runtime.queues import BoundedQueue
+from streamer.sinks import ReportingSink, Sink
+from streamer.sinks.fanout import Outlet
+from streamer.sources import AudioChunk, AudioSource, Gap, Samples, SourceInfo
+from streamer.speech.processor import Ended, Heard, Listener, Paused, Resumed
+
+log = logging.getLogger(__name__)
+
+READ_AHEAD = 60.0
+"""Seconds of speech that a replay may be ahead of its analysis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a conversation went."""
+
+    session: str
+    reason: str
+    """finished, failed, or what the stop said: interrupted, terminated."""
+    utterances: int
+    gaps: int
+    errors: int
+
+
+async def run(
+    source: AudioSource,
+    engine: Engine,
+    sinks: Sequence[Sink],
+    clock: Clock,
+    *,
+    session: str | None = None,
+    stop: "asyncio.Future[str] | None" = None,
+    live: Live | None = None,
+) -> Outcome:
+    """Analyse one conversation until its source ends.
+
+    Args:
+        source: where the audio comes from; entered here.
+        engine: the models.
+        sinks: where the events go; entered here.
+        clock: the time of the events, and what the source keeps to.
+        session: the session's id; None for the source's own.
+        stop: once it has a result, the conversation is ended properly, with that as its reason.
+        live: how a live conversation is watched and steered.
+
+    Raises:
+        UserError: if the source or a sink cannot be opened; no event has been emitted then.
+    """
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(source)
+        _check_modes(source.info, engine)
+        for sink in sinks:
+            await stack.enter_async_context(sink)
+        listener = engine.listener(source.info)
+        outlet = Outlet(
+            session or source.info.session,
+            clock,
+            len(sinks),
+            limit=engine.settings.sinks.queue,
+            wait=not source.info.live,
+        )
+        stop = stop or asyncio.get_running_loop().create_future()
+        live = (live or Live(engine.settings.live.max_lag)) if source.info.live else None
+        async with asyncio.TaskGroup() as group:
+            for index, sink in enumerate(sinks):
+                group.create_task(outlet.drain(index, sink), name=f"sink {index}")
+            with _reports(sinks, outlet):
+                try:
+                    return await _converse(source, engine, listener, outlet, clock, stop, live)
+                finally:
+                    outlet.close()
+
+
+@contextmanager
+def _reports(sinks: Sequence[Sink], outlet: Outlet) -> Iterator[None]:
+    """While the conversation runs, what sinks have to tell goes into its events."""
+    reporting = [(sink, sink.report) for sink in sinks if isinstance(sink, ReportingSink)]
+    for sink, _ in reporting:
+        sink.report = partial(outlet.report, sink)
+    try:
+        yield
+    finally:
+        for sink, before in reporting:
+            sink.report = before
+
+
+async def _converse(
+    source: AudioSource,
+    engine: Engine,
+    listener: Listener,
+    outlet: Outlet,
+    clock: Clock,
+    stop: "asyncio.Future[str]",
+    live: Live | None,
+) -> Outcome:
+    info = source.info
+    await outlet.emit(
+        events.SessionStarted,
+        source=info.name,
+        channels=list(info.channels),
+        model=events.Model(name=engine.bundle.name, version=engine.bundle.version),
+        labels=list(engine.bundle.model.labels),
+        asr=engine.asr,
+        streamer_version=__version__,
+    )
+    virtual = isinstance(clock, VirtualClock)
+    conversation = Conversation(info, engine, outlet, clock, stop, live)
+    audio = LiveAudio(source, clock, live, stop) if live else until(source, stop)
+    ear = _Ear(audio, engine, listener, outlet, stop, live, ahead=not virtual)
+    reason = "failed"
+    try:
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(ear.read(), name="ear")
+            if live:
+                marking = group.create_task(_mark(live, outlet), name="marks")
+                reading.add_done_callback(lambda _: marking.cancel())
+            async for jobs in ear.jobs.several():
+                await outlet.emit_reports()
+                if not live:
+                    await conversation.take(jobs)
+                    continue
+                for job in jobs:
+                    await conversation.take_live(job, group)
+        reason = reading.result()
+        if ear.damage:
+            await outlet.error("source", ear.damage)
+    except* Exception as failures:
+        # A defect of ours: say so on the wire as well, and end the session as promised.
+        log.debug("the conversation broke off", exc_info=failures)
+        await outlet.error("pipeline", "; ".join(repr(error) for error in failures.exceptions))
+    await outlet.emit_reports()
+    await outlet.emit(
+        events.SessionEnded,
+        duration=to_seconds(ear.position),
+        utterances=conversation.utterances,
+        gaps=conversation.gaps,
+        errors=outlet.errors,
+        reason=reason,
+    )
+    return Outcome(
+        outlet.session, reason, conversation.utterances, conversation.gaps, outlet.errors
+    )
+
+
+async def _mark(live: Live, outlet: Outlet) -> None:
+    """Tell what people mark."""
+    while True:
+        at, label = await live.marks.get()
+        await outlet.emit(events.Mark, at=at, label=label)
+
+
+class _Ear:
+    """Reads the source, lets the listener hear it, and begins transcriptions."""
+
+    def __init__(
+        self,
+        audio: AsyncIterable[Sequence[AudioChunk | Gap]],
+        engine: Engine,
+        listener: Listener,
+        outlet: Outlet,
+        stop: "asyncio.Future[str]",
+        live: Live | None,
+        *,
+        ahead: bool,
+    ) -> None:
+        self._audio = audio
+        self._engine = engine
+        self._listener = listener
+        self._outlet = outlet
+        self._stop = stop
+        self._live = live
+        self._ahead = ahead and engine.settings.asr.ahead
+        self._begun: dict[int, tuple[int, Transcription]] = {}
+        self._origins: dict[int, float] = {}
+        """When each channel's time 0 was, by the clock, as far as its audio tells."""
+        self.jobs = BoundedQueue[Job](READ_AHEAD)
+        self.position = 0
+        self.damage = ""
+
+    async def read(self) -> str:
+        """Read to the end; tell why it ended."""
+        reason = "finished"
+        try:
+            try:
+                async for items in self._audio:
+                    await self._hear(items)
+            except SourceError as error:
+                self.damage = str(error)
+                reason = "failed"
+            if self._stop.done():
+                reason = self._stop.result()
+            await self._pass_on(await self._engine.hear(self._listener, last=True))
+        finally:
+            self.jobs.close()
+        return reason
+
+    async def _hear(self, items: Sequence[AudioChunk | Gap]) -> None:
+        for item in items:
+            self.position = max(self.position, item.end)
+            if isinstance(item, AudioChunk) and item.captured is not None:
+                self._origins[item.channel] = item.captured - item.end / SAMPLE_RATE
+            self._listener.push(item)
+        if self._live:
+            self._listener.estimating = self._live.estimates
+            if told := self._live.complaint():
+                await self._outlet.error("live", told)
+        if self._listener.due:
+            await self._pass_on(await self._engine.hear(self._listener))
+
+    async def _pass_on(self, heard: Sequence[Heard]) -> None:
+        for what in heard:
+            transcription = self._transcription(what)
+            seconds, spoken = 0.0, None
+            if isinstance(what, Ended):
+                seconds = len(what.speech.samples) / SAMPLE_RATE
+                if what.channel in self._origins:
+                    spoken = self._origins[what.channel] + what.speech.voice_end / SAMPLE_RATE
+            await self.jobs.put(Job(what, transcription, Stopwatch(), spoken), seconds)
+
+    def _transcription(self, heard: Heard) -> Transcription | None:
+        """Begin to transcribe at a pause; give what was begun when the utterance ends there."""
+        match heard:
+            case Paused(channel=channel, end=end, samples=samples) if self._ahead:
+                self._forget(channel)
+                if begun := self._begin(samples):
+                    self._begun[channel] = (end, begun)
+            case Resumed(channel=channel):
+                self._forget(channel)
+            case Ended(channel=channel, speech=speech):
+                end, ahead = self._begun.pop(channel, (-1, None))
+                if ahead and end == speech.end:
+                    return ahead
+                if ahead:
+                    ahead.cancel()
+                return self._begin(speech.samples)
+            case _:
+                pass
+        return None
+
+    def _begin(self, samples: Samples) -> Transcription | None:
+        if not self._engine.transcribes or (self._live and not self._live.transcribes):
+            return None
+        return self._engine.transcribe(samples)
+
+    def _forget(self, channel: int) -> None:
+        _, begun = self._begun.pop(channel, (0, None))
+        if begun:
+            begun.cancel()
+
+
+async def until(
+    audio: AsyncIterable[AudioChunk | Gap], stop: "asyncio.Future[str]"
+) -> AsyncIterator[Sequence[AudioChunk | Gap]]:
+    """What a source delivers, until it ends or is told to stop, even if it is being waited for."""
+    items = aiter(audio)
+    task = asyncio.current_task()
+    waiting = stopped = False
+
+    def interrupt(_: object) -> None:
+        nonlocal stopped
+        if waiting and task:
+            stopped = True
+            task.cancel()
+
+    stop.add_done_callback(interrupt)
+    try:
+        while not stop.done():
+            waiting = True
+            try:
+                item = await anext(items, None)
+            except asyncio.CancelledError:
+                if not stopped or (task and task.uncancel()):
+                    raise
+                return
+            finally:
+                waiting = False
+            if item is None:
+                return
+            yield [item]
+    finally:
+        stop.remove_done_callback(interrupt)
+
+
+def _check_modes(info: SourceInfo, engine: Engine) -> None:
+    """A channel that must not be analysed, but is not found, would be analysed under another name."""
+    for name, mode in engine.settings.privacy.channels.items():
+        if mode != "analyse" and name not in info.channels:
+            raise UserError(
+                f"{info.name}: privacy.channels says {name}: {mode}, but the channels are "
+                f"{', '.join(info.channels)}; name them with --channels"
+            )

@@ -1,0 +1,152 @@
+"""Which broker, as whom, and with which secrets."""
+
+import os
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from streamer.errors import UserError
+from streamer.mqtt.topics import Topics, check_prefix, default_node, segment
+from streamer.settings import tree as config
+
+DEFAULT_PREFIX = "streamer"
+CREDENTIAL = "mqtt-password"
+"""Name of systemd's credential: `LoadCredential=mqtt-password:/etc/streamer/mqtt-password`."""
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_MAX_PASSWORD = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """How to reach a broker, and the names used there."""
+
+    host: str
+    port: int
+    topics: Topics
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    protocol: str = "auto"
+    keep_alive: int = 15
+
+    def __str__(self) -> str:
+        """The broker as a message names it."""
+        return f"{self.host}:{self.port}"
+
+
+def broker(settings: config.Mqtt, url: str | None = None) -> Broker:
+    """The broker that the settings and the URL of the command line name.
+
+    Raises:
+        UserError: if the URL, a certificate or the password cannot be used.
+    """
+    scheme, username, host, port, prefix = _parse(url or settings.url or "")
+    username = username or settings.username
+    password = _password(settings)
+    if password is not None and username is None:
+        raise UserError("MQTT: a password without a user name; write mqtt://USER@HOST")
+    return Broker(
+        host=host,
+        port=port,
+        topics=Topics(prefix, node_name(settings)),
+        username=username,
+        password=password,
+        tls=_tls(settings) if scheme == "mqtts" else None,
+        protocol=settings.protocol,
+        keep_alive=settings.keep_alive,
+    )
+
+
+def node_name(settings: config.Mqtt) -> str:
+    """The publisher's name, as a level of a topic.
+
+    Raises:
+        UserError: if the one in the settings cannot be one.
+    """
+    if settings.node is None:
+        return default_node()
+    if segment(settings.node) != settings.node:
+        raise UserError(f"mqtt.node {settings.node!r}: only letters, digits and . @ = _ -")
+    return settings.node
+
+
+def _parse(url: str) -> tuple[str, str | None, str, int, str]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.password is not None:
+        raise UserError(
+            "MQTT URL: other users can read a password there; "
+            "put it into a file (mqtt.password_file) or into STREAMER_MQTT_PASSWORD"
+        )
+    if parts.scheme not in _PORTS or not parts.hostname or parts.query or parts.fragment:
+        shown = url.rpartition("@")[2]
+        raise UserError(f"MQTT URL {shown!r}: expected mqtt[s]://[USER@]HOST[:PORT][/PREFIX]")
+    prefix = check_prefix(unquote(parts.path.strip("/")) or DEFAULT_PREFIX)
+    username = unquote(parts.username) if parts.username else None
+    return parts.scheme, username, parts.hostname, port or _PORTS[parts.scheme], prefix
+
+
+def _password(settings: config.Mqtt) -> str | None:
+    if settings.password is not None:
+        return settings.password.get_secret_value()
+    if settings.password_file is not None:
+        return _read_password(settings.password_file)
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and (file := Path(credentials) / CREDENTIAL).exists():
+        return _read_password(file)
+    return None
+
+
+def _read_password(file: Path) -> str:
+    try:
+        with file.expanduser().open("rb") as handle:
+            secret = handle.read(_MAX_PASSWORD + 1).decode().rstrip("\r\n")
+    except OSError as error:
+        raise UserError(f"mqtt.password_file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"mqtt.password_file {file}: not UTF-8 text") from None
+    if not secret or len(secret) > _MAX_PASSWORD or "\n" in secret:
+        raise UserError(f"mqtt.password_file {file}: expected one line with the password")
+    return secret
+
+
+def _tls(settings: config.Mqtt) -> ssl.SSLContext:
+    for name in ("ca", "certificate", "key"):
+        file: Path | None = getattr(settings, name)
+        if file is not None and not file.expanduser().is_file():
+            raise UserError(f"mqtt.{name} {file}: no such file")
+    ca, certificate, key = (
+        file.expanduser() if file else None
+        for file in (settings.ca, settings.certificate, settings.key)
+    )
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except (ssl.SSLError, OSError):
+        raise UserError(f"mqtt.ca {ca}: not certificates in PEM form") from None
+    if certificate is not None:
+        try:
+            # An encrypted key would make OpenSSL ask on the terminal, where nobody may be.
+            context.load_cert_chain(certificate, key, password=lambda: b"")
+        except (ssl.SSLError, OSError, ValueError):
+            raise UserError(
+                f"mqtt.certificate {certificate}: not a certificate with its unencrypted key (PEM)"
+            ) from None
+    context.check_hostname = settings.check_host
+    context.sslsocket_class = _Socket
+    return context
+
+
+class _Socket(ssl.SSLSocket):
+    """Closes itself when the handshake fails, which the MQTT library leaves to chance."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise

@@ -1,0 +1,1 @@
+"""Loaded models, worker pools, batching and queues, shared by all conversations."""

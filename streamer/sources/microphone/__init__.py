@@ -1,0 +1,1 @@
+"""Live input devices: capture, clock drift, gaps."""

@@ -1,0 +1,118 @@
+"""What one open device delivers, put on the time axis of the conversation."""
+
+import numpy as np
+
+from streamer.audio import FRAME, SAMPLE_RATE, to_samples
+from streamer.sources import AudioChunk, Gap, Samples
+from streamer.sources.microphone.drift import Beat
+from streamer.sources.microphone.ring import Block
+from streamer.sources.resampler import Resampler
+
+_PATCH = 3.0
+"""Seconds before a device's first sample that count as silence; beyond, they are a gap."""
+
+
+class Line:
+    """Turns blocks of one device into audio at 16 kHz, with gaps where samples are missing.
+
+    Its time axis is moved by half a frame at most, so that frames end where blocks end: none then waits
+    for the block that follows.
+
+    Args:
+        channels: the conversation's channels that the device feeds: one, or one for each of its own.
+        rate: samples per second of the device.
+        epoch: when the conversation began, by the clock; what was captured before is left out.
+        position: where its audio ended before (the device has been opened anew), in samples.
+        reason: why there is none from there to now.
+    """
+
+    def __init__(
+        self, channels: range, rate: int, *, epoch: float, position: int, reason: str
+    ) -> None:
+        self._channels = channels
+        self._rate = rate
+        self._epoch = epoch
+        self._reason = reason
+        self._beat = Beat()
+        self._begun = False
+        self._shift = 0.0
+        """Seconds between the device's time and the conversation's."""
+        self._ahead = 0
+        """Samples by which gaps were made longer than what was lost."""
+        self.position = position
+        self._restart()
+
+    def take(self, block: Block) -> list[AudioChunk | Gap]:
+        """The audio of a block, or as much of it as is ready."""
+        seconds = len(block.samples) / self._rate
+        lost = self._beat.take(seconds, block.arrived, block.delay, broken=block.broken)
+        begin = self._beat.latest - seconds
+        if not self._begun and begin < self._epoch - seconds:
+            return []
+        items = [] if self._begun else self._begin(begin, len(block.samples))
+        if lost:
+            items += self.finish()
+            items += self._lose(to_samples(lost), len(block.samples))
+        return items + self._resample(block.samples)
+
+    @property
+    def begun(self) -> bool:
+        """Whether any audio has come."""
+        return self._begun
+
+    def wait(self, now: int) -> list[AudioChunk | Gap]:
+        """What is missing up to now, while no audio has come."""
+        self._reason = self._reason or "absent"
+        return self._gap(max(now, self.position), self._reason)
+
+    def finish(self) -> list[AudioChunk | Gap]:
+        """What the resampler still holds, at the end or before a gap."""
+        items = self._resample(np.zeros((0, len(self._channels)), np.float32), last=True)
+        self._restart()
+        return items
+
+    def _begin(self, captured: float, length: int) -> list[AudioChunk | Gap]:
+        self._begun = True
+        start = self._place(to_samples(captured - self._epoch), self.position, length)
+        self._shift = captured - self._beat.origin - start / SAMPLE_RATE
+        missing = start - self.position
+        if missing > to_samples(_PATCH) or self._reason:
+            items = self._gap(start, self._reason or "absent")
+        else:
+            silence = np.zeros(missing, np.float32)
+            items = [AudioChunk(c, self.position, silence) for c in self._channels if missing]
+        self.position = start
+        return items
+
+    def _lose(self, samples: int, length: int) -> list[AudioChunk | Gap]:
+        end = self.position + samples
+        place = self._place(end - self._ahead, self.position + 1, length)
+        self._ahead += place - end
+        self._shift -= (place - end) / SAMPLE_RATE
+        return self._gap(place, "overflow")
+
+    def _place(self, wanted: int, earliest: int, length: int) -> int:
+        """The place nearest to the wanted one from which a block of that length reaches to the end of a frame."""
+        beyond = (wanted + self._resampler.ready(length)) % FRAME
+        place = wanted - beyond + (FRAME if beyond > FRAME // 2 else 0)
+        return place + max(0, -(-(earliest - place) // FRAME) * FRAME)
+
+    def _gap(self, end: int, reason: str) -> list[AudioChunk | Gap]:
+        start, self.position = self.position, end
+        return [Gap(channel, start, end, reason) for channel in self._channels if end > start]
+
+    def _resample(self, samples: Samples, *, last: bool = False) -> list[AudioChunk | Gap]:
+        if len(self._channels) == 1 and samples.shape[1] > 1:
+            samples = samples.mean(axis=1, keepdims=True)
+        audio = self._resampler.push(samples, last=last)
+        if not len(audio):
+            return []
+        start, self.position = self.position, self.position + len(audio)
+        captured = self._beat.origin + self._shift + self.position / SAMPLE_RATE
+        return [
+            AudioChunk(channel, start, np.ascontiguousarray(audio[:, index]), captured)
+            for index, channel in enumerate(self._channels)
+        ]
+
+    def _restart(self) -> None:
+        self._resampler = Resampler(self._rate, len(self._channels))

@@ -1,0 +1,1 @@
+"""Recorded audio: decoding, integrity checks, duplicate channels."""

@@ -1,0 +1,1 @@
+"""Voice activity detectors: the probability of speech in each 30 ms frame."""

@@ -1,0 +1,84 @@
+import pytest
+import torch
+from pydantic import ValidationError
+
+from streamer_models.context.fusion import Fusion, FusionConfig
+
+
+@pytest.fixture(params=[False, True], ids=["post-norm", "pre-norm"])
+def fusion(request):
+    torch.manual_seed(6)
+    config = FusionConfig(width=24, heads=4, layers=2, feed_forward=32, norm_first=request.param)
+    return Fusion(10, 4, config).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def window():
+    torch.manual_seed(7)
+    mask = torch.arange(5) < torch.tensor([[5], [3], [1]])
+    return torch.randn(3, 5, 10), torch.randn(3, 5, 10), mask
+
+
+def test_judging_the_last_one_only_is_judging_all_and_taking_the_last(fusion, window):
+    lengths = torch.tensor([5, 3, 1])
+    every = fusion(*window)
+    assert every.shape == (3, 5, 4)
+    last = torch.stack([row[n - 1] for row, n in zip(every, lengths, strict=True)])
+    torch.testing.assert_close(fusion(*window, lengths), last, atol=1e-6, rtol=1e-5)
+
+
+def test_padding_changes_nothing(fusion, window):
+    text, audio, mask = window
+    alone = fusion(text[1:2, :3], audio[1:2, :3], mask[1:2, :3])
+    torch.testing.assert_close(fusion(text, audio, mask)[1, :3], alone[0], atol=1e-6, rtol=1e-5)
+
+
+def test_each_modality_of_each_utterance_reaches_each_judgement(fusion, window):
+    text, audio, mask = (part[:1] for part in window)
+    for which in range(2):
+        for place in range(5):
+            changed = [text.clone(), audio.clone()]
+            changed[which][0, place] += 1
+            difference = (fusion(*changed, mask) - fusion(text, audio, mask)).abs().amax(-1)
+            assert (difference > 1e-5).all()
+
+
+def test_the_modalities_are_told_apart(fusion, window):
+    text, audio, mask = window
+    assert (fusion(text, audio, mask) - fusion(audio, text, mask)).abs().max() > 1e-3
+
+
+def test_attention_is_torchs_own_transformer_layer(window):
+    """One layer against torch's, so that heads, norms and residuals are what the name says."""
+    from streamer_models.layers.transformer import EncoderLayer
+
+    for norm_first in (False, True):
+        torch.manual_seed(8)
+        ours = EncoderLayer(24, 4, 32, 0.0, norm_first=norm_first).eval()
+        theirs = torch.nn.TransformerEncoderLayer(
+            24, 4, 32, 0.0, "gelu", 1e-12, batch_first=True, norm_first=norm_first
+        ).eval()
+        parts = {
+            "self_attn.in_proj_weight": torch.cat([ours.query.weight, ours.key_value.weight]),
+            "self_attn.in_proj_bias": torch.cat([ours.query.bias, ours.key_value.bias]),
+        }
+        names = {
+            "self_attn.out_proj": ours.attention_out,
+            "linear1": ours.expand,
+            "linear2": ours.contract,
+            "norm1": ours.attention_norm,
+            "norm2": ours.feed_forward_norm,
+        }
+        for name, module in names.items():
+            parts |= {f"{name}.{kind}": value for kind, value in module.state_dict().items()}
+        theirs.load_state_dict(parts)
+        mask = window[2]
+        x = torch.randn(3, 5, 24)
+        # with gradients on, as torch's inference path zeroes the padding and warns about it
+        expected = theirs(x, src_key_padding_mask=~mask)
+        torch.testing.assert_close(ours(x, mask)[mask], expected[mask], atol=1e-5, rtol=1e-5)
+
+
+def test_a_width_that_the_heads_cannot_share_is_refused():
+    with pytest.raises(ValidationError, match="multiple"):
+        FusionConfig(width=100, heads=12)

@@ -1,0 +1,25 @@
+import pytest
+
+from tests.models.fast.agreement import Sides, judged_clips, judged_dialogues
+
+
+@pytest.fixture(scope="module")
+def sides():
+    return Sides()
+
+
+def assert_agreed(pairs):
+    pairs = list(pairs)
+    assert len(pairs) > 30
+    for plain, fast in pairs:
+        assert fast.probabilities == pytest.approx(plain.probabilities, abs=1e-4)
+    same = sum(plain.label == fast.label for plain, fast in pairs)
+    assert same >= 0.999 * len(pairs)
+
+
+def test_clips_of_speech_get_the_same_labels(sides, shared_data):
+    assert_agreed(judged_clips(sides, shared_data, every=200))
+
+
+def test_turns_of_dialogues_get_the_same_labels(sides, shared_data):
+    assert_agreed(judged_dialogues(sides, shared_data, "meld", every=200))

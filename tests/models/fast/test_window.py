@@ -1,0 +1,66 @@
+"""The judgement of windows for the stream is that of the model, whatever is missing and whoever speaks."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer_models.bundle import Bundle, find_bundle
+from streamer_models.context.fusion import FusionConfig
+from streamer_models.fast.window import WindowNetwork
+from streamer_models.zoo.dutta2022 import Windows
+from tests.models.tiny_bundle import make_model
+
+PRE_NORM = FusionConfig(width=24, heads=4, layers=2, feed_forward=48, norm_first=True)
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {
+        "tiny": make_model(),
+        "nobody told apart": make_model(speaker=False),
+        "pre-norm": make_model(fusion=PRE_NORM),
+        "shipped": Bundle.load(find_bundle("streamer-en-1")).model,
+    }
+
+
+@pytest.fixture(scope="module")
+def networks(models):
+    return {name: WindowNetwork(model) for name, model in models.items()}
+
+
+def windows(lengths, seed):
+    g = torch.Generator().manual_seed(seed)
+    shape = len(lengths), max(lengths)
+    return Windows(
+        audio=torch.randn(*shape, 100, generator=g),
+        text=torch.randn(*shape, 100, generator=g),
+        has_audio=torch.rand(shape, generator=g) > 0.3,
+        has_text=torch.rand(shape, generator=g) > 0.3,
+        same_speaker=torch.rand(shape, generator=g) > 0.5,
+        mask=torch.arange(shape[1]) < torch.tensor(lengths)[:, None],
+    )
+
+
+@pytest.mark.parametrize("name", ["tiny", "nobody told apart", "pre-norm", "shipped"])
+@given(lengths=st.lists(st.integers(1, 16), min_size=1, max_size=9), seed=st.integers(0, 999))
+@settings(max_examples=15, deadline=None)
+def test_it_judges_as_the_model_does(models, networks, name, lengths, seed):
+    batch = windows(lengths, seed)
+    with torch.inference_mode():
+        expected = models[name].window(batch)
+    torch.testing.assert_close(networks[name].window(batch), expected, atol=1e-5, rtol=1e-5)
+
+
+@given(lengths=st.lists(st.integers(1, 16), min_size=2, max_size=9), seed=st.integers(0, 999))
+@settings(max_examples=15, deadline=None)
+def test_a_batch_is_each_window_by_itself(networks, lengths, seed):
+    batch = windows(lengths, seed)
+    together = networks["shipped"].window(batch)
+    for row, length in enumerate(lengths):
+        alone = Windows(
+            *(getattr(batch, name)[row : row + 1, :length] for name in Windows.__slots__)
+        )
+        torch.testing.assert_close(
+            networks["shipped"].window(alone)[0], together[row], atol=1e-5, rtol=1e-5
+        )

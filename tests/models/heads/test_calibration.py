@@ -1,0 +1,67 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer_models.heads.calibration import Calibration, fit_temperature
+
+
+def sampled(temperature, n=5_000, seed=0):
+    """Logits that are too sharp by a factor, and labels drawn from what they would mean without it."""
+    generator = torch.Generator().manual_seed(seed)
+    true = torch.randn(n, 4, generator=generator)
+    labels = torch.multinomial(true.softmax(-1), 1, generator=generator)[:, 0]
+    return true * temperature, labels
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_factor_by_which_logits_are_too_sharp_is_found(temperature):
+    assert fit_temperature(*sampled(temperature)) == pytest.approx(temperature, rel=0.1)
+
+
+@given(seed=st.integers(0, 2**31), n=st.integers(5, 200), scale=st.floats(0.1, 20))
+@settings(max_examples=30, deadline=None)
+def test_no_other_temperature_is_better(seed, n, scale):
+    generator = torch.Generator().manual_seed(seed)
+    logits = scale * torch.randn(n, 3, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 3, (n,), generator=generator)
+
+    def loss(t):
+        return float(torch.nn.functional.cross_entropy(logits / t, labels))
+
+    best = fit_temperature(logits, labels)
+    others = [t for t in (0.9 * best, 0.99 * best, 1.01 * best, 1.1 * best) if 0.02 <= t <= 50]
+    assert all(loss(best) <= loss(other) + 1e-9 for other in others)
+
+
+def test_perfect_and_hopeless_data_stay_within_bounds():
+    logits = 10 * torch.eye(3).repeat(20, 1)
+    right = torch.arange(3).repeat(20)
+    assert fit_temperature(logits, right) == pytest.approx(1 / 50)
+    assert fit_temperature(logits, (right + 1) % 3) == pytest.approx(50)
+    with pytest.raises(ValueError, match="no data"):
+        fit_temperature(logits[:0], right[:0])
+
+
+def test_each_set_of_modalities_has_its_own_temperature():
+    parts = [sampled(t, seed=i) for i, t in enumerate((0.5, 1.0, 2.0))]
+    logits = torch.cat([part[0] for part in parts])
+    labels = torch.cat([part[1] for part in parts])
+    n = len(parts[0][1])
+    has_audio = torch.tensor([True, True, False]).repeat_interleave(n)
+    has_text = torch.tensor([True, False, True]).repeat_interleave(n)
+    fitted = Calibration.fit(logits, labels, has_audio, has_text)
+    assert (fitted.both, fitted.audio, fitted.text) == pytest.approx((0.5, 1.0, 2.0), rel=0.1)
+    probabilities = fitted.probabilities(logits, has_audio, has_text)
+    torch.testing.assert_close(probabilities.sum(-1), torch.ones(3 * n))
+    assert (probabilities.argmax(-1) == logits.argmax(-1)).all()
+    torch.testing.assert_close(probabilities[0], (logits[0] / fitted.both).softmax(-1))
+    torch.testing.assert_close(probabilities[-1], (logits[-1] / fitted.text).softmax(-1))
+
+
+def test_a_set_that_hardly_occurs_gets_the_temperature_of_all():
+    logits, labels = sampled(2.0, n=500)
+    has_text = torch.arange(500) < 490
+    fitted = Calibration.fit(logits, labels, torch.ones(500, dtype=torch.bool), has_text)
+    assert fitted.audio == fitted.text == fit_temperature(logits, labels)
+    assert fitted.both == fit_temperature(logits[:490], labels[:490])

@@ -1,0 +1,119 @@
+"""The embedding computed while someone speaks is that of the whole utterance."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streamer_models.encoders.leaf_cnn import AudioEncoder
+from streamer_models.fast.audio import AudioNetwork
+from streamer_models.streaming import BLOCK, AudioStream
+
+SECOND = 16_000
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    torch.manual_seed(3)
+    encoder = AudioEncoder().eval().requires_grad_(requires_grad=False)
+    for norm in (m for m in encoder.cnn.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        norm.running_mean.normal_(0, 0.1)
+        norm.running_var.uniform_(0.5, 1.5)
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def network(encoder):
+    return AudioNetwork(encoder)
+
+
+def speech(seconds, seed=0):
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * SECOND)) / SECOND
+    loudness = 0.1 + 0.2 * np.abs(np.sin(7 * time + seed))
+    return (loudness * rng.normal(0, 0.3, len(time))).astype(np.float32)
+
+
+def offline(encoder, wave):
+    with torch.inference_mode():
+        return encoder(torch.from_numpy(wave)[None])[0]
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    length=st.integers(1, 6 * SECOND),
+    back=st.integers(0, 3 * SECOND // 2),
+    sizes=st.lists(st.integers(1, 40_000), min_size=1, max_size=6),
+)
+def test_streaming_is_offline_whatever_the_chunks_and_wherever_it_ends(
+    encoder, network, length, back, sizes
+):
+    wave = speech(length / SECOND)[:length]
+    stream = AudioStream(network)
+    start = turn = 0
+    while start < length:
+        stream.push(wave[start : start + sizes[turn % len(sizes)]])
+        start, turn = start + sizes[turn % len(sizes)], turn + 1
+    end = max(1, length - back)
+    assert torch.allclose(stream.embedding(end), offline(encoder, wave[:end]), atol=1e-4)
+    assert torch.allclose(stream.embedding(), offline(encoder, wave), atol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 35, 36, 37, 43, 44, 52])
+@pytest.mark.parametrize("extra", [-80, -79, 0])
+def test_every_alignment_of_the_end_with_the_columns(encoder, network, frames, extra):
+    wave = speech(frames * 480 / SECOND + 0.1)[: frames * 480 + extra]
+    stream = AudioStream(network)
+    stream.push(wave)
+    assert torch.allclose(stream.embedding(), offline(encoder, wave), atol=1e-4)
+
+
+def test_chunks_do_not_change_a_single_bit(network):
+    wave = speech(4.0)
+    whole, pieces = AudioStream(network), AudioStream(network)
+    whole.push(wave)
+    for start in range(0, len(wave), 333):
+        pieces.push(wave[start : start + 333])
+    assert torch.equal(whole.embedding(), pieces.embedding())
+
+
+def test_asking_changes_nothing(network):
+    wave = speech(3.0)
+    asked, silent = AudioStream(network), AudioStream(network)
+    for start in range(0, len(wave), 2400):
+        for stream in (asked, silent):
+            stream.push(wave[start : start + 2400])
+        asked.embedding()
+    assert torch.equal(asked.embedding(), silent.embedding())
+
+
+@pytest.mark.parametrize("seconds", [0.4, 0.5, 1.0, 1.3, 1.5, 3.0])
+def test_an_estimate_is_the_embedding_up_to_the_last_block(encoder, network, seconds):
+    wave = speech(seconds)
+    stream = AudioStream(network)
+    stream.push(wave)
+    blocks = (len(wave) - 401 + 480) // 480 // BLOCK
+    behind = (BLOCK * blocks - 1) * 480 + 401 if blocks else len(wave)
+    assert len(wave) - behind < 0.51 * SECOND
+    assert torch.allclose(stream.estimate(), offline(encoder, wave[:behind]), atol=1e-4)
+
+
+def test_nothing_at_all_has_an_embedding(network):
+    assert torch.isfinite(AudioStream(network).embedding()).all()
+
+
+def test_memory_does_not_grow_with_the_utterance(network):
+    stream = AudioStream(network)
+    for _ in range(60):
+        stream.push(speech(1.0))
+    assert len(stream._samples) < 4 * SECOND
+    assert len(stream._known) <= 12
+
+
+def test_an_end_in_the_future_or_long_past_is_refused(network):
+    stream = AudioStream(network)
+    stream.push(speech(10.0))
+    for end in (10 * SECOND + 1, -1, SECOND):
+        with pytest.raises(ValueError, match=r"samples|too far"):
+            stream.embedding(end)

@@ -1,0 +1,149 @@
+import asyncio
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.conversation.load import Live
+from streamer.mqtt import address
+from streamer.mqtt.commands import MAX_BYTES, Commands, parse, steer
+from streamer.mqtt.sink import MqttSink
+from streamer.settings import load as configuration
+from tests.brokers import Recorder, wait_for
+from tests.event_streams import conversation
+
+
+class Obeyed:
+    """Remembers what it was told to do."""
+
+    def __init__(self) -> None:
+        self.commands = []
+
+    async def __call__(self, command) -> str | None:
+        self.commands.append(command)
+        return "already paused" if len(self.commands) > 1 else None
+
+
+async def test_a_command_is_obeyed_and_answered():
+    obeyed = Obeyed()
+    commands = Commands(obeyed)
+    reply = await commands.obey(b'{"command": "mark", "id": "7", "label": "here"}')
+    assert (reply.id, reply.command, reply.ok) == ("7", "mark", True)
+    assert obeyed.commands[0].label == "here"
+
+
+async def test_what_cannot_be_done_is_said():
+    commands = Commands(Obeyed())
+    await commands.obey(b'{"command": "pause"}')
+    reply = await commands.obey(b'{"command": "pause"}')
+    assert not reply.ok
+    assert reply.message == "already paused"
+
+
+async def test_a_command_that_is_delivered_twice_is_obeyed_once():
+    obeyed = Obeyed()
+    commands = Commands(obeyed)
+    replies = [await commands.obey(b'{"command": "mark", "id": "7"}') for _ in range(2)]
+    assert len(obeyed.commands) == 1
+    assert replies[0] == replies[1]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"pause",
+        b"[]",
+        b'{"command": "shutdown"}',
+        b'{"command": "pause", "more": 1}',
+        b'{"command": "mark", "label": 5}',
+        b'{"command": "mark", "id": "' + b"x" * 200 + b'"}',
+        b"[" * 3000,
+        b'"' + b"x" * MAX_BYTES + b'"',
+        b"\xff\xfe",
+    ],
+)
+async def test_what_is_no_command_is_answered_and_not_obeyed(payload):
+    obeyed = Obeyed()
+    reply = await Commands(obeyed).obey(payload)
+    assert not reply.ok
+    assert len(reply.message) <= 500
+    assert "\n" not in reply.message
+    assert obeyed.commands == []
+
+
+@given(st.binary())
+def test_any_payload_is_a_command_or_a_value_error(payload):
+    with contextlib.suppress(ValueError):
+        assert parse(payload).command in {"pause", "resume", "mark"}
+
+
+async def test_a_live_conversation_is_steered():
+    live = Live(max_lag=5, position=32_000)
+    commands = Commands(steer(live))
+
+    async def obey(**command) -> str | None:
+        reply = await commands.obey(json.dumps(command).encode())
+        return reply.message
+
+    assert await obey(command="pause") is None
+    assert live.paused
+    assert await obey(command="pause") == "already paused"
+    assert await obey(command="resume") is None
+    assert not live.paused
+    assert await obey(command="resume") == "not paused"
+    assert await obey(command="mark", label="here") is None
+    assert live.marks.get_nowait() == (2.0, "here")
+
+
+def sink_with(broker, tmp_path, handler, *, on: bool):
+    overrides = {"mqtt.node": "desk", "mqtt.outbox": tmp_path, "mqtt.commands": on}
+    settings = configuration.load(environment={}, overrides=overrides)
+    return MqttSink(settings, address.broker(settings.mqtt, broker.url()), handler)
+
+
+async def test_over_the_broker(broker, tmp_path):
+    obeyed = Obeyed()
+    recorder = Recorder(broker, "streamer/desk/command/reply")
+    # A retained command would be obeyed again after each reconnection.
+    recorder.client.publish("streamer/desk/command", b'{"command": "pause"}', 1, retain=True)
+    async with sink_with(broker, tmp_path, obeyed, on=True):
+        recorder.client.publish("streamer/desk/command", b'{"command": "mark", "id": "1"}', 1)
+        await asyncio.to_thread(wait_for, recorder.payloads)
+    recorder.close()
+    (reply,) = recorder.payloads()
+    assert json.loads(reply) == {"id": "1", "command": "mark", "ok": True, "message": None}
+    assert [command.command for command in obeyed.commands] == ["mark"]
+
+
+async def test_a_command_for_one_session_reaches_that_one(broker, tmp_path):
+    here, there = Obeyed(), Obeyed()
+    recorder = Recorder(broker, "streamer/desk/command/reply")
+    async with (
+        sink_with(broker, tmp_path, here, on=True) as one,
+        sink_with(broker, tmp_path, there, on=True) as other,
+    ):
+        await one.emit(next(conversation(session="here")))
+        await other.emit(next(conversation(session="there")))
+        for session in ("there", "nowhere"):
+            command = json.dumps({"command": "pause", "session": session})
+            recorder.client.publish("streamer/desk/command", command, 1)
+        await asyncio.to_thread(wait_for, lambda: len(recorder.payloads()) == 2)
+    recorder.close()
+    assert [json.loads(reply)["ok"] for reply in recorder.payloads()] == [True, False]
+    assert here.commands == []
+    assert [command.session for command in there.commands] == ["there"]
+
+
+async def test_commands_are_off_unless_configured(broker, tmp_path):
+    obeyed = Obeyed()
+    recorder = Recorder(broker, "streamer/desk/#")
+    async with sink_with(broker, tmp_path, obeyed, on=False):
+        recorder.client.publish("streamer/desk/command", b'{"command": "mark", "id": "1"}', 1)
+        await asyncio.to_thread(wait_for, lambda: recorder.payloads("/command"))
+    wait_for(lambda: recorder.latest("availability") == b"stopped")
+    recorder.close()
+    assert obeyed.commands == []
+    assert recorder.payloads("/reply") == []

@@ -1,0 +1,77 @@
+import asyncio
+import json
+
+from streamer.mqtt import mqtt_sink
+from streamer.mqtt.home_assistant import discovery
+from streamer.mqtt.topics import Topics
+from streamer.settings import load as configuration
+from tests.brokers import Recorder, retained, wait_for
+from tests.event_streams import LABELS, conversation
+
+TOPIC = "homeassistant/device/streamer_streamer_desk/config"
+
+
+def test_the_announcement_has_what_home_assistant_requires():
+    told = json.loads(discovery(Topics("home", "desk"), ["agent", "Ann B."], LABELS, "bundle 1"))
+    assert told["dev"]["ids"]
+    assert told["o"]["name"] == "streamer"
+    assert told["avty"][0]["t"] == "home/desk/availability"
+    components = told["cmps"].values()
+    assert {component["p"] for component in components} == {"sensor", "binary_sensor"}
+    ids = [component["unique_id"] for component in components]
+    assert len(set(ids)) == len(ids) == 2 * 4 + 2
+    for component in components:
+        assert component["state_topic"].startswith("home/desk/")
+        assert "value_template" in component
+        if component.get("device_class") == "enum":
+            assert component["options"] == LABELS
+            assert "unit_of_measurement" not in component
+
+
+async def test_speakers_are_announced_where_their_state_is(broker, make_sink):
+    async with make_sink(broker, home_assistant=True) as sink:
+        for event in conversation(30):
+            await sink.emit(event)
+    kept = retained(broker)
+    announced = json.loads(kept[TOPIC])
+    topics = {component["state_topic"] for component in announced["cmps"].values()}
+    assert topics <= set(kept)
+    assert "streamer/desk/state/agent" in topics
+
+
+async def test_a_channel_that_is_only_context_is_not_announced(broker, tmp_path):
+    settings = configuration.load(
+        environment={},
+        overrides={
+            "mqtt.node": "desk",
+            "mqtt.outbox": tmp_path,
+            "mqtt.home_assistant": True,
+            "privacy.channels": {"agent": "context"},
+        },
+    )
+    async with mqtt_sink(settings, broker.url()) as sink:
+        for event in conversation(5):
+            await sink.emit(event)
+    announced = retained(broker)[TOPIC].decode()
+    assert "state/customer" in announced
+    assert "state/agent" not in announced
+
+
+async def test_home_assistant_hears_all_again_when_it_starts_and_when_we_return(broker, make_sink):
+    async with make_sink(broker, home_assistant=True, repeat=0) as sink:
+        for event in list(conversation(30))[:10]:
+            await sink.emit(event)
+        await asyncio.to_thread(wait_for, lambda: TOPIC in retained(broker))
+        recorder = Recorder(broker, "homeassistant/#")
+        recorder.client.publish("homeassistant/status", b"online", 1)
+        await asyncio.to_thread(wait_for, lambda: len(recorder.payloads("/config")) == 2)
+        await asyncio.to_thread(broker.restart)
+        await asyncio.to_thread(wait_for, lambda: len(recorder.payloads("/config")) >= 3)
+        recorder.close()
+
+
+async def test_without_being_asked_nothing_is_announced(broker, make_sink):
+    async with make_sink(broker) as sink:
+        for event in conversation(10):
+            await sink.emit(event)
+    assert TOPIC not in retained(broker)

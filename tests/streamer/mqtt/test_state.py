@@ -1,0 +1,48 @@
+from streamer import events
+from streamer.mqtt.state import NodeView
+from tests.event_streams import BEGIN, conversation
+
+
+def view_of(stream) -> NodeView:
+    view = NodeView()
+    for event in stream:
+        view.take(event)
+    return view
+
+
+def test_a_speaker_speaks_from_the_start_of_speech_to_the_utterance():
+    stream = list(conversation(30))
+    assert view_of(stream[:3]).speakers["agent"].speaking
+    assert not view_of(stream[:6]).speakers["agent"].speaking
+
+
+def test_the_emotion_is_as_old_as_its_first_utterance():
+    stream = list(conversation(30))
+    utterances = [event for event in stream if isinstance(event, events.Utterance)]
+    first, _, third = utterances[:3]
+    same = third.model_copy(update={"emotion": first.emotion})
+    assert view_of([first, same]).speakers["agent"].since == first.time
+    assert view_of([first, third]).speakers["agent"].since == third.time
+
+
+def test_who_still_speaks_at_the_end_of_the_session_stops():
+    stream = list(conversation(30))
+    view = view_of([*stream[:2], stream[-1]])
+    assert not view.speakers["agent"].speaking
+    assert view.changed == {"agent"}
+    assert view.node.session is None
+
+
+def test_diagnostics_count_what_was_lost_and_begin_anew_with_each_session():
+    stream = list(conversation(30))
+    gap = events.Gap(
+        session="call", seq=9, time=BEGIN, channel="agent", start=1, end=3.5, reason="x"
+    )
+    view = view_of([*stream[:8], gap])
+    assert view.node.lost_audio == 2.5
+    assert view.node.utterances == 1
+    assert view.node.lag_ms == 559
+    view.gave_up(3)
+    view.take(stream[0])
+    assert view.node.lost_audio == 0
+    assert view.node.given_up == 3

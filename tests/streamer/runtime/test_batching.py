@@ -1,0 +1,133 @@
+"""Work that queues up is done together; the results are those of work done alone."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from streamer.runtime.batching import Batcher
+
+
+class Squares:
+    """Squares numbers, and keeps which came together; holds on while `gate` is closed."""
+
+    def __init__(self):
+        self.calls = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, numbers):
+        self.calls.append(list(numbers))
+        self.gate.wait(10)
+        if "all" in numbers:
+            raise RuntimeError("broken")
+        return [ValueError("not a number") if n is None else n * n for n in numbers]
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+async def under_way(squares):
+    async with asyncio.timeout(10):
+        while not squares.calls:  # noqa: ASYNC110 - it changes in another thread
+            await asyncio.sleep(0.001)
+
+
+async def test_one_alone_does_not_wait_for_others(pool):
+    squares = Squares()
+    assert await Batcher(pool, 1, squares, limit=8).submit(3) == 9
+    assert squares.calls == [[3]]
+
+
+async def test_what_comes_while_the_thread_is_busy_goes_together_first_come_first(pool):
+    squares = Squares()
+    batcher = Batcher(pool, 1, squares, limit=4)
+    squares.gate.clear()
+    waiting = [batcher.submit(n) for n in range(8)]
+    await under_way(squares)
+    squares.gate.set()
+    assert await asyncio.gather(*waiting) == [n * n for n in range(8)]
+    assert squares.calls == [[0], [1, 2, 3, 4], [5, 6, 7]]
+
+
+async def test_one_that_fails_does_not_touch_the_others(pool):
+    squares = Squares()
+    batcher = Batcher(pool, 1, squares, limit=8)
+    squares.gate.clear()
+    waiting = [batcher.submit(n) for n in (1, 2, None, 4)]
+    await under_way(squares)
+    squares.gate.set()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [results[0], results[1], results[3]] == [1, 4, 16]
+    assert isinstance(results[2], ValueError)
+
+
+async def test_what_breaks_the_work_is_told_to_all_who_are_in_it(pool):
+    with pytest.raises(RuntimeError, match="broken"):
+        await Batcher(pool, 1, Squares(), limit=8).submit("all")
+
+
+async def test_what_was_cancelled_is_not_done(pool):
+    squares = Squares()
+    batcher = Batcher(pool, 1, squares, limit=8)
+    squares.gate.clear()
+    waiting = [batcher.submit(n) for n in range(4)]
+    await under_way(squares)
+    waiting[2].cancel()
+    await asyncio.sleep(0)
+    squares.gate.set()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert squares.calls == [[0], [1, 3]]
+
+
+def test_a_loop_that_broke_off_leaves_nothing_behind(pool):
+    squares = Squares()
+    batcher = Batcher(pool, 1, squares, limit=8)
+
+    async def broken_off():
+        squares.gate.clear()
+        left = batcher.submit(1)
+        await under_way(squares)
+        assert not left.done()
+
+    asyncio.run(broken_off())
+    squares.gate.set()
+
+    async def anew():
+        return await asyncio.wait_for(batcher.submit(5), 10)
+
+    assert asyncio.run(anew()) == 25
+
+
+async def test_a_patient_item_goes_with_the_next_that_is_not(pool):
+    squares = Squares()
+    batcher = Batcher(pool, 1, squares, limit=8, patience=60)
+    waiting = [batcher.submit(n, patient=True) for n in range(3)]
+    await asyncio.sleep(0.01)
+    assert squares.calls == []
+    waiting.append(batcher.submit(3))
+    assert await asyncio.gather(*waiting) == [0, 1, 4, 9]
+    assert squares.calls == [[0, 1, 2, 3]]
+
+
+async def test_patience_ends(pool):
+    squares = Squares()
+    batcher = Batcher(pool, 1, squares, limit=8, patience=0.01)
+    assert await asyncio.gather(*(batcher.submit(n, patient=True) for n in range(3))) == [0, 1, 4]
+    assert squares.calls == [[0, 1, 2]]
+    assert await batcher.submit(4, patient=True) == 16
+
+
+async def test_patient_items_go_as_soon_as_a_busy_thread_is_free(pool):
+    squares = Squares()
+    batcher = Batcher(pool, 1, squares, limit=8, patience=60)
+    squares.gate.clear()
+    first = batcher.submit(1)
+    await under_way(squares)
+    others = [batcher.submit(n, patient=True) for n in (2, 3)]
+    squares.gate.set()
+    assert await asyncio.gather(first, *others) == [1, 4, 9]

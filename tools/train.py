@@ -1,0 +1,22 @@
+"""`python -m tools.train COMMAND`: each command is one module; a new one is one line here."""
+
+import sys
+
+from tools.command_line import dispatch
+
+COMMANDS = {
+    "bundle": ("tools.training.bundle", "train the shipped bundle, stage by stage, on open data"),
+    "iemocap": (
+        "tools.training.iemocap",
+        "the research benchmark: four emotions in dyadic talk, from features and texts",
+    ),
+    "iemocap-release": (
+        "tools.training.iemocap_release",
+        "the same from the corpus as it is released: waveforms and transcripts",
+    ),
+}
+
+if __name__ == "__main__":
+    sys.exit(
+        dispatch("python -m tools.train", "Train the models, reproducibly and resumably.", COMMANDS)
+    )
