@@ -28,6 +28,15 @@ Seconds = Annotated[
     Field(ge=0, description="seconds since the conversation began, on the audio's clock"),
     PlainSerializer(lambda value: round(value, 3)),
 ]
+Duration = Annotated[
+    float, Field(ge=0, description="seconds"), PlainSerializer(lambda value: round(value, 3))
+]
+Share = Annotated[float, Field(ge=0, le=1), PlainSerializer(lambda value: round(value, 4))]
+Score = Annotated[
+    float,
+    Field(ge=-5, le=5, description="mean valence, -5 (unpleasant) to 5 (pleasant)"),
+    PlainSerializer(lambda value: round(value, 2)),
+]
 Milliseconds = Annotated[float, Field(ge=0), PlainSerializer(lambda value: round(value, 1))]
 Probabilities = Annotated[
     dict[str, Probability],
@@ -67,19 +76,21 @@ class _AudioEvent(_Event):
     end: Seconds
 
 
-class Model(BaseModel):
-    """The bundle that judges."""
+class _Part(BaseModel):
+    """What parts of events share."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Model(_Part):
+    """The bundle that judges."""
 
     name: str
     version: str
 
 
-class Latency(BaseModel):
+class Latency(_Part):
     """Milliseconds from the end of speech to the event, and where they went."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     endpoint: Milliseconds = Field(description="audio waited for to be sure that speech had ended")
     transcription: Milliseconds = Field(
@@ -87,6 +98,38 @@ class Latency(BaseModel):
     )
     analysis: Milliseconds = Field(description="text embedding, context and fusion")
     total: Milliseconds = Field(description="from the end of speech to the event")
+
+
+class Dimensions(_Part):
+    """Emotion as two continuous dimensions."""
+
+    valence: float = Field(ge=-1, le=1, description="-1 unpleasant to 1 pleasant")
+    arousal: float = Field(ge=-1, le=1, description="-1 calm to 1 excited")
+
+
+class Acoustics(_Part):
+    """How an utterance sounds; null is what could not be measured."""
+
+    loudness_db: float | None = Field(
+        default=None, le=0, description="mean level of the speech in dB; 0 is full scale"
+    )
+    pitch_hz: float | None = Field(default=None, gt=0, description="median fundamental frequency")
+    pitch_range: float | None = Field(
+        default=None, ge=0, description="semitones between the 10th and 90th percentile of pitch"
+    )
+    words_per_minute: float | None = Field(default=None, ge=0)
+    pause_ratio: float | None = Field(
+        default=None, ge=0, le=1, description="share of the utterance that is silence"
+    )
+
+
+class Word(_Part):
+    """A word of a transcript."""
+
+    word: str
+    start: Seconds
+    end: Seconds
+    confidence: Probability | None = None
 
 
 class SessionStarted(_Event):
@@ -131,6 +174,17 @@ class Utterance(_AudioEvent):
     modalities: list[Modality] = Field(description="what the judgement rests on")
     language: str | None
     latency_ms: Latency
+    speaker: str | None = Field(
+        default=None, description="who speaks; null: the channel stands for the speaker"
+    )
+    dimensions: Dimensions | None = Field(
+        default=None, description="null if the bundle has no head for them"
+    )
+    acoustics: Acoustics | None = None
+    words: list[Word] | None = Field(default=None, description="null unless asr.words is true")
+    overlap: Duration | None = Field(
+        default=None, description="seconds of it during which someone else spoke"
+    )
 
 
 class Mood(_AudioEvent):
@@ -139,6 +193,9 @@ class Mood(_AudioEvent):
     type: Literal["mood"] = "mood"
     probabilities: Probabilities
     trend: Trend
+    speaker: str | None = Field(
+        default=None, description="who speaks; null: the channel stands for the speaker"
+    )
 
 
 class Gap(_AudioEvent):
@@ -164,6 +221,84 @@ class Error(_Event):
     message: str
 
 
+class Sound(_AudioEvent):
+    """A non-verbal sound."""
+
+    type: Literal["sound"] = "sound"
+    sound: str = Field(description="laugh, sigh, cry, cough, music")
+    confidence: Probability
+
+
+class Alert(_Event):
+    """A rule of the settings begins to match, or no longer does."""
+
+    type: Literal["alert"] = "alert"
+    rule: str = Field(description="the rule's name")
+    active: bool = Field(default=True, description="false: the rule no longer matches")
+    at: Seconds
+    since: Seconds = Field(description="begin of what matched, on the audio's clock")
+    speaker: str | None = Field(default=None, description="whom it is about, if anyone")
+    evidence: list[str] = Field(default=[], description="ids of the utterances that matched")
+
+
+class Amount(_Part):
+    """How often and how long."""
+
+    count: int = Field(ge=0)
+    seconds: Duration
+
+
+class Period(_Part):
+    """A speaker's score in a part of the conversation; null if nothing was judged in it."""
+
+    start: Seconds
+    end: Seconds
+    score: Score | None
+
+
+class Talk(_Part):
+    """One speaker's figures."""
+
+    seconds: Duration
+    share: Share = Field(description="of all speakers' talk time")
+    turns: int = Field(ge=0)
+    longest_turn: Duration
+    words_per_minute: float | None = Field(ge=0)
+    loudness_db: float | None = Field(le=0)
+    emotions: dict[str, Share] = Field(
+        description="share of speaking time by label; what is left was not judged or abstained"
+    )
+    overall: Score | None
+    quarters: list[Period]
+    interruptions: Amount = Field(description="of others by this speaker")
+
+
+class NonTalk(_Part):
+    """Time in which nobody speaks."""
+
+    seconds: Duration
+    longest: Duration
+
+
+class Figures(_Part):
+    """The figures of a conversation; docs/figures.md defines each."""
+
+    duration: Seconds
+    talk: dict[str, Talk] = Field(description="by speaker")
+    non_talk: NonTalk
+    overlap: Amount
+    response_time: dict[str, Duration] = Field(description="median by speaker")
+    alerts: dict[str, int] = Field(description="number of alerts by rule")
+    gaps: Amount = Field(description="lost audio")
+    abstained: Share = Field(description="of the utterances")
+
+
+class Summary(Figures, _Event):
+    """The figures of the conversation so far."""
+
+    type: Literal["summary"] = "summary"
+
+
 class SessionEnded(_Event):
     """The last event of a session, however it ended."""
 
@@ -183,6 +318,9 @@ Event = Annotated[
     | Mood
     | Gap
     | Mark
+    | Sound
+    | Alert
+    | Summary
     | Error
     | SessionEnded,
     Field(discriminator="type"),

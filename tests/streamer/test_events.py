@@ -46,6 +46,32 @@ EVENTS = [
     events.Mood(**COMMON, **ABOUT, probabilities=PROBABILITIES, trend="improving"),
     events.Gap(**COMMON, **ABOUT, reason="unplugged"),
     events.Mark(**COMMON, at=3.5, label="hung up"),
+    events.Sound(**COMMON, **ABOUT, sound="laugh", confidence=0.8),
+    events.Alert(**COMMON, rule="angry", at=4.5, since=2, speaker="customer", evidence=["u"]),
+    events.Summary(
+        **COMMON,
+        duration=8,
+        talk={
+            "customer": events.Talk(
+                seconds=2,
+                share=1,
+                turns=1,
+                longest_turn=2,
+                words_per_minute=None,
+                loudness_db=-23.5,
+                emotions={"happy": 1},
+                overall=4.5,
+                quarters=[events.Period(start=2 * i, end=2 * i + 2, score=None) for i in range(4)],
+                interruptions=events.Amount(count=0, seconds=0),
+            )
+        },
+        non_talk=events.NonTalk(seconds=6, longest=5),
+        overlap=events.Amount(count=0, seconds=0),
+        response_time={"customer": 0.5},
+        alerts={"angry": 1},
+        gaps=events.Amount(count=0, seconds=0),
+        abstained=0,
+    ),
     events.Error(**COMMON, part="transcription", message="it broke"),
     events.SessionEnded(**COMMON, duration=60, utterances=1, gaps=1, errors=1, reason="finished"),
 ]
