@@ -38,8 +38,8 @@ def compose(
     channels = sorted({each.channel for each in said}) or ["mono"]
     made: list[events.Event] = []
 
-    def emit(kind, at=0.0, **fields):
-        time = BEGIN + timedelta(seconds=at)
+    def emit(kind, clock=0.0, **fields):
+        time = BEGIN + timedelta(seconds=clock)
         made.append(kind(session=session, seq=len(made), time=time, **fields))
 
     emit(
