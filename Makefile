@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-DEBIAN := libportaudio2 mosquitto openssl pulseaudio pulseaudio-utils libasound2-plugins espeak-ng
+DEBIAN := libportaudio2 mosquitto openssl pulseaudio pulseaudio-utils libasound2-plugins espeak-ng chromium
 
 .PHONY: demo test lint format bench clean setup
 

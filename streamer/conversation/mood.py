@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 
 from streamer.events import Trend
-
-_VALENCE = {"happy": 1.0, "neutral": 0.0, "sad": -1.0, "angry": -1.0}
-"""How pleasant each emotion is; a label that is not here counts as neutral."""
+from streamer.valence import VALENCE
 
 _TREND_STEP = 0.08
 """Change of the smoothed valence, from one utterance to the next, that is called a trend."""
@@ -41,4 +39,4 @@ class MoodTracker:
         return mood, "worsening" if change < -_TREND_STEP else "steady"
 
     def _valence(self) -> float:
-        return sum(_VALENCE.get(k, 0.0) * v for k, v in self._sums.items()) / self._weight
+        return sum(VALENCE.get(k, 0.0) * v for k, v in self._sums.items()) / self._weight
