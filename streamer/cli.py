@@ -13,7 +13,10 @@ from streamer import __version__
 from streamer.commands import FAILED, INTERRUPTED, OK, WRONG
 from streamer.errors import UserError
 
-COMMANDS = ("replay", "listen", "devices", "watch", "mqtt", "report", "config", "schema", "doctor")
+COMMANDS = (
+    *("replay", "listen", "devices", "watch", "mqtt", "report"),
+    *("config", "schema", "doctor", "models"),
+)
 """Each is a module with `add_parser(subparsers)`; its parser sets `run`, which gives the exit code."""
 
 

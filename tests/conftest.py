@@ -25,6 +25,16 @@ def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shipped_words() -> str:
+    """The name of the Whisper model that the extra `words` installs, for `asr.model`."""
+    from streamer.transcription.whisper_packages import find_packaged
+
+    if find_packaged("tiny.en") is None:
+        pytest.skip("the extra `words` is not installed")
+    return "tiny.en"
+
+
+@pytest.fixture(scope="session")
 def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a small bundle with random weights, for `emotion.bundle`."""
     from tests.bundles import make_bundle

@@ -94,30 +94,17 @@ def _transcription(settings: Settings) -> Finding:
     asr = settings.asr
     if asr.backend == "none":
         return Finding("transcription", "ok", "off (asr.backend: none)")
-    if asr.backend != "pocketsphinx":
-        try:
-            found = whisper_models.find(asr.model)
-        except UserError as error:
-            return Finding("transcription", "limited", str(error), "set asr.model")
-        if found:
-            detail = f"faster-whisper {asr.model} from the {found.origin} {found.directory}"
-            return Finding("transcription", "ok", detail)
-        if asr.backend == "faster-whisper":
-            return Finding(
-                "transcription",
-                "limited",
-                f"whisper model {asr.model} is not on this machine",
-                "the first run with a network fetches it, or set asr.model to a directory",
-            )
-    detail = "pocketsphinx en-us (comes inside its package; makes many mistakes)"
-    if asr.backend == "pocketsphinx":
-        return Finding("transcription", "ok", detail)
-    return Finding(
-        "transcription",
-        "limited",
-        f"{detail}, because whisper model {asr.model} is not on this machine",
-        "the first run with a network fetches it, or set asr.model to a directory",
-    )
+    try:
+        found = whisper_models.find(asr.model, language=asr.language)
+    except UserError as error:
+        return Finding("transcription", "limited", str(error), "set asr.model")
+    if found is None:
+        name = whisper_models.wanted(asr.model, language=asr.language)
+        detail = f"whisper model {name} is not on this machine: labels come from audio alone"
+        return Finding("transcription", "limited", detail, whisper_models.advice(name))
+    detail = f"whisper {found.name} ({found.megabytes():.0f} MB, from the {found.origin})"
+    better = "base makes fewer mistakes at twice the work: streamer models list"
+    return Finding("transcription", "ok", detail, better if found.name.startswith("tiny") else "")
 
 
 def _microphone(_: Settings) -> Finding:

@@ -109,14 +109,14 @@ class Segmentation(_Section):
 class Asr(_Section):
     """How utterances are transcribed."""
 
-    backend: Literal["auto", "faster-whisper", "pocketsphinx", "none"] = Field(
+    backend: Literal["auto", "faster-whisper", "none"] = Field(
         default="auto",
-        description="auto: faster-whisper if its model can be had, else pocketsphinx",
+        description="auto: faster-whisper if a model can be had, else audio alone",
     )
     model: str = Field(
-        default="base.en",
+        default="auto",
         min_length=1,
-        description="whisper model: a directory, or a name looked up in the cache, then on the hub",
+        description="whisper model: a directory, a name (`streamer models list`), or auto: the best on this machine",
     )
     offline: bool = Field(default=False, description="never ask the hub for a model")
     language: str | None = Field(
@@ -157,12 +157,6 @@ class Asr(_Section):
     )
     max_words_per_second: float = Field(
         default=8.0, gt=0, le=100, description="words per second over which text is rejected"
-    )
-    min_confidence: float = Field(
-        default=0.3,
-        ge=0,
-        le=1,
-        description="mean probability of pocketsphinx's words under which text is rejected",
     )
     ahead: bool = Field(
         default=True, description="begin to transcribe when speech pauses, before the endpoint"

@@ -27,19 +27,12 @@ def _whisper(asr: Asr, engine: Engine) -> Transcriber:
     return WhisperTranscriber(asr, engine)
 
 
-def _sphinx(asr: Asr, _: Engine) -> Transcriber:
-    from streamer.transcription.sphinx import SphinxTranscriber
-
-    return SphinxTranscriber(asr)
-
-
 def _none(_: Asr, __: Engine) -> Transcriber:
     return NoTranscriber()
 
 
 BACKENDS: dict[str, Callable[[Asr, Engine], Transcriber]] = {
     "faster-whisper": _whisper,
-    "pocketsphinx": _sphinx,
     "none": _none,
 }
 """By name, best first: the order in which `auto` tries them."""
@@ -70,9 +63,7 @@ def make_transcriber(asr: Asr, engine: Engine) -> tuple[Transcriber, str]:
 def _notice(transcriber: Transcriber, reasons: list[str]) -> str:
     if not reasons:
         return ""
-    settled = (
-        "no transcription"
-        if transcriber.name == "none"
-        else f"transcribing with {transcriber.name}"
-    )
-    return f"{settled}, because {'; '.join(reasons)}"
+    what = "no transcript, labels come from audio alone"
+    if transcriber.name != NoTranscriber.name:
+        what = f"transcribing with {transcriber.name}"
+    return f"{what}: {'; '.join(reasons)}"

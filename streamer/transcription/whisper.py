@@ -13,7 +13,7 @@ from streamer.settings.tree import Asr, Engine
 from streamer.sources import Samples
 from streamer.transcription import Transcript
 from streamer.transcription.gates import invented, refused
-from streamer.transcription.whisper_models import obtain
+from streamer.transcription.whisper_models import ModelFiles, obtain
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +37,15 @@ class WhisperTranscriber:
         """
         if asr.model.endswith(".en"):
             _require_english(asr)
-        files = obtain(asr.model, offline=asr.offline)
-        self._model, compute_type = _load(asr, engine, str(files.directory))
+        files = obtain(asr.model, language=asr.language, offline=asr.offline)
+        self._model, compute_type = _load(asr, engine, files)
         self._languages = frozenset(self._model.supported_languages)
         if self._languages == {"en"}:
             _require_english(asr)
         elif asr.language and asr.language not in self._languages:
             raise UserError(f"asr.language {asr.language}: whisper does not know it")
         self._asr = asr
-        model = files.directory.resolve().name if files.origin == "directory" else asr.model
-        self._name = f"faster-whisper {model} {compute_type}"
+        self._name = f"faster-whisper {files.name} {compute_type}"
 
     @property
     def name(self) -> str:
@@ -121,41 +120,43 @@ def _require_english(asr: Asr) -> None:
         )
 
 
-def _load(asr: Asr, engine: Engine, directory: str) -> tuple[Any, str]:
+def _load(asr: Asr, engine: Engine, files: ModelFiles) -> tuple[Any, str]:
     """The model and its arithmetic, on the device that the settings name or that works."""
     from ctranslate2 import get_cuda_device_count
 
     if engine.device != "cpu" and get_cuda_device_count():
         try:
-            return _load_on("cuda", asr, engine, directory)
+            return _load_on("cuda", asr, engine, files)
         except UserError as error:
             if engine.device == "cuda":
                 raise
             log.warning("%s; the CPU stands in for the GPU", error)
     elif engine.device == "cuda":
         raise UserError("engine.device cuda: CTranslate2 finds no GPU; set engine.device to auto")
-    return _load_on("cpu", asr, engine, directory)
+    return _load_on("cpu", asr, engine, files)
 
 
-def _load_on(device: str, asr: Asr, engine: Engine, directory: str) -> tuple[Any, str]:
+def _load_on(device: str, asr: Asr, engine: Engine, files: ModelFiles) -> tuple[Any, str]:
     from faster_whisper import WhisperModel
 
     compute_type = asr.compute_type
     if compute_type == "auto":
         compute_type = "float16" if device == "cuda" else "int8"
+    contents = files.read()
     try:
         model = WhisperModel(
-            directory,
+            str(files.directory),
             device=device,
             compute_type=compute_type,
             cpu_threads=_threads(asr, engine),
             local_files_only=True,
+            files=contents,
         )
         if device == "cuda":  # the libraries that it needs are looked for with the first work
             model.encode(np.zeros((model.model.n_mels, 3000), np.float32))
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"whisper model {asr.model}: cannot be loaded: {reason}") from error
+        raise UserError(f"whisper model {files.name}: cannot be loaded: {reason}") from error
     return model, compute_type
 
 

@@ -1,17 +1,23 @@
-"""Where Whisper models come from: a directory, the cache of Hugging Face, or its hub, in this order.
+"""Which Whisper model: a directory, an installed package, the cache of Hugging Face, or its hub, in this order.
 
-Looking is cheap and loads nothing. The hub is asked once in the life of the process and for a bounded
-time, so that a machine without network starts as fast as one with it.
+Looking is cheap and loads nothing. What is on this machine never costs a question over the network; the hub is asked
+once in the life of the process and for less than a second, so that a machine without network starts as fast.
 """
 
-import functools
 import re
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from streamer.errors import UserError
+from streamer.transcription import whisper_hub, whisper_packages
+
+AUTO = "auto"
+ENGLISH = ("base.en", "base", "tiny.en", "tiny")
+MULTILINGUAL = ("base", "tiny")
+"""What `auto` looks for on this machine, best first: models that a CPU can follow a conversation with."""
+DOWNLOAD = {ENGLISH: "tiny.en", MULTILINGUAL: "tiny"}
+"""What `auto` downloads where nothing is there: 75 MB."""
 
 REPOSITORIES = {
     **{
@@ -30,58 +36,119 @@ REPOSITORIES = {
 """The names that `asr.model` may give, and the hub's repositories in CTranslate2's format."""
 
 NEEDED = ("config.json", "model.bin", "tokenizer.json")
-"""Without its own tokenizer the library would fetch one from the hub, each time."""
 FILES = (*NEEDED, "preprocessor_config.json", "vocabulary.*")
 
-HUB_SECONDS = 8.0
-"""How long the hub may take to say whether it has a model."""
+Origin = Literal["directory", "package", "cache", "hub"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
     """A model that is on this machine."""
 
+    name: str
+    """As `asr.model` gives it, or of the directory."""
     directory: Path
-    origin: Literal["directory", "cache", "hub"]
+    """Where its weights are."""
+    origin: Origin
+
+    def megabytes(self) -> float:
+        """The size of its weights."""
+        if self.origin == "package":
+            return whisper_packages.packaged_bytes(self.name) / 1e6
+        return (self.directory / "model.bin").stat().st_size / 1e6
+
+    def read(self) -> dict[str, bytes] | None:
+        """The checked contents of a packaged model's files; None for one to be loaded from its directory.
+
+        Raises:
+            UserError: if a file of the package is not what it should be.
+        """
+        return whisper_packages.read_packaged(self.name) if self.origin == "package" else None
 
 
-def find(model: str) -> ModelFiles | None:
+def find(model: str, *, language: str | None = "en") -> ModelFiles | None:
     """A model by directory or name, if it is on this machine already.
+
+    Args:
+        model: a directory, a name, or `auto` for the best that is there.
+        language: what `auto` must know: "en", another language, or None for any.
 
     Raises:
         UserError: if the directory is not a model's, or no model has that name.
     """
+    if model == AUTO:
+        return next(filter(None, map(_find_named, _candidates(language))), None)
     directory = Path(model).expanduser()
-    if directory.is_dir():
-        if missing := _missing(directory):
-            raise UserError(
-                f"whisper model {model}: the directory has no {missing}; "
-                "ct2-transformers-converter makes a whole one"
-            )
-        return ModelFiles(directory, "directory")
-    return _find_cached(_repository(model))
+    if not directory.is_dir():
+        return _find_named(model)
+    if missing := _missing(directory):
+        raise UserError(
+            f"whisper model {model}: the directory has no {missing}; "
+            "ct2-transformers-converter makes a whole one"
+        )
+    return ModelFiles(directory.resolve().name, directory, "directory")
 
 
-def obtain(model: str, *, offline: bool) -> ModelFiles:
+def obtain(
+    model: str,
+    *,
+    language: str | None = "en",
+    offline: bool,
+    wait: float = whisper_hub.SECONDS,
+) -> ModelFiles:
     """A model by directory or name, downloaded if it must be (with a progress bar on stderr).
+
+    Args:
+        model: see `find`; `auto` downloads the smallest model where there is none.
+        language: see `find`.
+        offline: never ask the hub.
+        wait: seconds for the hub to answer at all.
 
     Raises:
         UserError: if it cannot be had; the message says what to do.
     """
-    if files := find(model):
+    if files := find(model, language=language):
         return files
-    advice = "set asr.model to a directory that holds one"
-    if offline:
-        raise UserError(f"whisper model {model}: not in the cache, and asr.offline is on; {advice}")
+    name = wanted(model, language=language)
+    problem = "asr.offline is on" if offline else whisper_hub.problem(_repository(name), wait)
+    if problem:
+        raise UserError(f"whisper model {name}: not on this machine, and {problem}; {advice(name)}")
+    directory = whisper_hub.download(name, _repository(name), FILES)
+    if missing := _missing(directory):
+        raise UserError(f"whisper model {name}: {_repository(name)} on the hub has no {missing}")
+    return ModelFiles(name, directory, "hub")
+
+
+def wanted(model: str, *, language: str | None) -> str:
+    """The model to be downloaded where nothing is found."""
+    return DOWNLOAD[_candidates(language)] if model == AUTO else model
+
+
+def advice(model: str) -> str:
+    """How to come by a model that is not on this machine."""
+    for name, extra in (("tiny.en", "words"), ("base", "words-base")):
+        if name == model:
+            return f"pip install 'streamer-emotion[{extra}]', or set asr.model to a directory"
+    return "set asr.model to auto, or to a directory that holds one"
+
+
+def known() -> list[ModelFiles | str]:
+    """Every model by name: its files if it is on this machine, else the name."""
+    return [_find_named(name) or name for name in REPOSITORIES]
+
+
+def _candidates(language: str | None) -> tuple[str, ...]:
+    return ENGLISH if language == "en" else MULTILINGUAL
+
+
+def _find_named(model: str) -> ModelFiles | None:
     repository = _repository(model)
-    if problem := _hub_problem(repository):
-        raise UserError(f"whisper model {model}: not in the cache, and the hub {problem}; {advice}")
-    return ModelFiles(_download(model, repository), "hub")
-
-
-def cached() -> list[str]:
-    """The names of the models that are in the cache."""
-    return [name for name, repository in REPOSITORIES.items() if _find_cached(repository)]
+    if directory := whisper_packages.find_packaged(model):
+        return ModelFiles(model, directory, "package")
+    cached = whisper_hub.cached(repository)
+    if cached is None or _missing(cached):
+        return None
+    return ModelFiles(model, cached, "cache")
 
 
 def _repository(model: str) -> str:
@@ -90,61 +157,9 @@ def _repository(model: str) -> str:
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         return model
     raise UserError(
-        f"whisper model {model}: no such directory, and not one of {', '.join(REPOSITORIES)}"
+        f"whisper model {model}: no such directory, and not one of auto, {', '.join(REPOSITORIES)}"
     )
 
 
 def _missing(directory: Path) -> str:
     return ", ".join(name for name in NEEDED if not (directory / name).is_file())
-
-
-def _find_cached(repository: str) -> ModelFiles | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    weights = try_to_load_from_cache(repository, "model.bin")
-    if not isinstance(weights, str) or _missing(Path(weights).parent):
-        return None
-    return ModelFiles(Path(weights).parent, "cache")
-
-
-@functools.cache
-def _hub_problem(repository: str) -> str:
-    """What keeps the hub from giving a repository, or ""."""
-    outcome: list[str] = []
-    # A thread, for the library's own time-outs cover neither the name's look-up nor its retries.
-    thread = threading.Thread(
-        target=lambda: outcome.append(_ask_hub(repository)), name="hub", daemon=True
-    )
-    thread.start()
-    thread.join(HUB_SECONDS)
-    return outcome[0] if outcome else f"does not answer within {HUB_SECONDS:g} s"
-
-
-def _ask_hub(repository: str) -> str:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import OfflineModeIsEnabled, RepositoryNotFoundError
-
-    try:
-        HfApi().model_info(repository, timeout=HUB_SECONDS)
-    except RepositoryNotFoundError:
-        return f"has no {repository}"
-    except OfflineModeIsEnabled:
-        return "may not be asked (HF_HUB_OFFLINE is set)"
-    except Exception as error:  # noqa: BLE001 - of whatever library carries the request
-        return f"cannot be reached ({type(error).__name__})"
-    return ""
-
-
-def _download(model: str, repository: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        directory = Path(snapshot_download(repository, allow_patterns=list(FILES)))
-    except Exception as error:
-        raise UserError(
-            f"whisper model {model}: the download broke off ({type(error).__name__}); "
-            "start again to resume it"
-        ) from error
-    if missing := _missing(directory):
-        raise UserError(f"whisper model {model}: {repository} on the hub has no {missing}")
-    return directory

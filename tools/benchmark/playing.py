@@ -57,7 +57,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a setting of streamer, e.g. asr.backend=pocketsphinx",
+        help="a setting of streamer, e.g. asr.model=tiny.en",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
 

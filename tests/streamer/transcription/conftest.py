@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import huggingface_hub.constants
 import pytest
 
-from streamer.transcription import whisper_models
+from streamer.transcription import whisper_hub, whisper_packages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,9 +90,15 @@ def empty_cache(tmp_path, monkeypatch):
     directory = tmp_path / "cache"
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(directory))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    whisper_models._hub_problem.cache_clear()
+    whisper_hub.problem.cache_clear()
     yield directory
-    whisper_models._hub_problem.cache_clear()
+    whisper_hub.problem.cache_clear()
+
+
+@pytest.fixture
+def no_packages(monkeypatch):
+    """No model comes with an installed package."""
+    monkeypatch.setattr(whisper_packages, "PACKAGES", {})
 
 
 @pytest.fixture

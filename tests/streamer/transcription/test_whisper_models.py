@@ -7,10 +7,14 @@ import huggingface_hub.constants
 import pytest
 
 from streamer.errors import UserError
-from streamer.transcription import whisper_models
-from streamer.transcription.whisper_models import REPOSITORIES, cached, find, obtain
+from streamer.transcription import whisper_hub, whisper_models
+from streamer.transcription.whisper_models import REPOSITORIES, ModelFiles, find, known, obtain
 
 BASE = REPOSITORIES["base.en"]
+
+
+def on_this_machine():
+    return [entry.name for entry in known() if isinstance(entry, ModelFiles)]
 
 
 def test_a_directory_comes_first(tiny_whisper, hub):
@@ -28,9 +32,10 @@ def test_a_directory_without_all_files_is_told_by_what_it_lacks(tiny_whisper, tm
         find(str(broken))
 
 
-def test_nothing_is_found_where_nothing_is():
+def test_nothing_is_found_where_nothing_is(no_packages):
     assert find("base.en") is None
-    assert cached() == []
+    assert find("auto") is None
+    assert on_this_machine() == []
 
 
 @pytest.mark.parametrize("name", ["bse.en", "/no/such/directory", "a/b/c", "../models"])
@@ -40,13 +45,15 @@ def test_a_name_that_no_model_has_is_an_error_that_lists_the_names(name, monkeyp
         find(name)
 
 
-def test_a_download_lands_in_the_cache_and_is_found_there_ever_after(tiny_whisper, hub, capfd):
+def test_a_download_lands_in_the_cache_and_is_found_there_ever_after(
+    tiny_whisper, hub, capfd, no_packages
+):
     hub.repositories[BASE] = tiny_whisper
     first = obtain("base.en", offline=False)
     assert first.origin == "hub"
     assert (first.directory / "model.bin").read_bytes() == (tiny_whisper / "model.bin").read_bytes()
     assert "%|" in capfd.readouterr().err
-    assert cached() == ["base.en"]
+    assert on_this_machine() == ["base.en"]
     hub.requests.clear()
     second = obtain("base.en", offline=True)
     assert (second.directory, second.origin) == (first.directory, "cache")
@@ -105,9 +112,32 @@ def test_a_hub_that_never_answers_is_given_up_and_not_asked_again(monkeypatch):
         monkeypatch.setattr(
             huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}"
         )
-        monkeypatch.setattr(whisper_models, "HUB_SECONDS", 0.2)
         with pytest.raises(UserError, match=r"does not answer|cannot be reached"):
             obtain("base.en", offline=False)
-    monkeypatch.setattr(whisper_models, "_ask_hub", lambda _: pytest.fail("asked again"))
+    monkeypatch.setattr(whisper_hub, "_ask", lambda *_: pytest.fail("asked again"))
     with pytest.raises(UserError, match=r"does not answer|cannot be reached"):
         obtain("base.en", offline=False)
+
+
+def test_auto_takes_the_best_model_on_this_machine(tiny_whisper, hub, no_packages):
+    hub.repositories = {REPOSITORIES[name]: tiny_whisper for name in ("tiny.en", "base.en", "tiny")}
+    assert obtain("auto", offline=False).name == "tiny.en"
+    obtain("base.en", offline=False)
+    obtain("tiny", offline=False)
+    hub.requests.clear()
+    assert obtain("auto", offline=False).name == "base.en"
+    assert obtain("auto", language="de", offline=False).name == "tiny"
+    assert obtain("auto", language=None, offline=False).name == "tiny"
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(("language", "smallest"), [("en", "tiny.en"), ("de", "tiny")])
+def test_auto_without_any_model_names_the_smallest(no_network, no_packages, language, smallest):
+    with pytest.raises(UserError, match=rf"whisper model {smallest}: not on this machine"):
+        obtain("auto", language=language, offline=False)
+
+
+def test_what_a_package_brings_is_not_asked_for(hub, shipped_words):
+    found = obtain("tiny.en", offline=False)
+    assert (found.origin, found.name) == ("package", "tiny.en")
+    assert hub.requests == []
