@@ -1,7 +1,7 @@
-"""The sound devices of this machine, as PortAudio tells them.
+"""The sound devices of this machine, as PortAudio lists them.
 
-PortAudio reads the list of devices once, when it is initialised, and its calls must not overlap:
-`refresh` and `open_stream` are for one thread at a time.
+PortAudio reads the list of devices once, at initialisation, and is not thread-safe:
+call `refresh` and `open_stream` from one thread at a time.
 """
 
 import sys
@@ -19,29 +19,29 @@ INSTALL = (
 
 
 class DeviceError(UserError):
-    """A device is not there, or will not be opened."""
+    """A device is missing or cannot be opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device that can be listened to."""
+    """One input device."""
 
     index: int
     name: str
     host: str
-    """The part of the system that drives it: ALSA, Core Audio, ..."""
+    """The host API that drives it: ALSA, Core Audio, ..."""
     channels: int
     rate: int
-    """Its own samples per second."""
+    """Its native sample rate in Hz."""
     default: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the fields for JSON."""
         return asdict(self)
 
 
 def portaudio() -> Any:
-    """The module sounddevice.
+    """Return the module sounddevice.
 
     Raises:
         UserError: if the PortAudio library is missing.
@@ -54,7 +54,7 @@ def portaudio() -> Any:
 
 
 def inputs() -> list[Device]:
-    """The devices that can be listened to, as the list was at the last `refresh`."""
+    """List the input devices as of the last `refresh`."""
     audio = portaudio()
     hosts = audio.query_hostapis()
     defaults = {host["default_input_device"] for host in hosts[:1]}
@@ -74,13 +74,13 @@ def inputs() -> list[Device]:
 
 
 def find(wanted: str | None) -> Device:
-    """The device that is meant.
+    """Find one device.
 
     Args:
-        wanted: an index, a name, or a part of one, in any case; None for the default device.
+        wanted: an index, a name or a part of a name (case-insensitive); None for the default device.
 
     Raises:
-        DeviceError: if there is none such, or more than one.
+        DeviceError: if no device or more than one matches.
     """
     devices = inputs()
     if wanted is None:
@@ -104,22 +104,22 @@ def find(wanted: str | None) -> Device:
 
 
 def refresh() -> None:
-    """Read the list of devices anew. No stream may be open."""
+    """Read the list of devices again. No stream may be open."""
     audio = portaudio()
-    audio._terminate()  # noqa: SLF001 - there is no public way, as its author says himself
+    audio._terminate()  # noqa: SLF001 - sounddevice has no public call for this
     audio._initialize()  # noqa: SLF001
 
 
 def open_stream(
     device: Device, channels: int, seconds: float, callback: Callable[..., None]
 ) -> Any:
-    """Open and start an input stream of float32 at the device's own rate.
+    """Open and start a float32 input stream at the device's native rate.
 
     Args:
-        device: which.
-        channels: how many of its channels.
-        seconds: length of the blocks that the callback gets.
-        callback: as sounddevice calls it, in PortAudio's thread.
+        device: the device to open.
+        channels: number of its channels to capture.
+        seconds: block length.
+        callback: sounddevice callback, run in PortAudio's thread.
 
     Raises:
         DeviceError: if the device cannot be opened.

@@ -1,70 +1,70 @@
-"""A sound device's samples against the clock: when each was captured, and how many are missing."""
+"""Clock drift and loss detection: a sound device's samples compared with the clock."""
 
 _DRIFT = 5e-4
-"""Seconds for each second by which a device's own clock may go slow. Real ones stay under 0.0002."""
+"""Seconds per second by which a device's clock may run slow. Real devices stay under 0.0002."""
 _TOLERANCE = 0.05
-"""Seconds that samples may be missing before that is called a loss, if the device says nothing."""
-_TOLD_TOLERANCE = 0.01
-"""The same if the device itself says that it lost some."""
-_OLDEST = 0.1
-"""Seconds that a device may say its samples are old. Sound servers make up more while a stream begins."""
+"""Seconds of samples that may be missing before a loss is declared, if the device reports nothing."""
+_REPORTED_TOLERANCE = 0.01
+"""The same if the device itself reports a loss."""
+_MAX_DELAY = 0.1
+"""Greatest age, in seconds, that a device may report for its samples. Sound servers report more at stream start."""
 _SETTLE = 0.5
-"""Seconds after which samples that have not come are lost: until then they may only be late."""
+"""Seconds after which samples that have not arrived are lost; until then they may only be late."""
 
 
-class Beat:
-    """Counts the samples of one device, from when it was opened.
+class LossDetector:
+    """Counts the samples of one device since it was opened and detects losses.
 
-    Devices say that samples were lost at most, not how many, and some do not even say that. The clock
-    knows: samples arrive late when the machine is busy, never early, so the least lateness of a while
-    is the truth, and where that jumps, the difference is missing.
+    A device reports at most that samples were lost, never how many, and some report nothing. The clock
+    tells: samples arrive late when the machine is busy, never early. The minimum lateness over a while is
+    therefore the true offset, and a step of that minimum is missing audio.
     """
 
     def __init__(self) -> None:
         self._seconds = 0.0
         self._origin: float | None = None
-        self._delay = _OLDEST
-        self._told = False
+        self._delay = _MAX_DELAY
+        self._reported = False
         self._late_since: float | None = None
-        self._least = 0.0
+        self._min_lateness = 0.0
 
-    def take(self, seconds: float, arrived: float, delay: float, *, broken: bool) -> float:
-        """Count a block; give the seconds that turn out to have been lost before it.
+    def add(self, seconds: float, arrived: float, delay: float, *, broken: bool) -> float:
+        """Count a block and return the seconds found to have been lost before it.
 
         Args:
-            seconds: its length.
-            arrived: when it arrived, by the clock.
-            delay: the age of its last sample then, by the device's own account.
-            broken: whether the device says that something is missing before it.
+            seconds: length of the block.
+            arrived: clock time of its arrival, in seconds.
+            delay: age of its last sample at arrival, as the device reports it, in seconds.
+            broken: the device reports a loss before this block.
         """
         self._seconds += seconds
         self._delay = min(self._delay, max(0.0, delay))
         raw = arrived - self._seconds
         if self._origin is None:
             self._origin = raw
-        self._told = self._told or broken
+        self._reported = self._reported or broken
         late = raw - self._origin
-        if late <= (_TOLD_TOLERANCE if self._told else _TOLERANCE):
+        if late <= (_REPORTED_TOLERANCE if self._reported else _TOLERANCE):
             self._origin = min(raw, self._origin + _DRIFT * seconds)
             self._late_since = None
             return 0.0
         if self._late_since is None:
-            self._late_since, self._least = arrived, late
-        self._least = min(self._least, late)
+            self._late_since, self._min_lateness = arrived, late
+        self._min_lateness = min(self._min_lateness, late)
         if arrived - self._late_since < _SETTLE:
             return 0.0
-        self._seconds += self._least
-        self._told, self._late_since = False, None
-        return self._least
+        self._seconds += self._min_lateness
+        self._reported, self._late_since = False, None
+        return self._min_lateness
 
     @property
     def origin(self) -> float:
-        """When the first sample was captured, by the clock."""
+        """Clock time at which the first sample was captured, in seconds."""
         if self._origin is None:
-            raise RuntimeError("nothing has been counted yet")
+            raise RuntimeError("no block has been counted yet")
         return self._origin - self._delay
 
     @property
     def latest(self) -> float:
-        """When the last sample counted was captured, by the clock."""
+        """Clock time at which the last counted sample was captured, in seconds."""
         return self.origin + self._seconds

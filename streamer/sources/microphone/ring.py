@@ -1,4 +1,4 @@
-"""Blocks of audio on their way from a sound device's thread to the event loop."""
+"""Ring buffer between a sound device's thread and the event loop."""
 
 from dataclasses import dataclass
 
@@ -6,34 +6,34 @@ import numpy as np
 
 from streamer.sources import Samples
 
-_TOGETHER = 8
-"""Blocks that are read as one, at most."""
+_MAX_MERGED = 8
+"""Most blocks returned by one read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Consecutive samples as the device delivered them."""
+    """Consecutive samples as delivered by the device."""
 
     samples: Samples
     """float32 [n, channels] at the device's rate."""
     arrived: float
-    """Seconds of the clock at which the device's thread handed it over."""
+    """Clock time of its arrival, in seconds."""
     delay: float
-    """Seconds that its last sample is older than that, by the device's own account."""
+    """Age of its last sample at arrival, as the device reports it, in seconds."""
     broken: bool
-    """Whether audio was lost right before."""
+    """Whether audio was lost directly before it."""
 
 
 class Ring:
-    """A bounded queue with one writer and one reader, each in a thread of its own.
+    """A bounded single-producer, single-consumer queue.
 
-    Writing takes no lock and no memory: it is done where audio is lost if it takes long. What finds
-    no room is dropped, and the next block that does is marked.
+    Writing takes no lock and allocates nothing: it runs in the audio callback, where delay loses audio.
+    Blocks that find the buffer full are dropped, and the next stored block is marked as broken.
 
     Args:
-        blocks: how many may wait.
-        size: samples of a block, at most.
-        channels: of each sample.
+        blocks: capacity in blocks.
+        size: most samples in a block.
+        channels: channels of each sample.
     """
 
     def __init__(self, blocks: int, size: int, channels: int) -> None:
@@ -47,7 +47,7 @@ class Ring:
         self._dropped = False
 
     def write(self, samples: Samples, arrived: float, delay: float, *, broken: bool) -> bool:
-        """Copy a block in; tell whether there was room."""
+        """Copy a block into the buffer and return whether there was room."""
         blocks, size, _ = self._samples.shape
         broken = broken or self._dropped
         self._dropped = self._written - self._read >= blocks or len(samples) > size
@@ -63,10 +63,10 @@ class Ring:
         return True
 
     def read(self) -> Block | None:
-        """Take the oldest blocks, as one; None if there is none."""
+        """Remove the oldest contiguous blocks and return them as one; None if empty."""
         if self._read == self._written:
             return None
-        count = self._whole()
+        count = self._contiguous()
         slots, size, channels = self._samples.shape
         slot = self._read % slots
         last = slot + count - 1
@@ -80,11 +80,11 @@ class Ring:
         self._read += count
         return block
 
-    def _whole(self) -> int:
-        """How many of the oldest blocks are one piece of audio, in one piece of memory."""
+    def _contiguous(self) -> int:
+        """Count the oldest blocks that are contiguous in time and in memory."""
         slots, size, _ = self._samples.shape
         slot = self._read % slots
-        most = min(_TOGETHER, self._written - self._read, slots - slot)
+        most = min(_MAX_MERGED, self._written - self._read, slots - slot)
         count = 1
         while (
             count < most

@@ -1,4 +1,4 @@
-"""Microphones: one sound device or several, kept open whatever happens to them."""
+"""Microphones: one sound device or several, reopened whenever they fail."""
 
 import asyncio
 import contextlib
@@ -14,33 +14,33 @@ from streamer.errors import UserError
 from streamer.sources import AudioChunk, Gap, SourceInfo, channel_names
 from streamer.sources.microphone import devices
 from streamer.sources.microphone.capture import Capture
-from streamer.sources.microphone.timeline import Line
+from streamer.sources.microphone.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-CHECK = 0.5
-"""Seconds between two looks at whether a device still lives."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
-"""Seconds between two attempts to open a device that is gone: at first, and at most."""
-_SOON = 1.0
-"""Seconds within which a device is closed, or opened again, if all is well."""
-_PATIENCE = 3.0
-"""Seconds for which an open device may deliver nothing before that is told; it may only be slow to begin."""
+_CHECK_INTERVAL = 0.5
+"""Seconds between two checks that a device still delivers."""
+_MIN_BACKOFF, _MAX_BACKOFF = 0.25, 10.0
+"""Seconds between two attempts to reopen a device: at first and at most."""
+_QUICK = 1.0
+"""Seconds that closing or reopening a working device takes at most."""
+_SILENCE_TIMEOUT = 3.0
+"""Seconds without audio after opening a device before a gap is reported; some devices start slowly."""
 
 
 class MicrophoneSource:
-    """Listens to sound devices, each a speaker of one conversation.
+    """Captures sound devices, each a speaker of one conversation.
 
-    A device that goes away becomes a gap, and is opened again when it is back.
+    A device that disappears becomes a gap and is reopened when it returns.
 
     Args:
-        clock: whose time the audio is given.
-        wanted: the devices, by index or part of the name; none: the default one.
+        clock: the clock that the audio's time follows.
+        wanted: the devices, by index or part of the name; empty: the default device.
         channels: names of the speakers, one for each device; for a single device also one for each of its
             channels.
-        wait: do without a device that is not there yet.
+        wait: start even if a device is missing, and wait for it.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class MicrophoneSource:
         self._wanted: Sequence[str | None] = list(wanted) or [None]
         self._names = tuple(channels)
         self._wait = wait
-        self._audio = _Audio()
+        self._portaudio = _PortAudio()
         self._microphones: list[_Microphone] = []
         self._info: SourceInfo | None = None
 
@@ -72,7 +72,7 @@ class MicrophoneSource:
         try:
             for wanted, speakers in zip(self._wanted, shares, strict=True):
                 channels = range(first, first + speakers)
-                microphone = _Microphone(wanted, channels, self._clock, self._audio)
+                microphone = _Microphone(wanted, channels, self._clock, self._portaudio)
                 self._microphones.append(microphone)
                 await microphone.open_first(wait=self._wait)
                 first += speakers
@@ -93,20 +93,20 @@ class MicrophoneSource:
         await self._close()
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:
-        heard: asyncio.Queue[AudioChunk | Gap | Exception] = asyncio.Queue(16)
+        queue: asyncio.Queue[AudioChunk | Gap | Exception] = asyncio.Queue(16)
 
         epoch = self._clock.seconds()
 
-        async def listen(microphone: _Microphone) -> None:
+        async def run(microphone: _Microphone) -> None:
             try:
-                await microphone.listen(epoch, heard.put)
-            except Exception as error:  # noqa: BLE001 - a defect, raised below
-                await heard.put(error)
+                await microphone.deliver(epoch, queue.put)
+            except Exception as error:  # noqa: BLE001 - a defect, re-raised below
+                await queue.put(error)
 
-        tasks = [asyncio.create_task(listen(microphone)) for microphone in self._microphones]
+        tasks = [asyncio.create_task(run(microphone)) for microphone in self._microphones]
         try:
             while True:
-                item = await heard.get()
+                item = await queue.get()
                 if isinstance(item, Exception):
                     raise item
                 yield item
@@ -116,7 +116,7 @@ class MicrophoneSource:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _channels(self) -> tuple[tuple[str, ...], list[int]]:
-        """The channels' names, and how many of them each device has."""
+        """Return the channels' names and the number of channels of each device."""
         count = len(self._wanted)
         if count == 1 and len(self._names) > 1:
             return channel_names(self._names, len(self._names), "the microphone"), [
@@ -128,17 +128,17 @@ class MicrophoneSource:
     async def _close(self) -> None:
         for microphone in self._microphones:
             await microphone.close()
-        self._audio.close()
+        self._portaudio.close()
 
 
-class _Audio:
-    """The thread in which all calls of PortAudio are made, and what is open there."""
+class _PortAudio:
+    """The thread that makes all PortAudio calls, and the streams open in it."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="portaudio")
         self._open = 0
         self._stale = False
-        """Whether the list of devices may have changed since it was read."""
+        """Whether the list of devices may be out of date."""
 
     async def open(
         self, wanted: str | None, speakers: int, clock: Clock, wake: Callable[[], object]
@@ -147,13 +147,13 @@ class _Audio:
         return await self._run(lambda: self._find(wanted, speakers, clock, wake))
 
     async def shut(self, capture: Capture) -> None:
-        """Close a device. A sound server that does not answer must not keep whoever wants to end."""
+        """Close a device; give up on a sound server that does not answer."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SOON):
+            async with asyncio.timeout(_QUICK):
                 await self._run(lambda: self._shut(capture))
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._thread.shutdown(wait=False)
 
     def _find(
@@ -180,23 +180,25 @@ class _Audio:
 
 
 class _Microphone:
-    """One device, as it comes and goes."""
+    """One device, opened and reopened."""
 
-    def __init__(self, wanted: str | None, channels: range, clock: Clock, audio: _Audio) -> None:
+    def __init__(
+        self, wanted: str | None, channels: range, clock: Clock, portaudio: _PortAudio
+    ) -> None:
         self.name = wanted or "default microphone"
         self._wanted = wanted
         self._channels = channels
         self._clock = clock
-        self._audio = audio
+        self._portaudio = portaudio
         self._epoch = 0.0
         self._capture: Capture | None = None
         self._position = 0
-        self._told = False
-        """Whether the gap that lasts has been told."""
+        self._gap_reported = False
+        """Whether the current gap has been reported."""
         self._fresh = asyncio.Event()
 
     async def open_first(self, *, wait: bool) -> None:
-        """Open it; with `wait` it may also be missing."""
+        """Open the device; with `wait` it may be missing."""
         try:
             await self._open()
         except devices.DeviceError as error:
@@ -205,65 +207,73 @@ class _Microphone:
             log.warning("%s; waiting for it", error)
 
     async def close(self) -> None:
-        """Let go of it, if it is there."""
+        """Close the device if it is open."""
         capture, self._capture = self._capture, None
         if capture:
-            await self._audio.shut(capture)
+            await self._portaudio.shut(capture)
 
-    async def listen(
+    async def deliver(
         self, epoch: float, put: Callable[[AudioChunk | Gap], Awaitable[None]]
     ) -> None:
-        """Pass on what it delivers, for ever; `epoch` is when the conversation began, by the clock."""
+        """Deliver its audio until cancelled.
+
+        Args:
+            epoch: clock time of the start of the conversation, in seconds.
+            put: receives the audio and the gaps.
+        """
         self._epoch = epoch
         reason = "" if self._capture else "absent"
         while True:
             capture = self._capture or await self._reopen(put, reason)
-            line = Line(
+            timeline = Timeline(
                 self._channels,
                 capture.device.rate,
                 epoch=self._epoch,
                 position=self._position,
                 reason=reason,
             )
-            await self._follow(capture, line, put)
-            self._position = line.position
+            await self._follow(capture, timeline, put)
+            self._position = timeline.position
             reason = "interrupted"
-            log.warning("%s delivers no audio any more; it is opened again", self.name)
+            log.warning("%s delivers no audio any more; reopening it", self.name)
             await self.close()
 
     async def _follow(
-        self, capture: Capture, line: Line, put: Callable[[AudioChunk | Gap], Awaitable[None]]
+        self,
+        capture: Capture,
+        timeline: Timeline,
+        put: Callable[[AudioChunk | Gap], Awaitable[None]],
     ) -> None:
-        """Pass on what it delivers until it delivers no more."""
-        patience = self._clock.seconds() + _PATIENCE
+        """Deliver the audio of an open device until it stops."""
+        deadline = self._clock.seconds() + _SILENCE_TIMEOUT
         while True:
             self._fresh.clear()
             while block := capture.ring.read():
-                for item in line.take(block):
+                for item in timeline.push(block):
                     await put(item)
-            if not capture.lives():
+            if not capture.is_alive():
                 break
-            if line.begun:
-                self._told = False
-            elif not self._told and self._clock.seconds() > patience:
-                self._told = True
-                for gap in line.wait(self._now()):
+            if timeline.begun:
+                self._gap_reported = False
+            elif not self._gap_reported and self._clock.seconds() > deadline:
+                self._gap_reported = True
+                for gap in timeline.wait(self._now()):
                     await put(gap)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CHECK):
+                async with asyncio.timeout(_CHECK_INTERVAL):
                     await self._fresh.wait()
-        for item in line.finish():
+        for item in timeline.finish():
             await put(item)
 
     async def _reopen(
         self, put: Callable[[AudioChunk | Gap], Awaitable[None]], reason: str
     ) -> Capture:
-        """Try until it is back; tell the gap if that takes long, since what was being said has ended."""
+        """Retry until the device is back; report a gap early, so that an utterance under way ends."""
         opening = asyncio.create_task(self._open_again())
         try:
-            await asyncio.wait({opening}, timeout=_SOON)
-            if not opening.done() and not self._told:
-                self._told = True
+            await asyncio.wait({opening}, timeout=_QUICK)
+            if not opening.done() and not self._gap_reported:
+                self._gap_reported = True
                 start, self._position = self._position, max(self._position, self._now())
                 for channel in self._channels:
                     await put(Gap(channel, start, self._position, reason))
@@ -272,22 +282,22 @@ class _Microphone:
             opening.cancel()
 
     async def _open_again(self) -> Capture:
-        pause = _FIRST_PAUSE
+        backoff = _MIN_BACKOFF
         while True:
             try:
                 return await self._open()
             except UserError as error:
                 log.debug("%s", error)
-            await self._clock.sleep_until(self._clock.seconds() + pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await self._clock.sleep_until(self._clock.seconds() + backoff)
+            backoff = min(2 * backoff, _MAX_BACKOFF)
 
     def _now(self) -> int:
-        """The present on the time axis of the conversation."""
+        """Return the current position on the time axis of the conversation, in samples."""
         return to_samples(self._clock.seconds() - self._epoch)
 
     async def _open(self) -> Capture:
         loop = asyncio.get_running_loop()
-        self._capture = capture = await self._audio.open(
+        self._capture = capture = await self._portaudio.open(
             self._wanted,
             len(self._channels),
             self._clock,
@@ -295,5 +305,5 @@ class _Microphone:
         )
         self.name = capture.device.name
         if self._wanted is not None:
-            self._wanted = self.name  # an index may mean another device when this one is back
+            self._wanted = self.name  # the index may mean another device by then
         return capture

@@ -1,29 +1,29 @@
-"""What one open device delivers, put on the time axis of the conversation."""
+"""Places the blocks of one open device on the time axis of the conversation."""
 
 import numpy as np
 
 from streamer.audio import FRAME, SAMPLE_RATE, to_samples
 from streamer.sources import AudioChunk, Gap, Samples
-from streamer.sources.microphone.drift import Beat
+from streamer.sources.microphone.drift import LossDetector
 from streamer.sources.microphone.ring import Block
 from streamer.sources.resampler import Resampler
 
-_PATCH = 3.0
-"""Seconds before a device's first sample that count as silence; beyond, they are a gap."""
+_MAX_LEADING_SILENCE = 3.0
+"""Seconds before a device's first sample that are filled with silence; a longer span becomes a gap."""
 
 
-class Line:
-    """Turns blocks of one device into audio at 16 kHz, with gaps where samples are missing.
+class Timeline:
+    """Converts blocks of one device into audio at 16 kHz, with gaps where samples are missing.
 
-    Its time axis is moved by half a frame at most, so that frames end where blocks end: none then waits
-    for the block that follows.
+    Shifts the time axis by at most half a frame so that frames end where blocks end: no frame then waits
+    for the following block.
 
     Args:
-        channels: the conversation's channels that the device feeds: one, or one for each of its own.
-        rate: samples per second of the device.
-        epoch: when the conversation began, by the clock; what was captured before is left out.
-        position: where its audio ended before (the device has been opened anew), in samples.
-        reason: why there is none from there to now.
+        channels: channels of the conversation that the device feeds: one, or one for each of its own.
+        rate: sample rate of the device in Hz.
+        epoch: clock time of the start of the conversation, in seconds; earlier audio is discarded.
+        position: end of its audio before it was reopened, in samples.
+        reason: why audio is missing from there to now; "" if none is.
     """
 
     def __init__(
@@ -33,20 +33,20 @@ class Line:
         self._rate = rate
         self._epoch = epoch
         self._reason = reason
-        self._beat = Beat()
+        self._losses = LossDetector()
         self._begun = False
         self._shift = 0.0
-        """Seconds between the device's time and the conversation's."""
-        self._ahead = 0
-        """Samples by which gaps were made longer than what was lost."""
+        """Offset of the device's time from the conversation's, in seconds."""
+        self._excess = 0
+        """Samples by which the gaps so far are longer than the losses."""
         self.position = position
         self._restart()
 
-    def take(self, block: Block) -> list[AudioChunk | Gap]:
-        """The audio of a block, or as much of it as is ready."""
+    def push(self, block: Block) -> list[AudioChunk | Gap]:
+        """Convert a block; return as much of its audio as is ready."""
         seconds = len(block.samples) / self._rate
-        lost = self._beat.take(seconds, block.arrived, block.delay, broken=block.broken)
-        begin = self._beat.latest - seconds
+        lost = self._losses.add(seconds, block.arrived, block.delay, broken=block.broken)
+        begin = self._losses.latest - seconds
         if not self._begun and begin < self._epoch - seconds:
             return []
         items = [] if self._begun else self._begin(begin, len(block.samples))
@@ -57,16 +57,16 @@ class Line:
 
     @property
     def begun(self) -> bool:
-        """Whether any audio has come."""
+        """Whether any audio has arrived."""
         return self._begun
 
     def wait(self, now: int) -> list[AudioChunk | Gap]:
-        """What is missing up to now, while no audio has come."""
+        """Return the gap up to `now` (samples) while no audio has arrived."""
         self._reason = self._reason or "absent"
         return self._gap(max(now, self.position), self._reason)
 
     def finish(self) -> list[AudioChunk | Gap]:
-        """What the resampler still holds, at the end or before a gap."""
+        """Flush the resampler, at the end or before a gap."""
         items = self._resample(np.zeros((0, len(self._channels)), np.float32), last=True)
         self._restart()
         return items
@@ -74,9 +74,9 @@ class Line:
     def _begin(self, captured: float, length: int) -> list[AudioChunk | Gap]:
         self._begun = True
         start = self._place(to_samples(captured - self._epoch), self.position, length)
-        self._shift = captured - self._beat.origin - start / SAMPLE_RATE
+        self._shift = captured - self._losses.origin - start / SAMPLE_RATE
         missing = start - self.position
-        if missing > to_samples(_PATCH) or self._reason:
+        if missing > to_samples(_MAX_LEADING_SILENCE) or self._reason:
             items = self._gap(start, self._reason or "absent")
         else:
             silence = np.zeros(missing, np.float32)
@@ -86,13 +86,13 @@ class Line:
 
     def _lose(self, samples: int, length: int) -> list[AudioChunk | Gap]:
         end = self.position + samples
-        place = self._place(end - self._ahead, self.position + 1, length)
-        self._ahead += place - end
+        place = self._place(end - self._excess, self.position + 1, length)
+        self._excess += place - end
         self._shift -= (place - end) / SAMPLE_RATE
         return self._gap(place, "overflow")
 
     def _place(self, wanted: int, earliest: int, length: int) -> int:
-        """The place nearest to the wanted one from which a block of that length reaches to the end of a frame."""
+        """Return the start nearest to `wanted` from which a block of `length` samples ends at the end of a frame."""
         beyond = (wanted + self._resampler.ready(length)) % FRAME
         place = wanted - beyond + (FRAME if beyond > FRAME // 2 else 0)
         return place + max(0, -(-(earliest - place) // FRAME) * FRAME)
@@ -108,7 +108,7 @@ class Line:
         if not len(audio):
             return []
         start, self.position = self.position, self.position + len(audio)
-        captured = self._beat.origin + self._shift + self.position / SAMPLE_RATE
+        captured = self._losses.origin + self._shift + self.position / SAMPLE_RATE
         return [
             AudioChunk(channel, start, np.ascontiguousarray(audio[:, index]), captured)
             for index, channel in enumerate(self._channels)
