@@ -21,6 +21,10 @@ COMMANDS = {
         "tools.evaluate.recordings",
         "recordings with turns and emotions, through the whole pipeline",
     ),
+    "alarms": (
+        "tools.evaluate.alarms",
+        "events of calm recordings: confident labels and alerts an hour, label stability",
+    ),
     "transcription": (
         "tools.evaluate.transcription",
         "recordings with a text beside each: the word error rate",
