@@ -14,7 +14,7 @@ from streamer.commands import FAILED, INTERRUPTED, OK, WRONG
 from streamer.errors import UserError
 
 COMMANDS = (
-    *("replay", "listen", "devices", "watch", "mqtt", "report"),
+    *("replay", "listen", "devices", "watch", "mqtt", "report", "export"),
     *("config", "schema", "doctor", "models"),
 )
 """Each is a module with `add_parser(subparsers)`; its parser sets `run`, which gives the exit code."""

@@ -47,30 +47,33 @@ class TurnTaking:
     """Where the simultaneous speech of two speakers ends."""
     _holder: str | None = None
 
-    def add(self, speaker: str, start: float, end: float) -> None:
-        """Add an utterance, [start, end) in seconds."""
+    def add(self, speaker: str, start: float, end: float) -> float:
+        """Add an utterance, [start, end) in seconds; return the seconds that it interrupts another."""
         own = self.speakers.setdefault(speaker, Turns())
         start = max(start, own.end)
         if end <= start:
-            return
+            return 0.0
         own.end = end
-        self._take_floor(speaker, own, start, end)
+        interrupting = self._take_floor(speaker, own, start, end)
         self._cover(start, end)
+        return interrupting
 
     def silence_until(self, duration: float) -> tuple[float, float]:
         """Return the seconds without speech in [0, duration), and the longest stretch of them."""
         rest = max(0.0, duration - self.covered)
         return self.silence + rest, max(self.longest_silence, rest)
 
-    def _take_floor(self, speaker: str, own: Turns, start: float, end: float) -> None:
+    def _take_floor(self, speaker: str, own: Turns, start: float, end: float) -> float:
         holder, until = self._holder, self.covered
         by_other = holder is not None and holder != speaker
-        simultaneous = min(end, until) - start
-        if by_other and simultaneous > INTERRUPTION:
+        interrupting = min(end, until) - start if by_other else 0.0
+        if interrupting > INTERRUPTION:
             own.interruptions += 1
-            own.interruption_seconds += simultaneous
+            own.interruption_seconds += interrupting
+        else:
+            interrupting = 0.0
         if end <= until:  # spoken within another's utterance: no turn
-            return
+            return interrupting
         if holder != speaker or start - until > TURN_PAUSE:
             own.count += 1
             own.began = start
@@ -78,6 +81,7 @@ class TurnTaking:
                 own.responses.append(start - until)
         own.longest = max(own.longest, end - own.began)
         self._holder = speaker
+        return interrupting
 
     def _cover(self, start: float, end: float) -> None:
         if start > self.covered:

@@ -65,5 +65,7 @@ def check_target(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(probe, "")
         probe.unlink()
+    except FileExistsError:
+        raise UserError(f"{folder}: not a directory") from None
     except OSError as error:
         raise UserError(f"{folder}: {(error.strerror or 'no access').lower()}") from None

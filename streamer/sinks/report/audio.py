@@ -37,6 +37,6 @@ def embedded(path: Path) -> str:
             for part in resampler.resample(None):
                 target.mux(stream.encode(part))
             target.mux(stream.encode(None))
-    except OSError as error:
+    except (OSError, av.FFmpegError) as error:
         raise UserError(f"{path}: {(error.strerror or 'no audio').lower()}") from None
     return f"data:audio/ogg;base64,{base64.b64encode(encoded.getvalue()).decode()}"
