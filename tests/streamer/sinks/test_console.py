@@ -9,6 +9,7 @@ from rich.console import Console
 
 from streamer import events
 from streamer.sinks.console import ConsoleSink
+from streamer.views import view
 
 COMMON = {"session": "s", "seq": 0, "time": datetime(2026, 1, 1, tzinfo=UTC)}
 ABOUT = {"channel": "customer", "start": 62.0, "end": 64.5}
@@ -118,3 +119,26 @@ async def test_a_long_transcript_stays_on_its_line_in_a_narrow_terminal():
 
 async def test_markup_in_a_transcript_is_text():
     assert "[bold]hello[/bold]" in await shown(STARTED, utterance(text="[bold]hello[/bold]"))
+
+
+async def test_the_terminal_shows_each_speakers_share_of_the_talk():
+    agent = utterance(channel="agent", start=0.0, end=7.5)
+    assert " 25%" in await shown(STARTED, agent, utterance(), terminal=True)
+
+
+async def test_an_alert_is_a_line_and_its_end_is_none():
+    alert = {"rule": "angry customer", "at": 62.0, "since": 50.0, "speaker": "customer"}
+    text = await shown(
+        STARTED, events.Alert(**COMMON, **alert), events.Alert(**COMMON, **alert, active=False)
+    )
+    assert text.count("01:02.0  alert: angry customer (customer)") == 1
+
+
+async def test_a_summary_is_a_small_table():
+    state = view([STARTED, utterance(), utterance(channel="agent", start=70.0, end=72.5)])
+    text = await shown(STARTED, events.Summary(**COMMON, **dict(state.figures())))
+    table = [line.split() for line in text.splitlines()[1:]]
+    assert table[0][:3] == ["talk", "share", "turns"]
+    assert table[1][:4] == ["agent", "00:02.5", "50%", "1"]
+    assert table[2][:4] == ["customer", "00:02.5", "50%", "1"]
+    assert table[3][:2] == ["nobody", "speaks"]
