@@ -123,7 +123,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _path_of_variable(name: str) -> str:
-    """The dotted path that a variable names: STREAMER_ASR_TAIL_PADDING is asr.tail_padding."""
+    """The dotted path that a variable names: STREAMER_ASR_NO_SPEECH is asr.no_speech."""
     rest = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "_")
     for section, kind in _sections().items():
         if rest.startswith(f"{section}_"):

@@ -109,9 +109,9 @@ class Segmentation(_Section):
 class Asr(_Section):
     """How utterances are transcribed."""
 
-    backend: Literal["auto", "faster-whisper", "none"] = Field(
+    backend: Literal["auto", "whisper", "none"] = Field(
         default="auto",
-        description="auto: faster-whisper if a model can be had, else audio alone",
+        description="auto: whisper if a model can be had, else audio alone",
     )
     model: str = Field(
         default="auto",
@@ -127,18 +127,18 @@ class Asr(_Section):
     compute_type: Literal["auto", "int8", "int8_float16", "float16", "float32"] = Field(
         default="auto", description="arithmetic of whisper; auto: int8 on CPU, float16 on GPU"
     )
+    words: bool = Field(
+        default=False, description="say when each word was spoken, and with what probability"
+    )
+    terms: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        default=(), max_length=50, description="names and terms to expect, spelt as they should be"
+    )
     beam_size: int = Field(default=1, ge=1, le=10, description="hypotheses kept while decoding")
     threads: int = Field(
         default=0,
         ge=0,
         le=64,
         description="threads of one transcriber; 0: half of the cores, shared among them, at most 4",
-    )
-    tail_padding: float = Field(
-        default=0.5,
-        ge=0,
-        le=2,
-        description="seconds of silence put after an utterance for whisper, which else invents words",
     )
     no_speech: float = Field(
         default=0.6, ge=0, le=1, description="probability of no speech over which text is rejected"

@@ -32,7 +32,7 @@ def _none(_: Asr, __: Engine) -> Transcriber:
 
 
 BACKENDS: dict[str, Callable[[Asr, Engine], Transcriber]] = {
-    "faster-whisper": _whisper,
+    "whisper": _whisper,
     "none": _none,
 }
 """By name, best first: the order in which `auto` tries them."""

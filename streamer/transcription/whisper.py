@@ -1,29 +1,57 @@
-"""faster-whisper: Whisper on CTranslate2."""
+"""Whisper on CTranslate2: from an utterance's samples to its words."""
 
-import logging
 import math
-import os
-from typing import Any
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from streamer.audio import SAMPLE_RATE
-from streamer.errors import UserError
 from streamer.settings.tree import Asr, Engine
 from streamer.sources import Samples
-from streamer.transcription import Transcript
+from streamer.transcription import Transcript, Word
+from streamer.transcription.features import HOP, log_mel
 from streamer.transcription.gates import invented, refused
-from streamer.transcription.whisper_models import ModelFiles, obtain
+from streamer.transcription.whisper_loading import load
+from streamer.transcription.whisper_network import STATES, WINDOW, Context, Hypothesis
 
-log = logging.getLogger(__name__)
+LONGEST = (WINDOW - 200) * HOP
+"""Samples (28 s) heard at once; of longer audio, one part after the other."""
+_SEARCH = 5 * SAMPLE_RATE
+"""Samples before the longest in which the quietest place to cut is looked for."""
+_STEP = SAMPLE_RATE // 10
 
-WINDOW = 30 * SAMPLE_RATE
-"""What Whisper hears at once; only longer audio needs its timestamps, to go from window to window."""
-TOKENS_PER_SECOND = 60
-FREE_TOKENS = 20
-MAX_TOKENS = 440
-"""Bounds of a transcript, of which the library decodes half: Whisper's decoder has 448 places, and a
-loop in short audio ends long before, since no script needs 30 tokens for a second of speech."""
+TOKENS_PER_SECOND = 20
+FREE_TOKENS = 10
+MAX_TOKENS = 220
+"""Bounds of a transcript: a loop ends soon; Whisper's decoder has 448 places, half of them for text."""
+
+
+SILENCE = 500
+"""States of silence (10 s) that the first reading is shown: with 4 s, one text in six is said twice."""
+SURE = -0.5
+"""Mean log probability of a text's tokens from which no second reading is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A text that was made of an utterance, and what speaks against it."""
+
+    context: Context
+    tokens: list[int]
+    text: str
+    log_probability: float
+    reason: str
+    """Why it is to be rejected, or ""."""
+
+    @property
+    def sure(self) -> bool:
+        return not self.reason and self.log_probability >= SURE
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        return not self.reason, self.log_probability
 
 
 class WhisperTranscriber:
@@ -35,17 +63,8 @@ class WhisperTranscriber:
         Raises:
             UserError: if it cannot be had or loaded, or does not know the language.
         """
-        if asr.model.endswith(".en"):
-            _require_english(asr)
-        files = obtain(asr.model, language=asr.language, offline=asr.offline)
-        self._model, compute_type = _load(asr, engine, files)
-        self._languages = frozenset(self._model.supported_languages)
-        if self._languages == {"en"}:
-            _require_english(asr)
-        elif asr.language and asr.language not in self._languages:
-            raise UserError(f"asr.language {asr.language}: whisper does not know it")
         self._asr = asr
-        self._name = f"faster-whisper {files.name} {compute_type}"
+        self._name, self._network, self._tokens = load(asr, engine)
 
     @property
     def name(self) -> str:
@@ -54,112 +73,124 @@ class WhisperTranscriber:
 
     def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:
         """See `Transcriber.transcribe`."""
-        if language and language not in self._languages:
+        if language and language not in self._tokens.languages:
             return Transcript("", "skipped", language, reason="a language the model does not know")
         if refusal := refused(samples, language):
             return refusal
         try:
-            segments, info = self._decode(samples, language)
+            return _joined(
+                [_moved(self._recognise(part, language), at) for part, at in _parts(samples)]
+            )
         except Exception as error:  # noqa: BLE001 - what the library may raise is not written down
             return Transcript("", "failed", language, reason=f"whisper: {type(error).__name__}")
-        return self._judge(segments, info.language, len(samples) / SAMPLE_RATE)
 
     def close(self) -> None:
         """See `Transcriber.close`: decoding cannot be broken off, but it is bounded."""
 
-    def _decode(self, samples: Samples, language: str | None) -> tuple[list[Any], Any]:
-        padding = round(self._asr.tail_padding * SAMPLE_RATE)
-        audio = np.concatenate([samples, np.zeros(padding, np.float32)])
-        tokens = FREE_TOKENS + math.ceil(TOKENS_PER_SECOND * len(samples) / SAMPLE_RATE)
-        segments, info = self._model.transcribe(
-            audio,
-            language=language,
-            beam_size=self._asr.beam_size,
-            temperature=0.0,  # no second try: the time is bounded and the text always the same
-            condition_on_previous_text=False,
-            without_timestamps=len(audio) <= WINDOW,
-            vad_filter=False,
-            max_new_tokens=min(tokens, MAX_TOKENS),
-            # Our gates judge, and they say why.
-            no_speech_threshold=None,
-            log_prob_threshold=None,
-            compression_ratio_threshold=None,
+    def _recognise(self, samples: Samples, language: str | None) -> Transcript:
+        """Recognise audio of one window: read it with little silence, then with more, and take the likelier text.
+
+        Where neither passes the gates, the whole window is encoded as Whisper was trained.
+        """
+        network = self._network
+        features = log_mel(samples, network.bands)
+        seconds = len(samples) / SAMPLE_RATE
+        encoding = network.encode(features)
+        context = network.context(encoding, SILENCE)
+        language = language or self._language(context)
+        reading = self._read(context, language, seconds)
+        if not reading.sure:
+            again = self._read(network.context(encoding, STATES), language, seconds)
+            reading = max(reading, again, key=lambda one: one.rank)
+        if reading.reason:
+            whole = network.context(network.encode_window(features), 0)
+            reading = self._read(whole, language, seconds)
+        return self._transcript(reading, language, seconds)
+
+    def _read(self, context: Context, language: str, seconds: float) -> _Reading:
+        hypothesis = self._network.decode(
+            context,
+            self._tokens.prompt(language, self._asr.terms),
+            beams=self._asr.beam_size,
+            most=min(MAX_TOKENS, FREE_TOKENS + math.ceil(TOKENS_PER_SECOND * seconds)),
         )
-        return list(segments), info
+        tokens = self._tokens.spoken(hypothesis.tokens)
+        text = " ".join(self._tokens.text(tokens).split())
+        reason = self._doubt(hypothesis, text, seconds) if text else "no word heard"
+        return _Reading(context, tokens, text, hypothesis.log_probability, reason)
 
-    def _judge(self, segments: list[Any], language: str, seconds: float) -> Transcript:
-        text = " ".join("".join(segment.text for segment in segments).split())
-        if not text:
-            return Transcript("", "rejected", language, reason="no word heard")
-        confidence = math.exp(
-            min(0.0, float(np.mean([segment.avg_logprob for segment in segments])))
+    def _transcript(self, reading: _Reading, language: str, seconds: float) -> Transcript:
+        if not reading.text:
+            return Transcript("", "rejected", language, reason=reading.reason)
+        confidence = math.exp(min(0.0, reading.log_probability))
+        if reading.reason:
+            return Transcript("", "rejected", language, confidence, reason=reading.reason)
+        words = self._words(reading, language, seconds) if self._asr.words else ()
+        return Transcript(reading.text, "ok", language, confidence, words)
+
+    def _language(self, context: Context) -> str:
+        if not self._network.multilingual:
+            return "en"
+        return self._network.language(context)
+
+    def _doubt(self, hypothesis: Hypothesis, text: str, seconds: float) -> str:
+        """Which measure speaks against a text, or ""."""
+        if hypothesis.no_speech > self._asr.no_speech:
+            return f"no speech with probability {hypothesis.no_speech:.2f}"
+        if hypothesis.log_probability < self._asr.min_log_probability:
+            return f"average log probability {hypothesis.log_probability:.2f}"
+        content = text.encode()
+        if (ratio := len(content) / len(zlib.compress(content))) > self._asr.max_compression:
+            return f"compression ratio {ratio:.1f}"
+        return invented(text.split(), seconds, self._asr.max_words_per_second)
+
+    def _words(self, reading: _Reading, language: str, seconds: float) -> tuple[Word, ...]:
+        """When each word is said, and with what probability."""
+        times, probabilities = self._network.align(
+            reading.context, self._tokens.start(language), reading.tokens
         )
-        reason = next(filter(None, map(self._doubt, segments)), "") or invented(
-            text.split(), seconds, self._asr.max_words_per_second
-        )
-        if reason:
-            return Transcript("", "rejected", language, confidence, reason=reason)
-        return Transcript(text, "ok", language, confidence)
-
-    def _doubt(self, segment: Any) -> str:
-        """Which of the measures that Whisper gives speaks against a segment, or ""."""
-        if segment.no_speech_prob > self._asr.no_speech:
-            return f"no speech with probability {segment.no_speech_prob:.2f}"
-        if segment.avg_logprob < self._asr.min_log_probability:
-            return f"average log probability {segment.avg_logprob:.2f}"
-        if segment.compression_ratio > self._asr.max_compression:
-            return f"compression ratio {segment.compression_ratio:.1f}"
-        return ""
+        words: list[Word] = []
+        first = 0
+        for text, count in self._tokens.words(reading.tokens, language):
+            start, end = (min(float(times[at]), seconds) for at in (first, first + count))
+            probability = float(np.mean(probabilities[first : first + count]))
+            words.append(Word(text, round(start, 2), round(end, 2), probability))
+            first += count
+        return tuple(words)
 
 
-def _require_english(asr: Asr) -> None:
-    if asr.language not in ("en", None):
-        raise UserError(
-            f"whisper model {asr.model} knows English only: set asr.language to en, "
-            "or asr.model to a model without .en"
-        )
+def _parts(samples: Samples) -> Iterator[tuple[Samples, int]]:
+    """The audio in parts that fit into a window, cut where it is quiet, and where each begins."""
+    begin = 0
+    while len(samples) > LONGEST:
+        searched = samples[LONGEST - _SEARCH : LONGEST].reshape(-1, _STEP)
+        quietest = int(np.argmin(np.square(searched, dtype=np.float64).sum(axis=1)))
+        cut = LONGEST - _SEARCH + quietest * _STEP + _STEP // 2
+        yield samples[:cut], begin
+        begin += cut
+        samples = samples[cut:]
+    yield samples, begin
 
 
-def _load(asr: Asr, engine: Engine, files: ModelFiles) -> tuple[Any, str]:
-    """The model and its arithmetic, on the device that the settings name or that works."""
-    from ctranslate2 import get_cuda_device_count
-
-    if engine.device != "cpu" and get_cuda_device_count():
-        try:
-            return _load_on("cuda", asr, engine, files)
-        except UserError as error:
-            if engine.device == "cuda":
-                raise
-            log.warning("%s; the CPU stands in for the GPU", error)
-    elif engine.device == "cuda":
-        raise UserError("engine.device cuda: CTranslate2 finds no GPU; set engine.device to auto")
-    return _load_on("cpu", asr, engine, files)
+def _moved(transcript: Transcript, at: int) -> Transcript:
+    """The transcript of a part that begins at a sample of the utterance."""
+    later = at / SAMPLE_RATE
+    words = tuple(
+        replace(word, start=word.start + later, end=word.end + later) for word in transcript.words
+    )
+    return replace(transcript, words=words)
 
 
-def _load_on(device: str, asr: Asr, engine: Engine, files: ModelFiles) -> tuple[Any, str]:
-    from faster_whisper import WhisperModel
-
-    compute_type = asr.compute_type
-    if compute_type == "auto":
-        compute_type = "float16" if device == "cuda" else "int8"
-    contents = files.read()
-    try:
-        model = WhisperModel(
-            str(files.directory),
-            device=device,
-            compute_type=compute_type,
-            cpu_threads=_threads(asr, engine),
-            local_files_only=True,
-            files=contents,
-        )
-        if device == "cuda":  # the libraries that it needs are looked for with the first work
-            model.encode(np.zeros((model.model.n_mels, 3000), np.float32))
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"whisper model {files.name}: cannot be loaded: {reason}") from error
-    return model, compute_type
-
-
-def _threads(asr: Asr, engine: Engine) -> int:
-    """Threads of this model: hearing needs the other cores, and more than 4 are hardly faster."""
-    return asr.threads or max(1, min(4, (os.cpu_count() or 1) // (2 * engine.transcribers)))
+def _joined(transcripts: list[Transcript]) -> Transcript:
+    """The transcripts of an utterance's parts as one: what was understood of it."""
+    understood = [transcript for transcript in transcripts if transcript.status == "ok"]
+    if len(transcripts) == 1 or not understood:
+        return transcripts[0]
+    confidences = [transcript.confidence or 0.0 for transcript in understood]
+    return Transcript(
+        " ".join(transcript.text for transcript in understood),
+        "ok",
+        understood[0].language,
+        float(np.mean(confidences)),
+        tuple(word for transcript in understood for word in transcript.words),
+    )

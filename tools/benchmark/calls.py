@@ -34,7 +34,7 @@ from streamer.transcription import Transcript
 KNOWN = "known"
 """The transcriber that costs nothing."""
 
-BACKENDS = ("none", "auto", "faster-whisper")
+BACKENDS = ("none", "auto", "whisper")
 ASR = (KNOWN, *BACKENDS)
 
 _SPEECH = (

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="settings of the pipeline (YAML)")
     parser.add_argument(
         "--asr",
-        choices=("auto", "faster-whisper", "none"),
+        choices=("auto", "whisper", "none"),
         help="what transcribes; default: as in the settings",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file")

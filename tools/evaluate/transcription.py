@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="settings of the program (YAML)")
     parser.add_argument(
         "--asr",
-        choices=("auto", "faster-whisper", "none"),
+        choices=("auto", "whisper", "none"),
         help="what transcribes; default: as in the settings",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file")

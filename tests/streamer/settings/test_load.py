@@ -29,9 +29,9 @@ def test_the_command_line_beats_the_environment_which_beats_the_file(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["STREAMER_ASR_TAIL_PADDING", "STREAMER_ASR__TAIL_PADDING"])
+@pytest.mark.parametrize("name", ["STREAMER_ASR_NO_SPEECH", "STREAMER_ASR__NO_SPEECH"])
 def test_a_variable_names_a_key_of_several_words(name):
-    assert load(environment={name: "0.25"}).asr.tail_padding == 0.25
+    assert load(environment={name: "0.25"}).asr.no_speech == 0.25
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ def test_every_backend_of_the_settings_is_there():
 
 def test_auto_takes_whisper_when_there_is_a_model(tiny_whisper):
     transcriber, notice = make_transcriber(Asr(model=str(tiny_whisper)), CPU)
-    assert transcriber.name == "faster-whisper tiny-random.en int8"
+    assert transcriber.name == "whisper tiny-random.en int8"
     assert notice == ""
 
 
 def test_auto_takes_the_model_that_comes_with_the_extra(shipped_words):
     transcriber, notice = make_transcriber(Asr(), CPU)
     assert "words" not in notice
-    assert transcriber.name.startswith("faster-whisper ")
+    assert transcriber.name.startswith("whisper ")
 
 
 def test_auto_without_a_model_says_so_and_goes_without_text(no_network, no_packages):
@@ -44,7 +44,7 @@ def test_auto_without_a_model_for_the_language_goes_without_text(no_network, no_
 
 def test_a_backend_asked_for_by_name_is_not_replaced(no_network):
     with pytest.raises(UserError, match="cannot be reached"):
-        make_transcriber(Asr(backend="faster-whisper", model="base.en"), CPU)
+        make_transcriber(Asr(backend="whisper", model="base.en"), CPU)
 
 
 def test_none_skips_every_utterance():

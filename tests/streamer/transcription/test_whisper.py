@@ -1,9 +1,8 @@
-"""faster-whisper's real code, from samples to words, on a model whose weights are random."""
+"""Whisper on CTranslate2, from samples to words, on a model whose weights are random."""
 
 import logging
 import shutil
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from hypothesis import strategies as st
 
 from streamer.errors import UserError
 from streamer.settings.tree import Asr, Engine
-from streamer.transcription.whisper import WhisperTranscriber
+from streamer.transcription.whisper import LONGEST, WhisperTranscriber, _parts
+from streamer.transcription.whisper_network import Hypothesis
 from tests.whisper_model import WORDS, make_whisper
 
 CPU = Engine(device="cpu")
@@ -54,7 +54,7 @@ def test_it_hears_words(lenient):
 
 
 def test_its_name_tells_model_and_arithmetic_but_no_path(lenient):
-    assert lenient.name == "faster-whisper tiny-random.en int8"
+    assert lenient.name == "whisper tiny-random.en int8"
 
 
 def test_the_same_audio_gives_the_same_text_whatever_came_before(make, lenient):
@@ -87,15 +87,56 @@ def test_each_gate_rejects_and_hides_the_text(make, caplog, gate, reason):
 
 def test_text_that_compresses_too_well_is_doubted(make):
     transcriber = make(max_compression=2.4)
-    segment = SimpleNamespace(no_speech_prob=0.0, avg_logprob=-0.1, compression_ratio=2.5)
-    assert "compression ratio 2.5" in transcriber._doubt(segment)
-    segment.compression_ratio = 2.3
-    assert transcriber._doubt(segment) == ""
+    hypothesis = Hypothesis((), -0.1, 0.0)
+    assert "compression ratio" in transcriber._doubt(hypothesis, "again and " * 12, 30.0)
+    assert transcriber._doubt(hypothesis, "again and again", 30.0) == ""
 
 
-def test_an_utterance_longer_than_whispers_window_is_heard_to_its_end(lenient):
-    transcript = lenient.transcribe(voice(45.0), language="en")
-    assert transcript.status in ("ok", "rejected")
+def test_a_text_in_doubt_is_read_again_in_a_whole_window(make, monkeypatch):
+    strict = make(min_log_probability=0.0)
+    windows = []
+    encode = strict._network.encode_window
+    monkeypatch.setattr(
+        strict._network, "encode_window", lambda features: windows.append(1) or encode(features)
+    )
+    assert strict.transcribe(voice(), language="en").status == "rejected"
+    assert windows == [1]
+
+
+def test_an_utterance_longer_than_whispers_window_is_heard_to_its_end(make):
+    transcript = make(words=True).transcribe(voice(70.0), language="en")
+    assert transcript.status == "ok"
+    assert " ".join(word.text for word in transcript.words) == transcript.text
+    assert transcript.words[-1].start > 50
+    starts = [word.start for word in transcript.words]
+    assert starts == sorted(starts)
+
+
+def test_long_audio_is_cut_where_it_is_quietest():
+    samples = voice(70.0)
+    samples[26 * 16000 : 27 * 16000] = 0
+    parts = list(_parts(samples))
+    assert len(parts[0][0]) == pytest.approx(26.05 * 16000)
+    assert np.array_equal(np.concatenate([part for part, _ in parts]), samples)
+    assert all(len(part) <= LONGEST for part, _ in parts)
+
+
+def test_words_are_told_with_times_and_probabilities_if_wanted(make, lenient):
+    assert lenient.transcribe(voice(), language="en").words == ()
+    transcript = make(words=True).transcribe(voice(), language="en")
+    assert " ".join(word.text for word in transcript.words) == transcript.text
+    for word in transcript.words:
+        assert 0 <= word.start <= word.end <= 2.0
+        assert 0 < word.probability <= 1
+
+
+def test_terms_to_expect_stand_before_the_text(make):
+    transcriber = make(terms=("good morning",))
+    plain = make()
+    assert len(transcriber._tokens.prompt("en", ("good morning",))) > len(
+        plain._tokens.prompt("en", ())
+    )
+    assert transcriber.transcribe(voice(), language="en").status == "ok"
 
 
 @pytest.mark.parametrize("samples", [0, 1, 480, 1599])
@@ -124,7 +165,7 @@ def test_bad_audio_never_raises(lenient, fill, spoilt, seconds):
 
 def test_a_failure_of_the_library_is_told_not_raised(make, monkeypatch):
     transcriber = make()
-    monkeypatch.setattr(transcriber._model, "encode", lambda _: 1 / 0)
+    monkeypatch.setattr(transcriber._network, "encode", lambda _: 1 / 0)
     transcript = transcriber.transcribe(voice(), language="en")
     assert (transcript.status, transcript.reason) == ("failed", "whisper: ZeroDivisionError")
 

@@ -1,0 +1,133 @@
+"""Whisper's networks on CTranslate2, without its 30 seconds: an utterance costs what its length costs.
+
+Whisper was trained on windows of 30 s, and its decoder, shown less, repeats itself. But the encoder's states of the
+silence that fills a window hardly depend on what was said before it. So only the utterance and `LEAD` of silence are
+encoded; the states of further silence are those of an empty window, computed once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.transcription.features import Features
+
+WINDOW = 3000
+"""Columns of a spectrogram (30 s) that fill Whisper's window."""
+LEAD = 100
+"""Columns of silence that are encoded after an utterance."""
+_STRIDE = 2
+"""Columns for a state, 20 ms."""
+STATES = WINDOW // _STRIDE
+"""States that fill a window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What the decoder makes of an utterance."""
+
+    tokens: tuple[int, ...]
+    """The end not included."""
+    log_probability: float
+    """Mean over the tokens and the end."""
+    no_speech: float
+    """Probability that nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What the encoder makes of an utterance."""
+
+    states: NDArray[np.float32]
+    """[n, width], n <= 1,500, the utterance's first."""
+    columns: int
+    """Columns of the spectrogram that are the utterance's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the decoder is shown: the states of an utterance and of silence after it, in CTranslate2's form."""
+
+    view: Any
+    columns: int
+
+
+class WhisperNetwork:
+    """Encoder and decoder; one thread uses them at a time.
+
+    Args:
+        model: `ctranslate2.models.Whisper`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.bands = int(model.n_mels)
+        self.multilingual = bool(model.is_multilingual)
+        self._silence: NDArray[np.float32] | None = None
+
+    def encode(self, features: Features) -> Encoding:
+        """The states of an utterance [bands, n], n <= 3,000, at a cost that goes with n."""
+        columns = features.shape[1]
+        length = min(WINDOW, columns + LEAD + (columns + LEAD) % _STRIDE)
+        return Encoding(self._encoded(features, length), columns)
+
+    def encode_window(self, features: Features) -> Encoding:
+        """The states of an utterance in a whole window: slow, and as the networks were trained."""
+        return Encoding(self._encoded(features, WINDOW), features.shape[1])
+
+    def context(self, encoding: Encoding, silence: int) -> Context:
+        """The states of an utterance, and as many of silence after it as fit into a window."""
+        begin = len(encoding.states)
+        filled = [encoding.states, self._silent_states()[begin : begin + silence]]
+        return Context(_view(np.concatenate(filled)[None]), encoding.columns)
+
+    def decode(
+        self, context: Context, prompt: Sequence[int], *, beams: int, most: int
+    ) -> Hypothesis:
+        """The likeliest text, of at most `most` tokens."""
+        result = self._model.generate(
+            context.view,
+            [list(prompt)],
+            beam_size=beams,
+            max_length=len(prompt) + most,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )[0]
+        tokens = result.sequences_ids[0]
+        mean = result.scores[0] * len(tokens) / (len(tokens) + 1)
+        return Hypothesis(tuple(tokens), float(mean), float(result.no_speech_prob))
+
+    def language(self, context: Context) -> str:
+        """The likeliest language (ISO 639)."""
+        token, _ = self._model.detect_language(context.view)[0][0]
+        return str(token).strip("<|>")
+
+    def align(
+        self, context: Context, start: Sequence[int], tokens: Sequence[int]
+    ) -> tuple[NDArray[np.float64], list[float]]:
+        """When each token begins (seconds [len(tokens) + 1], the last its end), and their probabilities."""
+        found = self._model.align(context.view, list(start), [list(tokens)], context.columns)[0]
+        pairs = np.array(found.alignments)
+        begins = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1))
+        times = pairs[begins, 1] * 0.02
+        return times, list(found.text_token_probs)
+
+    def _silent_states(self) -> NDArray[np.float32]:
+        if self._silence is None:
+            self._silence = self._encoded(np.zeros((self.bands, 0), np.float32), WINDOW)
+        return self._silence
+
+    def _encoded(self, features: Features, length: int) -> NDArray[np.float32]:
+        """The states [length / 2, width] of features and silence after them."""
+        padded = np.pad(features, ((0, 0), (0, length - features.shape[1])))
+        states = self._model.encode(_view(padded[None]), to_cpu=True)
+        found: NDArray[np.float32] = np.asarray(states, np.float32)[0]
+        return found
+
+
+def _view(array: NDArray[np.float32]) -> Any:
+    from ctranslate2 import StorageView
+
+    return StorageView.from_array(np.ascontiguousarray(array))
