@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamer.conversation.load import Live
+    from streamer.control import Control
 
 
-def on_key(live: "Live", stop: "asyncio.Future[str]") -> Callable[[str], None]:
+def on_key(control: "Control") -> Callable[[str], None]:
     """What keys do."""
 
     def press(key: str) -> None:
         match key:
-            case "q" if not stop.done():
-                stop.set_result("finished")
+            case "q":
+                control.stop()
             case "p":
-                live.paused = not live.paused
+                control.paused = not control.paused
             case " ":
-                live.mark()
+                control.mark()
 
     return press
 

@@ -84,26 +84,32 @@ def run(options: argparse.Namespace) -> int:
 
 async def _listen(options: argparse.Namespace, engine: "Engine") -> int:
     from streamer.clock import WallClock
+    from streamer.control import Control, LiveStatus
     from streamer.conversation import pipeline
-    from streamer.conversation.load import Live
 
-    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     clock = WallClock()
-    live = Live(engine.settings.live.max_lag, duration=options.duration)
+    control, status = Control(duration=options.duration), LiveStatus()
     source = _source(options, engine.settings, clock)
     if options.record:
         from streamer.sources.recorder import Recorder
 
-        source = Recorder(source, options.record, live)
+        source = Recorder(source, options.record, control)
         notify(f"recording to {options.record}")
     table = not options.quiet and options.jsonl != "-"
-    chosen = sinks(engine.settings, jsonl=options.jsonl, mqtt=options.mqtt, table=table, live=live)
+    chosen = sinks(
+        engine.settings,
+        jsonl=options.jsonl,
+        mqtt=options.mqtt,
+        table=table,
+        control=control,
+        status=status,
+    )
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stopped_by_signals(stop))
+        stack.enter_context(stopped_by_signals(control))
         if table and not options.pipe:
-            stack.enter_context(keys(on_key(live, stop)))
+            stack.enter_context(keys(on_key(control)))
         outcome = await pipeline.run(
-            source, engine, chosen, clock, session=options.session, stop=stop, live=live
+            source, engine, chosen, clock, session=options.session, control=control, status=status
         )
     return exit_code(outcome.reason)
 

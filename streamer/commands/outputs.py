@@ -14,7 +14,7 @@ from streamer.commands import FAILED, INTERRUPTED, OK
 from streamer.errors import UserError
 
 if TYPE_CHECKING:
-    from streamer.conversation.load import Live
+    from streamer.control import Control, LiveStatus
     from streamer.settings.tree import Settings
     from streamer.sinks import Sink
 
@@ -52,7 +52,8 @@ def sinks(
     jsonl: str | None,
     mqtt: str | None,
     table: bool,
-    live: "Live | None" = None,
+    control: "Control | None" = None,
+    status: "LiveStatus | None" = None,
 ) -> "list[Sink]":
     """The sinks of one conversation.
 
@@ -61,7 +62,8 @@ def sinks(
         jsonl: a file for JSON lines, - for standard output, None for neither.
         mqtt: a broker's URL instead of the settings' one.
         table: whether people look at standard output.
-        live: a live conversation, which the table shows and commands over MQTT steer.
+        control: of a live conversation, which commands over MQTT steer.
+        status: of a live conversation, which the table shows.
     """
     from streamer.sinks.console import ConsoleSink
     from streamer.sinks.jsonl import JsonlSink
@@ -73,11 +75,11 @@ def sinks(
     if mqtt or settings.mqtt.url:
         from streamer.mqtt import mqtt_sink
 
-        chosen.append(mqtt_sink(settings, mqtt, live))
-    if live and is_service():
+        chosen.append(mqtt_sink(settings, mqtt, control))
+    if control and is_service():
         chosen.append(SystemdSink())
     if table:
-        chosen.append(ConsoleSink(live=live))
+        chosen.append(ConsoleSink(status=status))
     return chosen
 
 
@@ -101,14 +103,14 @@ def event_files(jsonl: str | None, recordings: Sequence[str]) -> list[str | None
 
 
 @contextlib.contextmanager
-def stopped_by_signals(stop: "asyncio.Future[str]") -> Iterator[None]:
+def stopped_by_signals(control: "Control") -> Iterator[None]:
     """End the conversation properly at the first SIGINT or SIGTERM, at once at the second."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
 
     def ask(reason: str) -> None:
-        if not stop.done():
-            stop.set_result(reason)
+        if control.stopped is None:
+            control.stop(reason)
         elif task:
             task.cancel()
 

@@ -26,6 +26,7 @@ from streamer.commands.outputs import (
     sinks,
     stopped_by_signals,
 )
+from streamer.control import Control
 from streamer.errors import UserError
 
 if TYPE_CHECKING:
@@ -126,30 +127,30 @@ async def _replay_alone(
     """Replay one recording of an archive in a process of its own."""
     from streamer.sinks.progress import ProgressSink
 
-    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    with stopped_by_signals(stop):
-        return await _replay(recording, options, engine, stop, ProgressSink(reached))
+    control = Control()
+    with stopped_by_signals(control):
+        return await _replay(recording, options, engine, control, ProgressSink(reached))
 
 
 async def _replay_all(
     recordings: "Sequence[Recording]", options: argparse.Namespace, engine: "Engine"
 ) -> int:
     """Replay the recordings, some at the same time; what becomes of one does not touch the others."""
-    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    control = Control()
     waiting = deque(recordings)
     codes: list[int] = []
 
     async def work(progress: "Progress | None") -> None:
-        while waiting and not stop.done():
+        while waiting and control.stopped is None:
             recording = waiting.popleft()
             file, _ = recording
             sink = progress.sink(file) if progress else None
-            codes.append(await _replay(recording, options, engine, stop, sink))
+            codes.append(await _replay(recording, options, engine, control, sink))
             if progress:
                 progress.finish(file)
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stopped_by_signals(stop))
+        stack.enter_context(stopped_by_signals(control))
         progress = None
         if options.jobs > 1:
             from streamer.sinks.progress import Progress
@@ -165,7 +166,7 @@ async def _replay(
     recording: "Recording",
     options: argparse.Namespace,
     engine: "Engine",
-    stop: "asyncio.Future[str]",
+    control: Control,
     progress: "ProgressSink | None",
 ) -> int:
     """Replay one recording; give its exit code, and tell what is wrong with it."""
@@ -185,7 +186,7 @@ async def _replay(
             chosen,
             clock,
             session=options.session,
-            stop=stop,
+            control=control,
         )
     except UserError as error:
         notify(str(error))

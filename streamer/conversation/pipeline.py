@@ -8,22 +8,24 @@ source waits when analysis is behind. Live, whatever is ready goes out.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from streamer import __version__, events
-from streamer.audio import SAMPLE_RATE, to_seconds
+from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples, to_seconds
 from streamer.clock import Clock, Stopwatch, VirtualClock
-from streamer.conversation.load import Live, LiveAudio
+from streamer.control import Control, LiveStatus
+from streamer.conversation.buffer import LiveBuffer, read_until_stopped
+from streamer.conversation.load import LoadPolicy
 from streamer.conversation.turns import Conversation, Job
 from streamer.errors import SourceError, UserError
 from streamer.runtime.engine import Engine, Transcription
 from streamer.runtime.queues import BoundedQueue
 from streamer.sinks import ReportingSink, Sink
 from streamer.sinks.fanout import Outlet
-from streamer.sources import AudioChunk, AudioSource, Gap, Samples, SourceInfo
+from streamer.sources import AudioSource, SourceInfo
 from streamer.speech.processor import Ended, Heard, Listener, Paused, Resumed
 
 log = logging.getLogger(__name__)
@@ -51,8 +53,8 @@ async def run(
     clock: Clock,
     *,
     session: str | None = None,
-    stop: "asyncio.Future[str] | None" = None,
-    live: Live | None = None,
+    control: Control | None = None,
+    status: LiveStatus | None = None,
 ) -> Outcome:
     """Analyse one conversation until its source ends.
 
@@ -62,8 +64,8 @@ async def run(
         sinks: where the events go; entered here.
         clock: the time of the events, and what the source keeps to.
         session: the session's id; None for the source's own.
-        stop: once it has a result, the conversation is ended properly, with that as its reason.
-        live: how a live conversation is watched and steered.
+        control: stops the conversation properly; pauses and marks a live one.
+        status: where a live conversation shows how it is doing.
 
     Raises:
         UserError: if the source or a sink cannot be opened; no event has been emitted then.
@@ -81,14 +83,18 @@ async def run(
             limit=engine.settings.sinks.queue,
             wait=not source.info.live,
         )
-        stop = stop or asyncio.get_running_loop().create_future()
-        live = (live or Live(engine.settings.live.max_lag)) if source.info.live else None
+        control, status = control or Control(), status or LiveStatus()
+        policy = (
+            LoadPolicy(engine.settings.live.max_lag, status) if source.info.live else LoadPolicy()
+        )
         async with asyncio.TaskGroup() as group:
             for index, sink in enumerate(sinks):
                 group.create_task(outlet.drain(index, sink), name=f"sink {index}")
             with _reports(sinks, outlet):
                 try:
-                    return await _converse(source, engine, listener, outlet, clock, stop, live)
+                    return await _converse(
+                        source, engine, listener, outlet, clock, control, status, policy
+                    )
                 finally:
                     outlet.close()
 
@@ -112,8 +118,9 @@ async def _converse(
     listener: Listener,
     outlet: Outlet,
     clock: Clock,
-    stop: "asyncio.Future[str]",
-    live: Live | None,
+    control: Control,
+    status: LiveStatus,
+    policy: LoadPolicy,
 ) -> Outcome:
     info = source.info
     await outlet.emit(
@@ -126,19 +133,23 @@ async def _converse(
         streamer_version=__version__,
     )
     virtual = isinstance(clock, VirtualClock)
-    conversation = Conversation(info, engine, outlet, clock, stop, live)
-    audio = LiveAudio(source, clock, live, stop) if live else until(source, stop)
-    ear = _Ear(audio, engine, listener, outlet, stop, live, ahead=not virtual)
+    conversation = Conversation(info, engine, outlet, clock, control, policy)
+    audio = (
+        LiveBuffer(source, clock, control, status, policy)
+        if info.live
+        else read_until_stopped(source, control)
+    )
+    ear = _Ear(audio, engine, listener, outlet, control, policy, ahead=not virtual)
     reason = "failed"
     try:
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(ear.read(), name="ear")
-            if live:
-                marking = group.create_task(_mark(live, outlet), name="marks")
+            if info.live:
+                marking = group.create_task(_mark(control, status, outlet), name="marks")
                 reading.add_done_callback(lambda _: marking.cancel())
             async for jobs in ear.jobs.several():
                 await outlet.emit_reports()
-                if not live:
+                if not info.live:
                     await conversation.take(jobs)
                     continue
                 for job in jobs:
@@ -164,11 +175,11 @@ async def _converse(
     )
 
 
-async def _mark(live: Live, outlet: Outlet) -> None:
-    """Tell what people mark."""
+async def _mark(control: Control, status: LiveStatus, outlet: Outlet) -> None:
+    """Report the moments that are marked."""
     while True:
-        at, label = await live.marks.get()
-        await outlet.emit(events.Mark, at=at, label=label)
+        label = await control.marks.get()
+        await outlet.emit(events.Mark, at=to_seconds(status.position), label=label)
 
 
 class _Ear:
@@ -180,8 +191,8 @@ class _Ear:
         engine: Engine,
         listener: Listener,
         outlet: Outlet,
-        stop: "asyncio.Future[str]",
-        live: Live | None,
+        control: Control,
+        policy: LoadPolicy,
         *,
         ahead: bool,
     ) -> None:
@@ -189,8 +200,8 @@ class _Ear:
         self._engine = engine
         self._listener = listener
         self._outlet = outlet
-        self._stop = stop
-        self._live = live
+        self._control = control
+        self._policy = policy
         self._ahead = ahead and engine.settings.asr.ahead
         self._begun: dict[int, tuple[int, Transcription]] = {}
         self._origins: dict[int, float] = {}
@@ -209,8 +220,8 @@ class _Ear:
             except SourceError as error:
                 self.damage = str(error)
                 reason = "failed"
-            if self._stop.done():
-                reason = self._stop.result()
+            if self._control.stopped:
+                reason = self._control.stopped
             await self._pass_on(await self._engine.hear(self._listener, last=True))
         finally:
             self.jobs.close()
@@ -222,10 +233,9 @@ class _Ear:
             if isinstance(item, AudioChunk) and item.captured is not None:
                 self._origins[item.channel] = item.captured - item.end / SAMPLE_RATE
             self._listener.push(item)
-        if self._live:
-            self._listener.estimating = self._live.estimates
-            if told := self._live.complaint():
-                await self._outlet.error("live", told)
+        self._listener.estimating = self._policy.estimates
+        if message := self._policy.escalation():
+            await self._outlet.error("live", message)
         if self._listener.due:
             await self._pass_on(await self._engine.hear(self._listener))
 
@@ -260,7 +270,7 @@ class _Ear:
         return None
 
     def _begin(self, samples: Samples) -> Transcription | None:
-        if not self._engine.transcribes or (self._live and not self._live.transcribes):
+        if not (self._engine.transcribes and self._policy.transcribes):
             return None
         return self._engine.transcribe(samples)
 
@@ -268,39 +278,6 @@ class _Ear:
         _, begun = self._begun.pop(channel, (0, None))
         if begun:
             begun.cancel()
-
-
-async def until(
-    audio: AsyncIterable[AudioChunk | Gap], stop: "asyncio.Future[str]"
-) -> AsyncIterator[Sequence[AudioChunk | Gap]]:
-    """What a source delivers, until it ends or is told to stop, even if it is being waited for."""
-    items = aiter(audio)
-    task = asyncio.current_task()
-    waiting = stopped = False
-
-    def interrupt(_: object) -> None:
-        nonlocal stopped
-        if waiting and task:
-            stopped = True
-            task.cancel()
-
-    stop.add_done_callback(interrupt)
-    try:
-        while not stop.done():
-            waiting = True
-            try:
-                item = await anext(items, None)
-            except asyncio.CancelledError:
-                if not stopped or (task and task.uncancel()):
-                    raise
-                return
-            finally:
-                waiting = False
-            if item is None:
-                return
-            yield [item]
-    finally:
-        stop.remove_done_callback(interrupt)
 
 
 def _check_modes(info: SourceInfo, engine: Engine) -> None:

@@ -1,15 +1,18 @@
 """What is made of the things heard: judgements in context, moods, and their events."""
 
 import asyncio
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streamer import events
 from streamer.audio import SAMPLE_RATE, to_seconds
 from streamer.clock import Clock, Stopwatch, VirtualClock
+from streamer.control import Control
 from streamer.conversation.deadline import Patience
-from streamer.conversation.load import Live
+from streamer.conversation.load import LoadPolicy
 from streamer.conversation.mood import MoodTracker
 from streamer.runtime.engine import Engine, Transcription
 from streamer.sinks.fanout import Outlet
@@ -62,8 +65,8 @@ class Conversation:
         engine: the models.
         outlet: where the events leave.
         clock: if it is virtual, waiting means nothing, and latencies are the work's alone.
-        stop: done once the conversation is to end soon.
-        live: how far a live conversation is behind.
+        control: tells when the conversation is to end soon.
+        policy: what is shed when analysis is behind.
     """
 
     def __init__(
@@ -72,18 +75,17 @@ class Conversation:
         engine: Engine,
         outlet: Outlet,
         clock: Clock,
-        stop: "asyncio.Future[str]",
-        live: Live | None,
+        control: Control,
+        policy: LoadPolicy,
     ) -> None:
         self._info = info
         self._engine = engine
         self._outlet = outlet
-        self._stop = stop
+        self._control = control
         self._patience = Patience(PATIENCE)
         """With transcripts, once told to stop."""
         self._clock = clock
-        self._live = live
-        self._shedding = False
+        self._policy = policy
         self._state = engine.new_state()
         self._estimating: dict[int, asyncio.Task[None]] = {}
         """The last estimate of each channel's utterance, on its way, if it is live."""
@@ -110,7 +112,8 @@ class Conversation:
         work = self._begin(job)
         match job.heard:
             case Estimate(channel=channel) if work.judgement:
-                self._estimating[channel] = group.create_task(self._finish(work))
+                last = self._estimating.get(channel)
+                self._estimating[channel] = group.create_task(self._finish_after(last, work))
             case Ended(channel=channel):
                 last = self._estimating.pop(channel, None)
                 group.create_task(self._finish_after(last, work))
@@ -118,7 +121,7 @@ class Conversation:
                 await self._finish(work)
 
     async def _finish_after(self, estimating: "asyncio.Task[None] | None", work: "_Work") -> None:
-        """Finish with an utterance once its last estimate, judged before it or with it, has been told."""
+        """Finish once the last estimate of the same utterance, judged before or together, has been emitted."""
         if estimating:
             await estimating
         await self._finish(work)
@@ -152,11 +155,10 @@ class Conversation:
                 pass
 
     def _estimates(self, estimate: Estimate) -> bool:
-        behind = self._live and not self._live.estimates
-        return estimate.channel not in self._silent and not behind
+        return estimate.channel not in self._silent and self._policy.estimates
 
     def _judged(self, window: "Window", *, patient: bool = False) -> "asyncio.Future[Judgement]":
-        return self._engine.judge(window, live=self._live is not None, patient=patient)
+        return self._engine.judge(window, live=self._info.live, patient=patient)
 
     async def _started(self, started: Started) -> None:
         if started.channel not in self._silent:
@@ -242,32 +244,26 @@ class Conversation:
 
     async def _wait_for(self, work: Transcription, job: Job) -> str:
         """Wait as long as a transcript is worth it; give the reason if it has not come."""
-        if self._live and job.spoken is not None:
-            # One that has not begun halfway to the bound would hardly be in time.
-            await self._first_of(work, job.spoken + self._live.max_lag / 2)
-            if work.begun:
-                await self._first_of(work, job.spoken + self._live.max_lag)
-        else:
-            await self._first_of(work, None)
-        if not work.result.done() and self._stop.done():
+        begin_by, finish_by = self._policy.transcript_deadlines(job.spoken)
+        await self._first_of(work, begin_by)
+        if work.begun:
+            await self._first_of(work, finish_by)
+        if not work.result.done() and self._control.stopped:
             await asyncio.wait({work.result}, timeout=self._patience.left())
-        if work.result.done() and not work.result.cancelled():
-            self._shedding = False
-            return ""
-        if self._stop.done():
+        done = work.result.done() and not work.result.cancelled()
+        if not done and self._control.stopped:
             return "told to stop"
-        if not self._shedding:
-            self._shedding = True
-            await self._outlet.error(
-                "live", "transcription is behind: the oldest waiting utterances go without text"
-            )
-        return "behind"
+        if message := self._policy.transcript_overdue(overdue=not done):
+            await self._outlet.error("live", message)
+        return "" if done else "behind"
 
-    async def _first_of(self, work: Transcription, deadline: float | None) -> None:
+    async def _first_of(self, work: Transcription, deadline: float) -> None:
         """Wait for a transcription, for the stop, or until a time of the clock."""
-        either: list[asyncio.Future[Any]] = [work.result, self._stop]
-        timeout = None if deadline is None else max(0.0, deadline - self._clock.seconds())
-        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        stopped = asyncio.get_running_loop().create_future()
+        either: list[asyncio.Future[Any]] = [work.result, stopped]
+        timeout = None if deadline == math.inf else max(0.0, deadline - self._clock.seconds())
+        with self._control.on_stop(partial(stopped.set_result, None)):
+            await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     async def _emit_last_update(self, ended: Ended, judgement: "Judgement") -> None:
         if ended.channel not in self._silent:

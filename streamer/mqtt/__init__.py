@@ -1,26 +1,26 @@
 """MQTT: events that subscribers can rely on.
 
-`mqtt_sink(settings, url=None, live=None)` gives the sink. An event is written to the `outbox` before the
+`mqtt_sink(settings, url=None, control=None)` gives the sink. An event is written to the `outbox` before the
 `publisher` sends it over a `connection`, and removed when the broker has acknowledged it.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamer.conversation.load import Live
+    from streamer.control import Control
     from streamer.mqtt.sink import MqttSink
     from streamer.settings.tree import Settings
 
 
 def mqtt_sink(
-    settings: "Settings", url: str | None = None, live: "Live | None" = None
+    settings: "Settings", url: str | None = None, control: "Control | None" = None
 ) -> "MqttSink":
     """The sink that publishes events over MQTT.
 
     Args:
         settings: all settings; the section `mqtt` is about this.
         url: broker and prefix, instead of the one in the settings.
-        live: the conversation that commands over MQTT steer, if the settings let them.
+        control: of the conversation that commands over MQTT steer, if the settings let them.
 
     Raises:
         UserError: if the URL, a certificate, the password or a setting cannot be used. Entering the sink raises it
@@ -30,5 +30,5 @@ def mqtt_sink(
     from streamer.mqtt.commands import steer
     from streamer.mqtt.sink import MqttSink
 
-    handler = steer(live) if live else None
+    handler = steer(control) if control else None
     return MqttSink(settings, broker(settings.mqtt, url), handler)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
-    from streamer.conversation.load import Live
+    from streamer.control import Control
 
 MAX_BYTES = 4096
 _REMEMBERED = 256
@@ -49,19 +49,19 @@ Handler = Callable[[Command], Awaitable[str | None]]
 """Obeys a command; gives None, or why it could not be done."""
 
 
-def steer(live: "Live") -> Handler:
+def steer(control: "Control") -> Handler:
     """A handler that steers a live conversation."""
 
     async def obey(command: Command) -> str | None:
         match command.command:
             case "mark":
-                live.mark(command.label)
-            case "pause" if live.paused:
+                control.mark(command.label)
+            case "pause" if control.paused:
                 return "already paused"
-            case "resume" if not live.paused:
+            case "resume" if not control.paused:
                 return "not paused"
             case _:
-                live.paused = command.command == "pause"
+                control.paused = command.command == "pause"
         return None
 
     return obey

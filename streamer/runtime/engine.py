@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from streamer.audio import to_samples
+from streamer.audio import Samples, to_samples
 from streamer.clock import Stopwatch
 from streamer.errors import UserError
 from streamer.runtime.batching import Batcher
 from streamer.runtime.classification import Judging
 from streamer.settings.tree import Settings
-from streamer.sources import Samples, SourceInfo
+from streamer.sources import SourceInfo
 from streamer.speech.processor import Heard, Listener
 from streamer.transcription import Transcriber, Transcript
 from streamer.transcription.registry import NoTranscriber

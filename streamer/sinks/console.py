@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-    from streamer.conversation.load import Live as LiveConversation
+    from streamer.control import LiveStatus
 
 _LINES = 200
 """Lines that are written again when the terminal's size changes, if they fit."""
@@ -30,13 +30,13 @@ class ConsoleSink:
 
     Args:
         console: where to write; None for standard output.
-        live: what to show of a live conversation besides its events.
+        status: of a live conversation, shown beside its events.
     """
 
     def __init__(
-        self, *, console: "Console | None" = None, live: "LiveConversation | None" = None
+        self, *, console: "Console | None" = None, status: "LiveStatus | None" = None
     ) -> None:
-        self._watched = live
+        self._status = status
         self._view = View()
         self._console = console
         self._live: Live | None = None
@@ -116,8 +116,8 @@ class ConsoleSink:
         width = max((len(channel.name) for channel in channels), default=0)
         lines = []
         for index, channel in enumerate(channels):
-            meter = level_meter(self._watched.levels.get(index, 0.0)) if self._watched else None
+            meter = level_meter(self._status.levels.get(index, 0.0)) if self._status else None
             lines.append(present_line(channel, view, width, meter))
-        if self._watched and lines:
-            lines.append(status_line(self._watched, percentiles(view)))
+        if self._status and lines:
+            lines.append(status_line(self._status, percentiles(view)))
         return Group(*lines)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from streamer.conversation.load import Live
+    from streamer.control import LiveStatus
 
 KEYS = "q quit · p pause · space mark"
 _CELLS = 10
@@ -29,17 +29,17 @@ def level_meter(loudness: float) -> "Text":
     )
 
 
-def status_line(live: "Live", latency: str) -> "Text":
+def status_line(status: "LiveStatus", latency: str) -> "Text":
     """How far analysis is behind, what was lost, and which keys there are."""
     from rich.text import Text
 
     line = Text(no_wrap=True, overflow="ellipsis")
-    if live.paused:
+    if status.paused:
         line.append("paused  ", "bold yellow")
-    if not live.transcribes:
-        line.append(f"{live.lag:.1f} s behind  ", "bold red")
-    if live.lost:
-        line.append(f"{live.lost:.1f} s dropped  ", "red")
+    if status.behind:
+        line.append(f"{status.lag:.1f} s behind  ", "bold red")
+    if status.lost:
+        line.append(f"{status.lost:.1f} s dropped  ", "red")
     if latency:
         line.append(f"{latency}  ", "dim")
     line.append(KEYS, "dim")

@@ -10,40 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
+from streamer.audio import AudioChunk, Gap
 from streamer.errors import UserError
-
-Samples = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class AudioChunk:
-    """Consecutive samples of one channel."""
-
-    channel: int
-    start: int
-    """Index of the first sample since the conversation began."""
-    samples: Samples
-    """float32 [n] in [-1, 1] at 16 kHz."""
-    captured: float | None = None
-    """Seconds of the clock at which its end was spoken; None if it was recorded before."""
-
-    @property
-    def end(self) -> int:
-        """Index after the last sample."""
-        return self.start + len(self.samples)
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Audio of one channel that was lost: time passes, samples do not come."""
-
-    channel: int
-    start: int
-    end: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

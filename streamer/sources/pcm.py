@@ -9,9 +9,9 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from streamer.audio import SAMPLE_RATE
+from streamer.audio import SAMPLE_RATE, AudioChunk, from_pcm16
 from streamer.errors import SourceError, UserError
-from streamer.sources import AudioChunk, SourceInfo, channel_names
+from streamer.sources import SourceInfo, channel_names
 
 _READ_SECONDS = 0.25
 
@@ -78,7 +78,7 @@ class PcmSource:
             whole = len(held) // width * width
             frames = np.frombuffer(held[:whole], "<i2").reshape(-1, self._count)
             held = held[whole:]
-            audio = resampler.resample_chunk(frames.astype(np.float32) / 32768.0, last=last)
+            audio = resampler.resample_chunk(from_pcm16(frames), last=last)
             if len(audio):
                 for channel in range(self._count):
                     yield AudioChunk(channel, position, np.ascontiguousarray(audio[:, channel]))

@@ -9,17 +9,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
-from streamer.audio import SAMPLE_RATE
-from streamer.conversation.load import Live
+from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples, from_pcm16, to_pcm16
+from streamer.control import Control
 from streamer.errors import UserError
-from streamer.sources import AudioChunk, AudioSource, Gap, Samples, SourceInfo
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from streamer.sources import AudioSource, SourceInfo
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +27,6 @@ _PATIENCE = 10 * SAMPLE_RATE
 """Samples that one channel may be behind the others; what is still missing then is silence in the file."""
 _WAITING = 60
 """Blocks that may wait for the disk."""
-_FULL = 32_768
-"""Full scale of 16 bits."""
 
 
 class Recorder:
@@ -44,13 +39,13 @@ class Recorder:
     Args:
         source: the other one.
         path: a new file; others cannot read it.
-        live: tells when nothing is to be heard.
+        control: while it pauses the conversation, silence is written.
     """
 
-    def __init__(self, source: AudioSource, path: Path, live: Live) -> None:
+    def __init__(self, source: AudioSource, path: Path, control: Control) -> None:
         self._source = source
         self._path = path
-        self._live = live
+        self._control = control
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="record")
         self._waiting: deque[Future[None]] = deque()
         self._file: _FlacFile | None = None
@@ -101,7 +96,7 @@ class Recorder:
         first = item.start
         while first < item.end:  # a gap may be longer than all that is held
             last = min(item.end, self._begin + len(self._held))
-            if isinstance(item, AudioChunk) and not self._live.paused and last > self._begin:
+            if isinstance(item, AudioChunk) and not self._control.paused and last > self._begin:
                 heard = max(first, self._begin)
                 samples = item.samples[heard - item.start : last - item.start]
                 self._held[heard - self._begin : last - self._begin, item.channel] = samples
@@ -137,13 +132,7 @@ class Recorder:
 def _as_written(item: AudioChunk | Gap) -> AudioChunk | Gap:
     if isinstance(item, Gap):
         return item
-    samples = _pcm(item.samples).astype(np.float32)
-    samples /= _FULL
-    return replace(item, samples=samples)
-
-
-def _pcm(samples: Samples) -> "NDArray[np.int16]":
-    return np.clip(np.rint(samples * _FULL), -_FULL, _FULL - 1).astype("<i2")
+    return replace(item, samples=from_pcm16(to_pcm16(item.samples)))
 
 
 class _FlacFile:
@@ -164,7 +153,7 @@ class _FlacFile:
         """Add float32 [n, channels]."""
         import av
 
-        pcm = _pcm(samples)
+        pcm = to_pcm16(samples)
         size = self._stream.codec_context.frame_size or len(pcm) or 1
         for first in range(0, len(pcm), size):
             piece = np.ascontiguousarray(pcm[first : first + size].reshape(1, -1))

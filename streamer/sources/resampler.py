@@ -11,8 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from streamer.audio import SAMPLE_RATE
-from streamer.sources import Samples
+from streamer.audio import SAMPLE_RATE, Samples
 
 _ZEROS = 24
 """Zero crossings of the sinc on each side: half its length."""

@@ -8,7 +8,7 @@ no threads, no I/O.
 from dataclasses import dataclass
 from typing import Protocol
 
-from streamer.sources import Samples
+from streamer.audio import Samples
 
 
 class VoiceDetector(Protocol):

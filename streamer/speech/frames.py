@@ -12,8 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamer.audio import FRAME
-from streamer.sources import AudioChunk, Gap, Samples
+from streamer.audio import FRAME, AudioChunk, Gap, Samples
 
 
 def row_of(sample: int) -> int:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from streamer.audio import FRAME, SAMPLE_RATE
-from streamer.sources import AudioChunk, Gap, Samples
+from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, Gap, Samples
 from streamer.speech import (
     SpeechEnded,
     SpeechEvent,

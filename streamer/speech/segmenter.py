@@ -6,9 +6,8 @@ from enum import Enum, auto
 
 import numpy as np
 
-from streamer.audio import FRAME, SAMPLE_RATE, to_samples
+from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, to_samples
 from streamer.settings.tree import Segmentation
-from streamer.sources import AudioChunk
 from streamer.speech import (
     SpeechEnded,
     SpeechEvent,

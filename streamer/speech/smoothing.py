@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from streamer.sources import Samples
+from streamer.audio import Samples
 from streamer.speech import VoiceDetector
 
 _NEIGHBOURS = 2

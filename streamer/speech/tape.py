@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from streamer.sources import Samples
+from streamer.audio import Samples
 
 _SMALLEST = 32_768
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from streamer.sources import Samples
+from streamer.audio import Samples
 
 TranscriptStatus = Literal["ok", "rejected", "failed", "skipped"]
 

@@ -5,8 +5,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.audio import SAMPLE_RATE
-from streamer.sources import Samples
+from streamer.audio import SAMPLE_RATE, Samples
 
 HOP = 160
 """Samples (10 ms) from one column to the next."""

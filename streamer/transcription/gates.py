@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamer.audio import SAMPLE_RATE
-from streamer.sources import Samples
+from streamer.audio import SAMPLE_RATE, Samples
 from streamer.transcription import Transcript
 
 MIN_SAMPLES = SAMPLE_RATE // 10

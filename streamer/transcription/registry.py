@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from streamer.audio import Samples
 from streamer.errors import UserError
 from streamer.settings.tree import Asr, Engine
-from streamer.sources import Samples
 from streamer.transcription import Transcriber, Transcript
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streamer.audio import SAMPLE_RATE
+from streamer.audio import SAMPLE_RATE, Samples
 from streamer.settings.tree import Asr, Engine
-from streamer.sources import Samples
 from streamer.transcription import Transcript, Word
 from streamer.transcription.features import HOP, log_mel
 from streamer.transcription.gates import invented, refused

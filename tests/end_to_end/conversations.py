@@ -5,12 +5,12 @@ import json
 
 import numpy as np
 
-from streamer.audio import SAMPLE_RATE
+from streamer.audio import SAMPLE_RATE, AudioChunk, Gap
 from streamer.clock import VirtualClock
 from streamer.conversation import pipeline
 from streamer.runtime.engine import Engine
 from streamer.settings import load as configuration
-from streamer.sources import AudioChunk, Gap, SourceInfo
+from streamer.sources import SourceInfo
 from streamer.transcription.registry import NoTranscriber
 
 
@@ -108,10 +108,11 @@ def engine_for(bundle, transcriber=None, **overrides):
     return Engine(settings, Bundle.load(bundle), [transcriber or NoTranscriber()])
 
 
-async def converse(source, engine, *, clock=None, stop=None, sinks=()):
+async def converse(source, engine, *, clock=None, control=None, sinks=()):
     """Run the pipeline; give its outcome and the events."""
     kept = Kept()
-    outcome = await pipeline.run(source, engine, [kept, *sinks], clock or VirtualClock(), stop=stop)
+    clock = clock or VirtualClock()
+    outcome = await pipeline.run(source, engine, [kept, *sinks], clock, control=control)
     return outcome, kept.events
 
 

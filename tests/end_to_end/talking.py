@@ -5,14 +5,15 @@ import contextlib
 
 import numpy as np
 
+from streamer.audio import AudioChunk
 from streamer.clock import WallClock
 from streamer.commands.keys import keys, on_key
 from streamer.commands.outputs import exit_code, sinks, stopped_by_signals
+from streamer.control import Control, LiveStatus
 from streamer.conversation import pipeline
-from streamer.conversation.load import Live
 from streamer.runtime.engine import Engine
 from streamer.settings import load as configuration
-from streamer.sources import AudioChunk, SourceInfo
+from streamer.sources import SourceInfo
 from tests.end_to_end.conversations import silence, voice
 
 
@@ -39,15 +40,14 @@ class Endless:
 
 async def talk(crash_after=None):
     """Run it until a key or a signal ends it, or a fault of ours after so many seconds."""
-    stop = asyncio.get_running_loop().create_future()
-    live = Live(60.0)
-    settings = configuration.load()
+    control, status = Control(), LiveStatus()
+    settings = configuration.load(overrides={"live.max_lag": 60.0})
     with Engine.load(settings, print) as engine, contextlib.ExitStack() as stack:
-        chosen = sinks(settings, jsonl=None, mqtt=None, table=True, live=live)
-        stack.enter_context(stopped_by_signals(stop))
-        stack.enter_context(keys(on_key(live, stop)))
+        chosen = sinks(settings, jsonl=None, mqtt=None, table=True, control=control, status=status)
+        stack.enter_context(stopped_by_signals(control))
+        stack.enter_context(keys(on_key(control)))
         async with asyncio.timeout(crash_after):
             outcome = await pipeline.run(
-                Endless(), engine, chosen, WallClock(), stop=stop, live=live
+                Endless(), engine, chosen, WallClock(), control=control, status=status
             )
     return exit_code(outcome.reason)

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamer.audio import AudioChunk
 from streamer.clock import WallClock
-from streamer.conversation.load import Live
-from streamer.sources import AudioChunk, SourceInfo
+from streamer.control import LiveStatus
+from streamer.sources import SourceInfo
 from streamer.transcription import Transcript
 from tests.end_to_end.conversations import (
     Kept,
@@ -267,25 +268,25 @@ def turns(count):
     return np.concatenate([silence(0.5), *parts])
 
 
-async def live_conversation(engine, source, live=None):
+async def live_conversation(engine, source, status=None):
     from streamer.conversation import pipeline
 
     kept = Kept()
-    live = live or Live(engine.settings.live.max_lag)
-    await pipeline.run(source, engine, [kept], WallClock(), live=live)
-    return kept.events, live
+    status = status or LiveStatus()
+    await pipeline.run(source, engine, [kept], WallClock(), status=status)
+    return kept.events, status
 
 
 def test_a_recogniser_that_is_too_slow_costs_transcripts_and_nothing_else(random_bundle):
     bound = 1.0
     with engine_for(random_bundle, Slow(2.5), live__max_lag=bound, asr__ahead=False) as engine:
-        events, live = asyncio.run(live_conversation(engine, Spoken(turns(6), pace=0.03)))
+        events, status = asyncio.run(live_conversation(engine, Spoken(turns(6), pace=0.03)))
     check_promises(events)
     said = [e for e in events if e.type == "utterance"]
     assert len(said) >= 4
     assert {e.text_status for e in said} == {"skipped"}
     assert not [e for e in events if e.type == "gap"]
-    assert live.lost == 0
+    assert status.lost == 0
     assert sum("transcription is behind" in e.message for e in events if e.type == "error") == 1
 
 
@@ -300,22 +301,22 @@ def test_no_utterance_waits_for_its_transcript_beyond_the_bound(random_bundle):
 
 
 def test_an_ear_that_is_too_slow_gives_up_estimates_and_audio_and_says_so(random_bundle):
-    live, lags = Live(1.0), []
-    with engine_for(random_bundle, live__max_lag=live.max_lag) as engine:
+    bound, status, lags = 1.0, LiveStatus(), []
+    with engine_for(random_bundle, live__max_lag=bound) as engine:
         hear = engine.hear
 
         async def tired(listener, **last):
             await asyncio.sleep(0.02)
-            lags.append(live.lag)
+            lags.append(status.lag)
             return await hear(listener, **last)
 
         engine.hear = tired
-        events, _ = asyncio.run(live_conversation(engine, Spoken(turns(12), pace=0.001), live))
+        events, _ = asyncio.run(live_conversation(engine, Spoken(turns(12), pace=0.001), status))
     check_promises(events)
-    assert live.max_lag / 2 < max(lags) <= live.max_lag + PIECE / 16_000
+    assert bound / 2 < max(lags) <= bound + PIECE / 16_000
     gaps = [e for e in events if e.type == "gap"]
     assert {gap.reason for gap in gaps} == {"behind"}
-    assert sum(gap.end - gap.start for gap in gaps) == pytest.approx(live.lost, abs=0.1)
+    assert sum(gap.end - gap.start for gap in gaps) == pytest.approx(status.lost, abs=0.1)
     told = " ".join(e.message for e in events if e.type == "error")
     assert "no transcription and no estimates while people speak" in told
     assert events[-1].duration == pytest.approx(len(turns(12)) / 16_000, abs=0.05)
@@ -323,11 +324,11 @@ def test_an_ear_that_is_too_slow_gives_up_estimates_and_audio_and_says_so(random
 
 def test_a_machine_that_keeps_up_gives_up_nothing(random_bundle):
     with engine_for(random_bundle, Slow(0.05), live__max_lag=60.0) as engine:
-        events, live = asyncio.run(live_conversation(engine, Spoken(turns(4), pace=0.01)))
+        events, status = asyncio.run(live_conversation(engine, Spoken(turns(4), pace=0.01)))
     check_promises(events)
     said = [e for e in events if e.type == "utterance"]
     assert [(e.text, e.modalities) for e in said] == [("words", ["audio", "text"])] * 4
-    assert live.lost == 0
+    assert status.lost == 0
     assert not [e for e in events if e.type in ("gap", "error")]
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streamer.control import Control
 from streamer.errors import SourceError, UserError
 from streamer.transcription import Transcript
 from tests.end_to_end.conversations import (
@@ -207,9 +208,9 @@ def test_a_protected_channel_that_is_not_there_is_an_error_before_anything_is_he
 
 
 async def test_a_stop_ends_the_session_properly_with_its_reason(engine):
-    stop = asyncio.get_running_loop().create_future()
-    stop.set_result("interrupted")
-    outcome, events = await converse(Played(two_speakers()), engine, stop=stop)
+    control = Control()
+    control.stop("interrupted")
+    outcome, events = await converse(Played(two_speakers()), engine, control=control)
     check_promises(events)
     assert outcome.reason == events[-1].reason == "interrupted"
 

@@ -15,14 +15,13 @@ from typing import Any
 import torch
 
 from streamer import events
-from streamer.audio import FRAME, to_samples
+from streamer.audio import FRAME, AudioChunk, Samples, to_samples
 from streamer.clock import VirtualClock
 from streamer.conversation import pipeline
 from streamer.runtime.classification import alike
 from streamer.runtime.engine import Engine
 from streamer.sinks.fanout import Outlet
 from streamer.sinks.jsonl import JsonlSink
-from streamer.sources import AudioChunk, Samples
 from streamer.sources.recording.source import RecordingSource
 from streamer.speech.processor import Ended, Estimate, Heard, Listener
 from streamer.speech.registry import make_segmenter

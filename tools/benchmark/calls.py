@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 
 from streamer import events
-from streamer.audio import SAMPLE_RATE, to_samples
+from streamer.audio import SAMPLE_RATE, AudioChunk, Samples, to_samples
 from streamer.clock import Clock, VirtualClock
 from streamer.conversation import pipeline
 from streamer.errors import UserError
@@ -25,7 +25,7 @@ from streamer.settings.shipped import sample_call
 from streamer.settings.tree import Segmentation
 from streamer.sinks import Sink
 from streamer.sinks.jsonl import JsonlSink
-from streamer.sources import AudioChunk, AudioSource, Samples, SourceInfo
+from streamer.sources import AudioSource, SourceInfo
 from streamer.sources.recording.source import RecordingSource
 from streamer.speech import SpeechEnded
 from streamer.speech.registry import make_segmenter

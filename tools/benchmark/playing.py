@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer import events
+from streamer.audio import to_pcm16
 from streamer.errors import UserError
 from streamer.settings import load as configuration
 from streamer.settings.shipped import sample_call
@@ -147,12 +148,12 @@ def write_mono(recording: Path, seconds: float, target: Path) -> None:
     heard, rate = mono(recording, seconds)
     beep = 0.3 * np.cos(2 * np.pi * 1000 * np.arange(round(_BEEP * rate)) / rate)
     silence = np.zeros(round(QUIET * rate))
-    pcm = np.clip(np.concatenate([beep, silence, heard, silence]), -1, 1) * 32767
+    pcm = to_pcm16(np.concatenate([beep, silence, heard, silence]))
     with wave.open(str(target), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes(pcm.astype("<i2").tobytes())
+        file.writeframes(pcm.tobytes())
 
 
 def channels(recording: Path) -> list[tuple[NDArray[np.float32], int]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.audio import from_pcm16, to_pcm16
 from tools.data.decoding import decode
 from tools.data.manifest import Clip, manifest_hash, read_manifest
 from tools.progress import progress
@@ -42,7 +43,7 @@ class DecodedClips:
     def wave(self, index: int) -> NDArray[np.float32]:
         """The samples of one clip, float32 [n] in [-1, 1]."""
         part = self.samples[self.offsets[index] : self.offsets[index + 1]]
-        return part.astype(np.float32) / 32768.0
+        return from_pcm16(part)
 
 
 def open_clips(folder: Path, cache: Path = DEFAULT_CACHE) -> DecodedClips:
@@ -72,8 +73,8 @@ def _decode_all(folder: Path, clips: list[Clip], place: Path) -> None:
         offsets = [0]
         with (partial / _SAMPLES).open("wb") as file:
             for clip in progress(clips, f"Decoding {folder}"):
-                wave = np.clip(np.rint(decode(folder / clip.path) * 32768.0), -32768, 32767)
-                file.write(wave.astype("<i2").tobytes())
+                wave = to_pcm16(decode(folder / clip.path))
+                file.write(wave.tobytes())
                 offsets.append(offsets[-1] + len(wave))
         (partial / _INDEX).write_text(json.dumps({"offsets": offsets}))
         publish(partial, place)

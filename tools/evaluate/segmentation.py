@@ -28,12 +28,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from streamer.audio import SAMPLE_RATE
+from streamer.audio import SAMPLE_RATE, AudioChunk, Gap
 from streamer.clock import VirtualClock
 from streamer.errors import SourceError, UserError
 from streamer.settings import load as configuration
 from streamer.settings import tree as config
-from streamer.sources import AudioChunk, Gap
 from streamer.sources.recording.source import RecordingSource
 from streamer.speech import SpeechEnded, SpeechEvent
 from streamer.speech.registry import make_segmenter

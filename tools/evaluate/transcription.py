@@ -16,11 +16,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from streamer.audio import SAMPLE_RATE
+from streamer.audio import SAMPLE_RATE, AudioChunk, Samples
 from streamer.errors import UserError
 from streamer.settings import load as configuration
 from streamer.settings.tree import Settings
-from streamer.sources import AudioChunk, Samples
 from streamer.speech import SpeechEnded
 from streamer.speech.registry import make_segmenter
 from streamer.transcription import Transcriber, Transcript

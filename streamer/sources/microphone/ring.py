@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamer.sources import Samples
+from streamer.audio import Samples
 
 _MAX_MERGED = 8
 """Most blocks returned by one read."""

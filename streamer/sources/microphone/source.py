@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
-from streamer.audio import to_samples
+from streamer.audio import AudioChunk, Gap, to_samples
 from streamer.clock import Clock
 from streamer.errors import UserError
-from streamer.sources import AudioChunk, Gap, SourceInfo, channel_names
+from streamer.sources import SourceInfo, channel_names
 from streamer.sources.microphone import devices
 from streamer.sources.microphone.capture import Capture
 from streamer.sources.microphone.timeline import Timeline

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from streamer.audio import FRAME, SAMPLE_RATE, to_samples
-from streamer.sources import AudioChunk, Gap, Samples
+from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, Gap, Samples, to_samples
 from streamer.sources.microphone.drift import LossDetector
 from streamer.sources.microphone.ring import Block
 from streamer.sources.resampler import Resampler

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from streamer.sources import Samples
+from streamer.audio import Samples
 
 _SNR = 4.0
 """Energy relative to the noise floor (6 dB) from which a block counts as sound."""

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from streamer.audio import Samples
 from streamer.errors import SourceError, UserError
-from streamer.sources import Samples
 from streamer.sources.recording.integrity import cut_off
 
 MAX_CHANNELS = 8

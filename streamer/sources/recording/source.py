@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamer.audio import SAMPLE_RATE, to_samples
+from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples, to_samples
 from streamer.clock import Clock, VirtualClock
 from streamer.errors import UserError
-from streamer.sources import AudioChunk, Gap, Samples, SourceInfo, channel_names
+from streamer.sources import SourceInfo, channel_names
 from streamer.sources.recording.decoder import MAX_CHANNELS, Decoder, Missing
 from streamer.sources.recording.duplicate_channel import louder_of_twins
 

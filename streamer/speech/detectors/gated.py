@@ -5,7 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
-from streamer.sources import Samples
+from streamer.audio import Samples
 from streamer.speech.detectors.silero import SileroDetector
 from streamer.speech.detectors.webrtc import WebrtcGate
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from streamer.audio import FRAME
+from streamer.audio import FRAME, Samples
 from streamer.errors import UserError
-from streamer.sources import Samples
 
 _INPUT = 576
 """Samples that the network judges at a time: 512, and before them 64 for its filters' sake."""

@@ -3,8 +3,7 @@
 import numpy as np
 import webrtcvad
 
-from streamer.audio import SAMPLE_RATE
-from streamer.sources import Samples
+from streamer.audio import SAMPLE_RATE, Samples
 
 
 class WebrtcGate:
@@ -16,6 +15,8 @@ class WebrtcGate:
 
     def __call__(self, frames: Samples) -> list[bool]:
         """Which of the frames (float32 [n, 480]) may hold speech."""
+        # Truncated, not rounded as `to_pcm16` does: half a step decides frames at the threshold, and the gate
+        # was evaluated with this.
         pcm = (np.minimum(np.maximum(frames, -1.0), 1.0) * 32767.0).astype(np.int16)
         return [self._vad.is_speech(frame.tobytes(), SAMPLE_RATE) for frame in pcm]
 

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from streamer import events
-from streamer.conversation.load import Live
+from streamer.control import Control
 from streamer.mqtt import mqtt_sink
 from streamer.mqtt.asyncapi import asyncapi
 from streamer.settings import load as configuration
@@ -76,7 +76,7 @@ async def test_all_that_is_published_is_as_documented(document, broker, tmp_path
         },
     )
     recorder = Recorder(broker)
-    async with mqtt_sink(settings, broker.url(), Live(max_lag=5)) as sink:
+    async with mqtt_sink(settings, broker.url(), Control()) as sink:
         recorder.client.publish("streamer/desk/command", b'{"command": "mark"}', 1)
         await asyncio.to_thread(wait_for, lambda: recorder.payloads("/reply"))
         for event in conversation(30):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.conversation.load import Live
+from streamer.control import Control
 from streamer.mqtt import address
 from streamer.mqtt.commands import MAX_BYTES, Commands, parse, steer
 from streamer.mqtt.sink import MqttSink
@@ -81,21 +81,21 @@ def test_any_payload_is_a_command_or_a_value_error(payload):
 
 
 async def test_a_live_conversation_is_steered():
-    live = Live(max_lag=5, position=32_000)
-    commands = Commands(steer(live))
+    control = Control()
+    commands = Commands(steer(control))
 
     async def obey(**command) -> str | None:
         reply = await commands.obey(json.dumps(command).encode())
         return reply.message
 
     assert await obey(command="pause") is None
-    assert live.paused
+    assert control.paused
     assert await obey(command="pause") == "already paused"
     assert await obey(command="resume") is None
-    assert not live.paused
+    assert not control.paused
     assert await obey(command="resume") == "not paused"
     assert await obey(command="mark", label="here") is None
-    assert live.marks.get_nowait() == (2.0, "here")
+    assert control.marks.get_nowait() == "here"
 
 
 def sink_with(broker, tmp_path, handler, *, on: bool):

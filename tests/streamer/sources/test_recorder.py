@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamer.conversation.load import Live
+from streamer.audio import AudioChunk, Gap
+from streamer.control import Control
 from streamer.errors import UserError
-from streamer.sources import AudioChunk, Gap, SourceInfo
+from streamer.sources import SourceInfo
 from streamer.sources.recorder import Recorder
 
 SECOND = 16_000
@@ -41,11 +42,11 @@ def chunk(start, seconds=1, level=0.5, channel=0):
     return AudioChunk(channel, start * SECOND, np.full(seconds * SECOND, level, np.float32))
 
 
-def record(path, items, channels=1, live=None):
+def record(path, items, channels=1, control=None):
     """What passes through a recorder, and what it wrote, a value for each second and channel."""
 
     async def scenario():
-        async with Recorder(Delivers(items, channels), path, live or Live(5)) as recorder:
+        async with Recorder(Delivers(items, channels), path, control or Control()) as recorder:
             return [item async for item in recorder]
 
     passed = asyncio.run(scenario())
@@ -83,17 +84,17 @@ def test_gaps_are_silence_however_long(tmp_path):
 
 
 def test_what_is_paused_is_not_written(tmp_path):
-    live = Live(5)
+    control = Control()
 
     class Paused(Delivers):
         async def __aiter__(self):
             for item in self._items:
-                live.paused = item.start == SECOND
+                control.paused = item.start == SECOND
                 yield item
 
     async def scenario():
         source = Paused([chunk(0), chunk(1), chunk(2)])
-        async with Recorder(source, tmp_path / "a.flac", live) as recorder:
+        async with Recorder(source, tmp_path / "a.flac", control) as recorder:
             _ = [item async for item in recorder]
 
     asyncio.run(scenario())
@@ -118,7 +119,7 @@ def test_a_channel_that_stays_away_does_not_fill_the_memory(tmp_path):
 
 def test_a_full_disk_ends_the_recording_and_not_the_conversation(tmp_path, caplog):
     async def scenario(full):
-        recorder = Recorder(Delivers([chunk(n) for n in range(40)]), tmp_path / "a.flac", Live(5))
+        recorder = Recorder(Delivers([chunk(n) for n in range(40)]), tmp_path / "a.flac", Control())
         async with recorder:
             os.dup2(full.fileno(), recorder._file._handle.fileno())
             return [item async for item in recorder]

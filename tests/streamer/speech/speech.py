@@ -4,8 +4,7 @@ from itertools import cycle
 
 import numpy as np
 
-from streamer.audio import SAMPLE_RATE
-from streamer.sources import AudioChunk
+from streamer.audio import SAMPLE_RATE, AudioChunk
 from streamer.speech import SpeechEnded, SpeechStarted
 
 

@@ -4,8 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.audio import FRAME
-from streamer.sources import AudioChunk, Gap
+from streamer.audio import FRAME, AudioChunk, Gap
 from streamer.speech.frames import FrameOrder, row_of
 
 

@@ -5,9 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.audio import FRAME
+from streamer.audio import FRAME, AudioChunk, Gap
 from streamer.settings.tree import Segmentation
-from streamer.sources import AudioChunk, Gap
 from streamer.speech.processor import Ended, Estimate, Listener, Lost, Started
 from streamer.speech.segmenter import Segmenter
 from tests.streamer.speech.speech import PeakDetector, audio

@@ -3,9 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from streamer.audio import FRAME, SAMPLE_RATE, to_samples
+from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, to_samples
 from streamer.settings.tree import Segmentation
-from streamer.sources import AudioChunk
 from streamer.speech import SpeechEnded, SpeechPaused, SpeechStarted
 from streamer.speech.segmenter import Segmenter
 from tests.streamer.speech.speech import (

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.audio import AudioChunk
 from streamer.settings.tree import Segmentation
-from streamer.sources import AudioChunk
 from streamer.speech.segmenter import Segmenter
 from streamer.speech.smoothing import Smoothed
 from tests.streamer.speech.speech import PeakDetector, audio, check_lifecycle, listen, plain

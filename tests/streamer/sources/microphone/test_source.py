@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.audio import FRAME
-from streamer.sources import AudioChunk, Gap
+from streamer.audio import FRAME, AudioChunk, Gap
 from streamer.sources.microphone.drift import LossDetector
 from streamer.sources.microphone.ring import Block, Ring
 from streamer.sources.microphone.timeline import Timeline

@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 
+from streamer.audio import AudioChunk
 from streamer.clock import VirtualClock
 from streamer.errors import SourceError, UserError
-from streamer.sources import AudioChunk
 from streamer.sources.recording.source import RecordingSource
 from tests.audio_files import CODECS, dominant_frequency, tone, write_audio
 

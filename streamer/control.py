@@ -1,0 +1,61 @@
+"""A running conversation seen from outside: how it is steered, and how it is doing."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(eq=False)
+class Control:
+    """What others ask of a conversation: pause, stop, mark. For the tasks of one event loop."""
+
+    duration: float | None = None
+    """Seconds after which a live conversation ends; None: when stopped."""
+    paused: bool = False
+    """While true, live audio is discarded unanalysed."""
+    stopped: str | None = None
+    """Why the conversation was asked to end: interrupted, terminated, finished; None while it may go on."""
+    marks: "asyncio.Queue[str | None]" = field(default_factory=asyncio.Queue)
+    """Labels of the moments marked and not yet reported; None for a mark without a label."""
+    _callbacks: list[Callable[[], None]] = field(default_factory=list)
+
+    def stop(self, reason: str = "finished") -> None:
+        """Ask the conversation to end properly; the first reason counts."""
+        if self.stopped is None:
+            self.stopped = reason
+            for callback in [*self._callbacks]:
+                callback()
+
+    def mark(self, label: str | None = None) -> None:
+        """Mark this moment."""
+        self.marks.put_nowait(label)
+
+    @contextlib.contextmanager
+    def on_stop(self, callback: Callable[[], None]) -> Iterator[None]:
+        """While the context is open, call a function when the conversation is stopped; at once if it already is."""
+        self._callbacks.append(callback)
+        if self.stopped is not None:
+            callback()
+        try:
+            yield
+        finally:
+            self._callbacks.remove(callback)
+
+
+@dataclass
+class LiveStatus:
+    """How a live conversation is doing, for meters, displays and metrics."""
+
+    position: int = 0
+    """End of the audio captured so far, in samples."""
+    lag: float = 0.0
+    """Seconds of captured audio that are not analysed yet."""
+    lost: float = 0.0
+    """Seconds of audio dropped because analysis was behind, summed over the channels."""
+    behind: bool = False
+    """Whether work is being shed for lack of time."""
+    paused: bool = False
+    """Whether audio is being discarded on request."""
+    levels: dict[int, float] = field(default_factory=dict)
+    """Loudness of each channel: root mean square, 1 is full scale; fades slowly enough to be read."""
