@@ -149,7 +149,7 @@ def _explain(error: Mapping[str, Any], file: Path | None, origins: Mapping[str, 
     where = origin or (f"configuration {file}" if file else "configuration")
     if error["type"] == "extra_forbidden":
         known = ", ".join(_keys_beside(error["loc"]))
-        return f"{where}: {path}: no such setting (known here: {known})"
+        return f"{where}: {path}: no such setting" + (f" (known here: {known})" if known else "")
     message = str(error["msg"]).removeprefix("Value error, ")
     shown = "" if _is_secret(error["loc"]) else f" (got {error['input']!r})"
     return f"{where}: {path}: {message[0].lower()}{message[1:]}{shown}"
@@ -158,7 +158,10 @@ def _explain(error: Mapping[str, Any], file: Path | None, origins: Mapping[str, 
 def _keys_beside(path: Sequence[str | int]) -> list[str]:
     kind: Any = Settings
     for part in path[:-1]:
-        kind = kind.model_fields[str(part)].annotation
+        fields = getattr(kind, "model_fields", {})
+        if part not in fields:  # inside a list of one of several kinds
+            return []
+        kind = fields[part].annotation
     return list(kind.model_fields)
 
 

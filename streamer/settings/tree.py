@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from streamer.settings.alerts import Alerts
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -338,4 +340,5 @@ class Settings(_Section):
     sinks: Sinks = Sinks()
     mqtt: Mqtt = Mqtt()
     privacy: Privacy = Privacy()
+    alerts: Alerts = Alerts()
     log: Log = Log()

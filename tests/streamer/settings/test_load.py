@@ -39,6 +39,9 @@ def test_a_variable_names_a_key_of_several_words(name):
     [
         ("asr: {bean_size: 2}", "asr.bean_size: no such setting"),
         ("asrr: {}", "asrr: no such setting"),
+        ("alerts: {rules: [{name: x, when: gap, secs: 1}]}", "secs: no such setting"),
+        ("alerts: {rules: [{name: x, when: rain}]}", "alerts.rules.0"),
+        ("alerts: {webhook: 'ftp://host'}", "alerts.webhook"),
         ("asr: {beam_size: many}", "asr.beam_size: input should be a valid integer"),
         ("asr: {beam_size: 99}", "asr.beam_size: input should be less than or equal to 10"),
         ("asr: 3", "asr: "),
