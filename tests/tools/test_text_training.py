@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from streamer.errors import UserError
+from tests.tools.interruption import KilledError, kill_after
 from tests.tools.small_world import SAID, text_start
-from tools.training.text import (
+from tools.training.tasks.text import (
     LabelledTexts,
     TextSettings,
     embed_texts,
@@ -14,7 +15,7 @@ from tools.training.text import (
     systematic_draw,
     train_text,
 )
-from tools.training.text_noise import RecogniserNoise, sound_of
+from tools.training.tasks.text_noise import RecogniserNoise, sound_of
 
 TEXTS = [
     "I can not hear you, can you say that again?",
@@ -113,22 +114,12 @@ def test_a_text_is_embedded_alike_in_any_company(tmp_path):
     torch.testing.assert_close(alone[0], among[2], atol=1e-5, rtol=1e-5)
 
 
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
+def test_resumes_an_interrupted_training_to_equal_weights(tmp_path, monkeypatch):
     whole, _ = train(tmp_path / "whole")
-    from tools.training import text
-
-    real, calls = text._Run.train_epoch, []
-
-    def interrupted(self, batches):
-        calls.append(self.epoch)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(self, batches)
-
-    monkeypatch.setattr(text._Run, "train_epoch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "part")
-    monkeypatch.setattr(text._Run, "train_epoch", real)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2)
+        with pytest.raises(KilledError):
+            train(tmp_path / "part")
     resumed, _ = train(tmp_path / "part", resume=True)
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], tensor, rtol=0, atol=0, msg=name)

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from streamer.errors import UserError
+from tests.tools.interruption import KilledError, kill_after
 from tests.tools.small_world import speech
 from tools.data.cache import open_clips
 from tools.data.manifest import Clip
-from tools.training.audio import CHECKPOINT, AudioSettings, load_audio_stage, train_audio
-from tools.training.audio_data import (
+from tools.training.tasks.audio import CHECKPOINT, AudioSettings, load_audio_stage, train_audio
+from tools.training.tasks.audio_data import (
     NONE,
     Sampler,
     Targets,
@@ -22,7 +23,7 @@ from tools.training.audio_data import (
     open_versions,
     training_clips,
 )
-from tools.training.audio_network import Masks, Variation
+from tools.training.tasks.audio_network import Masks, Variation
 
 SETTINGS = AudioSettings(epochs=3, clips=24, batch=8, copies=1, ramp=0.5, look=2)
 
@@ -64,10 +65,6 @@ def same(a, b):
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
-class KilledError(Exception):
-    pass
-
-
 def test_it_learns_what_can_be_heard(data, cache, tmp_path):
     # four tones, told apart by ear within seconds; unseen "speakers"
     settings = replace(SETTINGS, epochs=8, clips=64, learning_rate=3e-3, average=0.9)
@@ -84,28 +81,22 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(data, cache, tmp_path)
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
-def test_a_killed_training_goes_on_as_if_nothing_had_happened(data, cache, tmp_path):
+def test_resumes_a_killed_training_to_equal_weights(data, cache, tmp_path, monkeypatch):
     train(data, cache, tmp_path / "whole")
-
-    def kill(line):
-        if line.startswith("epoch 2"):
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        train(data, cache, tmp_path / "cut", say=kill)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2)
+        with pytest.raises(KilledError):
+            train(data, cache, tmp_path / "cut")
     assert not (tmp_path / "cut" / CHECKPOINT).exists()
-    told = []
-    train(data, cache, tmp_path / "cut", resume=True, say=told.append)
-    assert len(told) == 1
+    train(data, cache, tmp_path / "cut", resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 
-def test_progress_of_another_run_is_not_taken_up(data, cache, tmp_path):
-    def kill(line):
-        raise KilledError
-
-    with pytest.raises(KilledError):
-        train(data, cache, tmp_path, say=kill)
+def test_refuses_to_resume_another_run(data, cache, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_after(patch, 1)
+        with pytest.raises(KilledError):
+            train(data, cache, tmp_path)
     with pytest.raises(UserError, match="other settings, seed or data"):
         train(data, cache, tmp_path, seed=5, resume=True)
 

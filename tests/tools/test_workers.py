@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from streamer.errors import UserError
-from tools.training.workers import Part, do_parts
+from tools.training.parallel import Part, do_parts
 
 
 def write(path: Path, text: str) -> None:

@@ -25,9 +25,9 @@ from tools.evaluate.output import (
     write_json,
 )
 from tools.progress import progress
-from tools.training.composition import PLAIN, ClipBank, voiced
-from tools.training.text import embed_texts
-from tools.training.text_noise import RecogniserNoise
+from tools.training.tasks.composition import PLAIN, ClipBank, voiced
+from tools.training.tasks.text import embed_texts
+from tools.training.tasks.text_noise import RecogniserNoise
 
 TRAINING = "train"
 

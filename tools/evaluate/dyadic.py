@@ -12,9 +12,9 @@ from tools.data.iemocap import Utterance
 from tools.evaluate.ensemble import Ensemble
 from tools.evaluate.metrics import Judgements
 from tools.progress import progress
-from tools.training.text import embed_texts
-from tools.training.text_noise import RecogniserNoise
-from tools.training.unseen import Dialogues, Ear
+from tools.training.recipes.dyadic_encoders import Dialogues, Ear
+from tools.training.tasks.text import embed_texts
+from tools.training.tasks.text_noise import RecogniserNoise
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from tools.evaluate.dyadic import Conditions, judged
 from tools.evaluate.ensemble import Ensemble
 from tools.evaluate.metrics import grouped_report
 from tools.evaluate.output import abstention, bundle_identity, print_table, write_json
-from tools.training.acoustics import AcousticEar, load_acoustics
-from tools.training.dyadic import WHOLE
-from tools.training.iemocap import sessions
 from tools.training.provenance import git_commit
+from tools.training.recipes.dyadic import WHOLE
+from tools.training.recipes.iemocap import sessions
+from tools.training.tasks.acoustics import AcousticEar, load_acoustics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

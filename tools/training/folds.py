@@ -1,12 +1,13 @@
-"""The training part in folds, and its embeddings as if no encoder had seen it.
+"""The training part in folds, and embeddings of each fold by encoders that were trained without it.
 
-An encoder knows the clips and texts that it was trained on: their embeddings are better than any will be later, and a
-fusion that learns from them trusts too much. So those of a fold come from an encoder that was trained without it,
-mapped linearly into the space of the final encoder (the idea of stacking: Wolpert, Neural Networks 5, 1992).
+An encoder knows the examples that it was trained on: their embeddings are better than any will be later, and a fusion
+that learns from them trusts too much. So those of a fold come from an encoder trained without it, mapped linearly into
+the space of the final encoder (stacked generalisation: Wolpert, Neural Networks 5, 1992).
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -16,12 +17,58 @@ from torch import Tensor
 
 from tools.data.conversations import TextDialogue
 from tools.data.manifest import Clip
-from tools.training.alignment import linear_map
 
-_ALIGNED_ON = 3
-"""The map between two encoders' spaces is found from each so many-th of the rows that both were trained on."""
+ANCHOR_STEP = 3
+"""The map between the spaces of two encoders is fitted on every third of the examples that both were trained on."""
+_RIDGE = 1e-2
+"""Strength of the ridge penalty, as a share of the mean variance."""
+
 
 Encoder = TypeVar("Encoder")
+
+
+@dataclass(frozen=True)
+class FoldEmbeddings:
+    """Embeddings by an encoder that was trained without one fold.
+
+    Attributes:
+        places: Rows of the fold among all N, int64 [m].
+        own: Embeddings of these, [versions, m, D].
+        anchors: Rows that both encoders were trained on, int64 [k].
+        shared: Embeddings of these, [k, D].
+    """
+
+    places: Tensor
+    own: Tensor
+    anchors: Tensor
+    shared: Tensor
+
+
+def out_of_fold(final: Tensor, folds: Iterable[FoldEmbeddings]) -> Tensor:
+    """Map the folds' embeddings into the space of the final encoder.
+
+    Args:
+        final: Embeddings of all rows by the final encoder, [versions or 1, N, D]; version 0 is the unaltered one.
+        folds: Each row of theirs replaces that of `final`.
+
+    Returns:
+        [versions, N, D].
+    """
+    result = final
+    for fold in folds:
+        into = linear_map(fold.shared, final[0, fold.anchors])
+        result = result.expand(len(fold.own), -1, -1).index_copy(1, fold.places, into(fold.own))
+    return result
+
+
+def linear_map(source: Tensor, target: Tensor) -> Callable[[Tensor], Tensor]:
+    """The affine map of vectors [..., D] that takes `source` [n, D] nearest to `target`, by ridge regression."""
+    middle, goal = source.double().mean(0), target.double().mean(0)
+    x, y = source.double() - middle, target.double() - goal
+    square = x.T @ x
+    ridge = _RIDGE * square.diagonal().mean().clamp(min=1e-9) * torch.eye(len(square))
+    weights = torch.linalg.solve(square + ridge, x.T @ y)
+    return lambda vectors: ((vectors.double() - middle) @ weights + goal).float()
 
 
 def without(fold: int) -> str:
@@ -56,33 +103,35 @@ def learnt_from(folds: NDArray[np.int64], apart: int) -> NDArray[np.int64]:
     return np.flatnonzero((folds < apart) | (apart == 0))
 
 
-def as_if_unseen(
+def embed_out_of_fold(
     final: Encoder,
     apart: Sequence[Encoder],
     embed: Callable[[Encoder, int, NDArray[np.int64]], Tensor],
     folds: NDArray[np.int64],
     versions: int,
 ) -> Tensor:
-    """Embeddings [versions, m, D] of those m of n rows of the training part that `learnt_from` gives.
+    """Embeddings [versions, m, D] of those m of n rows that `learnt_from` gives.
 
     Args:
         final: The encoder in whose space they are.
-        apart: For each of the first folds the encoder that was trained without it; none: `final` embeds what it knows.
+        apart: For each of the first folds the encoder trained without it; none: `final` embeds what it knows.
         embed: Encoder, number of the version and places [k] of rows -> embeddings [k, D].
         folds: The fold of each row, [n].
-        versions: Of which the first is the true one.
+        versions: Number of versions; the first is the unaltered one.
     """
     rows = learnt_from(folds, len(apart))
     if not apart:
         return torch.stack([embed(final, version, rows) for version in range(versions)])
-    parts, places = [], []
+    anchors = [np.flatnonzero(folds != fold)[::ANCHOR_STEP] for fold in range(len(apart))]
+    known = np.unique(np.concatenate(anchors))
+    embedded = embed(final, 0, known)
+    target = torch.zeros(1, len(folds), embedded.shape[-1])
+    target[0, torch.from_numpy(known)] = embedded
+    parts = []
     for fold, encoder in enumerate(apart):
         held = np.flatnonzero(folds == fold)
-        known = np.flatnonzero(folds != fold)[::_ALIGNED_ON]
-        into = linear_map(embed(encoder, 0, known), embed(final, 0, known))
-        parts.append(
-            torch.stack([into(embed(encoder, version, held)) for version in range(versions)])
-        )
-        places.append(held)
-    order = np.argsort(np.concatenate(places))
-    return torch.cat(parts, dim=1)[:, order]
+        own = torch.stack([embed(encoder, version, held) for version in range(versions)])
+        shared = embed(encoder, 0, anchors[fold])
+        places = (torch.from_numpy(held), own, torch.from_numpy(anchors[fold]), shared)
+        parts.append(FoldEmbeddings(*places))
+    return out_of_fold(target, parts)[:, torch.from_numpy(rows)]

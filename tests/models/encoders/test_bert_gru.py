@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from streamer_models.encoders.bert_gru import Bert, TextEncoder, TextEncoderConfig, TextTokenizer
 from tests.models.tiny_bundle import TEXT, WORDS, tokenizer_definition
-from tools.training.minilm import load_bert
+from tools.training.tasks.minilm import load_bert
 
 
 @pytest.fixture(scope="module")

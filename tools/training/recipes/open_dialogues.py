@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.data.conversations import TextDialogue, in_split, read_dialogues, utterances_hash
-from tools.training.text import LabelledTexts
+from tools.training.tasks.text import LabelledTexts
 
 LABELS = ("angry", "happy", "sad", "neutral")
 OTHER = "other"

@@ -11,23 +11,23 @@ from streamer_models.encoders.bert_gru import TextEncoder
 from streamer_models.encoders.leaf_cnn import AudioEncoder
 from tools.data.cache import open_clips
 from tools.data.conversations import TextDialogue
-from tools.training import audio as audio_stage
-from tools.training import text as text_stage
-from tools.training.audio_data import open_versions, training_clips
-from tools.training.bundle_run import BundleRun
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.clip_embeddings import embed_clips
-from tools.training.composition import ClipBank, clip_call, voiced
-from tools.training.dialogues import LabelledDialogue
 from tools.training.folds import (
-    as_if_unseen,
     dialogue_folds,
+    embed_out_of_fold,
     learnt_from,
     speaker_folds,
     without,
 )
-from tools.training.open_dialogues import open_dialogues
-from tools.training.text_noise import RecogniserNoise
+from tools.training.recipes.bundle_run import BundleRun
+from tools.training.recipes.open_dialogues import open_dialogues
+from tools.training.tasks import audio as audio_stage
+from tools.training.tasks import text as text_stage
+from tools.training.tasks.audio_data import open_versions, training_clips
+from tools.training.tasks.clip_embeddings import embed_clips
+from tools.training.tasks.composition import ClipBank, clip_call, voiced
+from tools.training.tasks.dialogues import LabelledDialogue
+from tools.training.tasks.text_noise import RecogniserNoise
 
 _TEXTS = ("written", "noisy_texts", "noise", "folds", "unseen_texts")
 _CLIPS = ("clip_versions", "folds", "unseen_voices")
@@ -88,7 +88,7 @@ def _clips(run: BundleRun) -> Tensor:
 
         folds = speaker_folds([speech.clips[i] for i in places], run.settings.folds)
         apart = [encoder(without(fold)) for fold in run.folds("audio")]
-        return as_if_unseen(encoder(""), apart, embed, folds, len(versions) + 1)
+        return embed_out_of_fold(encoder(""), apart, embed, folds, len(versions) + 1)
 
     return _kept(run, "clips", _CLIPS, run.encoders("audio"), make)
 
@@ -121,7 +121,7 @@ def _texts(run: BundleRun, written: list[TextDialogue], folds: NDArray[np.int64]
 
         of_turns = np.repeat(folds, [len(dialogue.turns) for dialogue in written])
         apart = [encoder(without(fold)) for fold in run.folds("text")]
-        return as_if_unseen(encoder(""), apart, embed, of_turns, len(versions))
+        return embed_out_of_fold(encoder(""), apart, embed, of_turns, len(versions))
 
     return _kept(run, "texts", _TEXTS, run.encoders("text"), make)
 

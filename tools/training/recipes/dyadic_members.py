@@ -17,10 +17,10 @@ from streamer_models.heads.calibration import Calibration
 from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel, Dialogue
 from tools.data.iemocap import LABELS
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.dialogues import LabelledDialogue, one_hot, train_contexts, train_fusion
-from tools.training.dyadic_settings import DyadicSettings
-from tools.training.unseen import Dialogues, Embeddings
-from tools.training.workers import Part, do_parts
+from tools.training.parallel import Part, do_parts
+from tools.training.recipes.dyadic_encoders import Dialogues, Embeddings
+from tools.training.recipes.dyadic_settings import DyadicSettings
+from tools.training.tasks.dialogues import LabelledDialogue, one_hot, train_contexts, train_fusion
 
 _HELD_OUT = {"both": (True, True), "audio": (True, False), "text": (False, True)}
 """Which modalities those who judge a session left out are given: sound, words."""

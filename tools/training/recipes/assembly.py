@@ -21,11 +21,11 @@ from tools.evaluate.conversations import embedded, judged
 from tools.evaluate.judging import judge
 from tools.evaluate.metrics import Judgements
 from tools.evaluate.output import REJECTED
-from tools.training.audio_data import development_clips, open_versions
-from tools.training.clip_embeddings import embed_clips
-from tools.training.composition import ClipBank
-from tools.training.model_card import Modalities, Part, model_card
-from tools.training.open_dialogues import LABELS
+from tools.training.recipes.model_card import Modalities, Part, model_card
+from tools.training.recipes.open_dialogues import LABELS
+from tools.training.tasks.audio_data import development_clips, open_versions
+from tools.training.tasks.clip_embeddings import embed_clips
+from tools.training.tasks.composition import ClipBank
 
 NOISE = 0.3
 """Word error rate at which the loss by recognisers' errors is told."""

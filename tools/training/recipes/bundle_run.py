@@ -9,14 +9,14 @@ from typing import Any
 
 from streamer.errors import UserError
 from tools.data.manifest import manifest_hash
-from tools.training import audio as audio_stage
-from tools.training import text as text_stage
 from tools.training.checkpoint import load_checkpoint
-from tools.training.composition import Composition
-from tools.training.dialogues import StageSettings
 from tools.training.folds import without
-from tools.training.open_dialogues import open_hashes
 from tools.training.provenance import read_settings, write_provenance
+from tools.training.recipes.open_dialogues import open_hashes
+from tools.training.tasks import audio as audio_stage
+from tools.training.tasks import text as text_stage
+from tools.training.tasks.composition import Composition
+from tools.training.tasks.dialogues import StageSettings
 
 CHECKPOINTS = {"audio": audio_stage.CHECKPOINT, "text": text_stage.CHECKPOINT}
 """The file of each encoder, within its folder."""

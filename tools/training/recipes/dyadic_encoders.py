@@ -1,8 +1,6 @@
 """Encoders of a corpus in sessions, and its embeddings as if no encoder had seen it.
 
-An encoder knows the utterances that it was trained on: their embeddings are better than any will be later, and a
-fusion that learns from them trusts too much. So each session's come from encoders which were trained without it,
-mapped linearly into the space of the final encoders (the idea of stacking: Wolpert, Neural Networks 5, 1992).
+Each session's embeddings come from encoders which were trained without it (see tools/training/folds.py).
 """
 
 import hashlib
@@ -19,17 +17,17 @@ from torch import Tensor
 from streamer_models.encoders.bert_gru import TextEncoder, TextTokenizer
 from streamer_models.encoders.leaf_cnn import AudioEncoder
 from tools.data.iemocap import LABELS, Utterance
-from tools.training.alignment import linear_map
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.text import (
+from tools.training.folds import ANCHOR_STEP, FoldEmbeddings, out_of_fold
+from tools.training.parallel import Part, do_parts
+from tools.training.tasks.text import (
     LabelledTexts,
     TextSettings,
     embed_texts,
     load_text_stage,
     train_text,
 )
-from tools.training.text_noise import RecogniserNoise
-from tools.training.workers import Part, do_parts
+from tools.training.tasks.text_noise import RecogniserNoise
 
 Dialogues: TypeAlias = Sequence[Sequence[Utterance]]
 
@@ -37,8 +35,6 @@ CLASSES = (*LABELS, "frustrated", "other")
 """What the encoders' own classifiers tell apart: what is none of `LABELS` is kept apart in their embeddings too."""
 
 _EMBEDDED = "embedded.safetensors"
-_ALIGNED_ON = 3
-"""The map between two encoders' spaces is found from each so many-th of the dialogues, those that both know."""
 
 
 class Ear(Protocol):
@@ -140,33 +136,34 @@ def train_encoders(
     do_parts("Encoders", parts, out / "logs", workers=workers)
     text, _, tokenizer = load_text_stage(out / "text")
     ear = training.audio.train(dialogues, out / "audio", seed=training.seed)
-    embeddings = _as_if_unseen(dialogues, folds, out)
+    embeddings = _out_of_fold(dialogues, folds, out)
     return Encoders(ear, text, tokenizer), embeddings
 
 
-def _as_if_unseen(dialogues: Dialogues, folds: Sequence[int | None], out: Path) -> Embeddings:
+def _out_of_fold(dialogues: Dialogues, folds: Sequence[int | None], out: Path) -> Embeddings:
     """What the parts have embedded, in the space of the final encoders."""
 
     def embedded(kind: str, without: int | None) -> dict[str, Tensor]:
         return load_checkpoint(out / f"{kind}{_suffix(without)}" / _EMBEDDED)[0]
 
-    heard, read = embedded("audio", None), embedded("text", None)
-    audio, has_audio, final = heard["own"], heard["own_has"], read["own"][0]
-    text = read["own"]
+    final_audio, final_text = embedded("audio", None), embedded("text", None)
+    has_audio = final_audio["own_has"].bool()
+    audio, text = [], []
     for without in folds:
         if without is None:
             continue
         own, shared = (_places(dialogues, part) for part in _split(dialogues, without))
         part = embedded("audio", without)
-        both = part["shared_has"] & has_audio[shared]
-        into = linear_map(part["shared"][both], heard["own"][shared][both])
-        audio = audio.index_copy(0, own, into(part["own"]))
+        both = part["shared_has"].bool() & has_audio[shared]
+        audio.append(FoldEmbeddings(own, part["own"][None], shared[both], part["shared"][both]))
         part = embedded("text", without)
-        into = linear_map(part["shared"], final[shared])
-        text = text.expand(len(part["own"]), -1, -1)
-        text = text.index_copy(1, own, into(part["own"]))
-    has_text = torch.tensor([bool(u.text) for dialogue in dialogues for u in dialogue])
-    return Embeddings(audio, text, has_audio.bool(), has_text)
+        text.append(FoldEmbeddings(own, part["own"], shared, part["shared"]))
+    return Embeddings(
+        audio=out_of_fold(final_audio["own"][None], audio)[0],
+        text=out_of_fold(final_text["own"], text),
+        has_audio=has_audio,
+        has_text=torch.tensor([bool(u.text) for dialogue in dialogues for u in dialogue]),
+    )
 
 
 def _hear(dialogues: Dialogues, without: int | None, training: EncoderTraining, out: Path) -> None:
@@ -253,7 +250,7 @@ def _split(dialogues: Dialogues, without: int | None) -> tuple[list[int], list[i
     if without is None:
         return list(range(len(dialogues))), []
     own = [i for i, dialogue in enumerate(dialogues) if dialogue[0].session == without]
-    return own, sorted(set(range(len(dialogues))) - set(own))[::_ALIGNED_ON]
+    return own, sorted(set(range(len(dialogues))) - set(own))[::ANCHOR_STEP]
 
 
 def _places(dialogues: Dialogues, part: Sequence[int]) -> Tensor:

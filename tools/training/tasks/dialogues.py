@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from streamer_models.context.attention import ContextEncoder
 from streamer_models.layers.recurrent import last_real, lengths_of
 from streamer_models.zoo.dutta2022 import ConversationModel, Dialogue, Windows
-from tools.training.fitting import factor
+from tools.training.loop import Loop, adamw, warm_cosine
 
 MODALITIES = ("audio", "text")
 
@@ -202,26 +201,28 @@ def _train(
     """AdamW, a linear warm-up over a tenth of the steps, then half a cosine; gradients clipped to norm 1."""
     learning = [dialogue for dialogue in dialogues if bool(dialogue.targets.any())]
     weights = _class_weights(learning, settings.class_weights)
-    optimizer = torch.optim.AdamW(
-        classifier.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    optimizer = adamw(classifier, settings)
+
+    def loss(batch: tuple[Windows, Tensor]) -> Tensor:
+        windows, targets = batch
+        logits = classifier(windows, last=window is not None)
+        return _loss(logits[targets.any(-1)], targets[targets.any(-1)], weights, settings)
+
+    Loop(
+        networks={"classifier": classifier},
+        optimizer=optimizer,
+        loss=loss,
+        factor=warm_cosine,
+        clip=1.0,
+        title=title,
+        after_epoch=lambda _: evaluate(classifier) if evaluate is not None else "",
+    ).run(
+        settings.epochs,
+        lambda _: (
+            math.ceil(len(learning) / settings.batch),
+            _batches(learning, window, settings),
+        ),
     )
-    steps = settings.epochs * math.ceil(len(learning) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step / steps))
-    with Progress() as progress:
-        bar = progress.add_task(title, total=steps)
-        for _ in range(settings.epochs):
-            classifier.train()
-            for windows, targets in _batches(learning, window, settings):
-                logits = classifier(windows, last=window is not None)
-                loss = _loss(logits[targets.any(-1)], targets[targets.any(-1)], weights, settings)
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
-                progress.advance(bar)
-            said = evaluate(classifier) if evaluate is not None else ""
-            progress.update(bar, description=f"{title}, loss {loss.item():.3f} {said}")
     classifier.eval()
 
 

@@ -15,11 +15,11 @@ from tools.data.iemocap import LABELS, data_hashes, read_features, read_utteranc
 from tools.evaluate.dyadic import Conditions, judged
 from tools.evaluate.metrics import Judgements, grouped_report
 from tools.evaluate.output import print_table, write_json
-from tools.training.acoustics import AcousticStage
-from tools.training.dyadic import train_dyadic
-from tools.training.dyadic_settings import DyadicSettings
 from tools.training.provenance import write_provenance
-from tools.training.unseen import AudioStage, Dialogues
+from tools.training.recipes.dyadic import train_dyadic
+from tools.training.recipes.dyadic_encoders import AudioStage, Dialogues
+from tools.training.recipes.dyadic_settings import DyadicSettings
+from tools.training.tasks.acoustics import AcousticStage
 
 NAME = "iemocap"
 CROSS_VALIDATION = "cross_validation.json"

@@ -17,14 +17,14 @@ from pathlib import Path
 import torch
 
 from tools.data.cache import DEFAULT_CACHE
-from tools.training.bundle_run import BundleRun, BundleSettings
-from tools.training.stages import (
+from tools.training.recipes.bundle_run import BundleRun, BundleSettings
+from tools.training.recipes.bundle_stages import (
     train_audio_encoders,
     train_context_encoders,
     train_fusion_and_assemble,
     train_text_encoders,
 )
-from tools.training.text import Start
+from tools.training.tasks.text import Start
 
 STAGES = ("audio", "text", "context", "fusion")
 

@@ -1,18 +1,16 @@
-"""Network, optimiser and running average of the audio stage: one epoch, saved and taken up again."""
+"""Settings, network, loss, optimizer and running average of the audio task."""
 
 import copy
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from streamer_models.encoders.leaf_cnn import AudioEncoder, AudioEncoderConfig
-from tools.training.audio_data import LABELS, NONE, Batch
-from tools.training.audio_network import AudioNetwork, Masks, Variation
+from tools.training.tasks.audio_data import LABELS, NONE, Batch
+from tools.training.tasks.audio_network import AudioNetwork, Masks, Variation
 
 
 @dataclass(frozen=True)
@@ -67,15 +65,18 @@ class AudioSettings:
         """How hard the training is made: 0 at first, 1 from `ramp` on."""
         return min(1.0, epoch / max(1.0, self.ramp * self.epochs))
 
+    def factor(self, done: float) -> float:
+        """Factor of the learning rate: 100 steps of warm-up, then 1, at last linearly down to 0."""
+        step = round(done * self.epochs * self.steps)
+        return min(1.0, (step + 1) / 100, (1 - done) / self.decay)
 
-class AudioRun:
-    """Network, optimiser and average of a training that can stop after any epoch."""
+
+class AudioOptimisation:
+    """What the loop needs: networks, optimizer, loss, and the running average of the weights."""
 
     def __init__(self, settings: AudioSettings, speakers: int, seed: int) -> None:
         torch.manual_seed(seed)
         self.settings = settings
-        self.seed = seed
-        self.epoch = 0
         self.network = AudioNetwork(AudioEncoder(AudioEncoderConfig()), speakers, settings.dropout)
         for parameter in self.network.encoder.cnn.parameters():
             if parameter.ndim == 4:  # channels last: twice as fast in bfloat16
@@ -90,47 +91,33 @@ class AudioRun:
         self.averaged = copy.deepcopy(self.network).eval()
         rest = [*self.network.encoder.cnn.parameters(), *self.network.emotion.parameters()]
         rest += self.network.speaker.parameters()
-        # `share` is each group's part of the learning rate: the compression's few numbers must not jump
+        rate = settings.learning_rate
         self.optimizer = torch.optim.AdamW(
             [
                 {
                     "params": [p for p in rest if p.ndim > 1],
                     "weight_decay": settings.weight_decay,
-                    "share": 1.0,
+                    "peak": rate,
                 },
-                {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "share": 1.0},
+                {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "peak": rate},
                 {
                     "params": [p for p in leaf.pcen.parameters() if p.requires_grad],
                     "weight_decay": 0.0,
-                    "share": 0.1,
+                    "peak": 0.1 * rate,  # the compression has few numbers, which must not jump
                 },
             ]
         )
         self.variation, self.masks = Variation(), Masks()
 
-    def train_epoch(self, batches: Iterable[Batch]) -> float:
-        """One epoch; gives its mean loss."""
-        torch.manual_seed(self.seed * 100_003 + self.epoch)
-        self.network.train()
-        losses = []
-        for index, batch in enumerate(batches):
-            rate = self._learning_rate(self.epoch * self.settings.steps + index)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate * group["share"]
-            loss = self._loss(batch)
-            self.optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-            self.optimizer.step()
-            self._average(self.epoch * self.settings.steps + index)
-            losses.append(float(loss.detach()))
-        self.epoch += 1
-        return float(np.mean(losses))
+    def loss(self, strength: float, batch: Batch) -> Tensor:
+        """Mean loss of a batch.
 
-    def _loss(self, batch: Batch) -> Tensor:
+        Args:
+            strength: 0 to 1, how strongly clips are varied.
+            batch: Energies and targets.
+        """
         settings = self.settings
         floor = math.log(self.network.encoder.config.leaf.floor)
-        strength = settings.strength(self.epoch)
         energies = self.variation(batch.logarithms, floor, strength).exp()
         share, partner = 1.0, torch.arange(len(energies))
         if float(torch.rand(())) < settings.mixup * strength:
@@ -152,16 +139,10 @@ class AudioRun:
                 )
         return total
 
-    def _learning_rate(self, step: int) -> float:
-        """Warm-up over 100 steps, then constant, in the end linearly down to nothing."""
-        whole = self.settings.epochs * self.settings.steps
-        left = (1 - step / whole) / self.settings.decay
-        return self.settings.learning_rate * min(1.0, (step + 1) / 100, left)
-
     @torch.no_grad()
-    def _average(self, step: int) -> None:
-        """Moves the average a little; in the beginning, when the weights are worth nothing yet, more."""
-        decay = min(self.settings.average, (1 + step) / (10 + step))
+    def average(self, steps: int) -> None:
+        """Move the average towards the weights; faster in the beginning, when it is worth little."""
+        decay = min(self.settings.average, steps / (9 + steps))
         for kept, now in zip(
             self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True
         ):

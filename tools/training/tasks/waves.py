@@ -16,8 +16,8 @@ from tools.data.decoding import decode
 from tools.data.iemocap import LABELS, Utterance
 from tools.progress import progress
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.fitting import fit
-from tools.training.unseen import Dialogues
+from tools.training.loop import fit
+from tools.training.recipes.dyadic_encoders import Dialogues
 
 CHECKPOINT = "waves.safetensors"
 

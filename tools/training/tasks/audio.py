@@ -5,7 +5,7 @@ epoch; the development part chooses settings, not epochs.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,13 @@ from streamer.errors import UserError
 from streamer_models.encoders.leaf_cnn import AudioEncoder, AudioEncoderConfig
 from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
 from tools.evaluate.metrics import Judgements, grouped_report
-from tools.progress import progress
-from tools.training.audio_data import (
+from tools.training.checkpoint import load_checkpoint, save_checkpoint
+from tools.training.loop import Loop
+from tools.training.provenance import write_provenance
+from tools.training.resume import Unfinished
+from tools.training.tasks.audio_data import (
     LABELS,
+    Batch,
     Sampler,
     Selection,
     Targets,
@@ -28,12 +32,9 @@ from tools.training.audio_data import (
     development_clips,
     open_versions,
 )
-from tools.training.audio_network import AudioNetwork
-from tools.training.audio_run import AudioRun, AudioSettings
-from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.energies import Energies
-from tools.training.provenance import write_provenance
-from tools.training.resuming import Unfinished
+from tools.training.tasks.audio_network import AudioNetwork
+from tools.training.tasks.audio_optimisation import AudioOptimisation, AudioSettings
+from tools.training.tasks.energies import Energies
 
 __all__ = ["CHECKPOINT", "REPORT", "AudioSettings", "load_audio_stage", "train_audio"]
 
@@ -51,7 +52,6 @@ def train_audio(
     settings: AudioSettings | None = None,
     cache: Path = DEFAULT_CACHE,
     selection: Selection | None = None,
-    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Trains the audio stage on `data`/speech and writes `CHECKPOINT` and `REPORT` to `out`.
 
@@ -63,7 +63,6 @@ def train_audio(
         settings: By default those of the shipped bundle.
         cache: Where decoded clips and energies are kept.
         selection: Whom it learns from; by default all of the training part.
-        say: Told a line after each epoch.
 
     Returns:
         The report on the development part.
@@ -90,24 +89,34 @@ def train_audio(
         "parts": selection.parts,
         "apart": sorted(selection.apart),
     }
-    run = AudioRun(settings, targets.speakers, seed)
+    run = AudioOptimisation(settings, targets.speakers, seed)
     networks = {"network": run.network, "averaged": run.averaged}
     unfinished = Unfinished(out / _PROGRESS, networks, run.optimizer)
-    if resume:
-        run.epoch = unfinished.take_up(identity)
-    for epoch in range(run.epoch, settings.epochs):
-        clean = 1.0 - settings.strength(epoch) * (1.0 - settings.clean)
-        batches = sampler.epoch(
-            seed, epoch, clips=settings.clips, batch=settings.batch, clean=clean
-        )
-        loss = run.train_epoch(
-            progress(batches, f"Epoch {epoch + 1}/{settings.epochs}", total=settings.steps)
-        )
-        unfinished.keep(run.epoch, identity)
-        line = f"epoch {epoch + 1}: loss {loss:.3f}"
-        if run.epoch % settings.look == 0:
-            line += f", {part} {summary(evaluate_energies(run.averaged, speech, versions[0]))}"
-        say(line)
+
+    def batches(epoch: int) -> tuple[int, Iterator[tuple[float, Batch]]]:
+        strength = settings.strength(epoch)
+        clean = 1.0 - strength * (1.0 - settings.clean)
+        drawn = sampler.epoch(seed, epoch, clips=settings.clips, batch=settings.batch, clean=clean)
+        return settings.steps, ((strength, batch) for batch in drawn)
+
+    def score(epochs: int) -> str:
+        if epochs % settings.look:
+            return ""
+        return f"{part} {summary(evaluate_energies(run.averaged, speech, versions[0]))}"
+
+    loop: Loop[tuple[float, Batch]] = Loop(
+        networks={"network": run.network},
+        optimizer=run.optimizer,
+        loss=lambda drawn: run.loss(*drawn),
+        factor=settings.factor,
+        clip=5.0,
+        title="audio",
+        seed=seed,
+        after_step=run.average,
+        after_epoch=score,
+    )
+    begin = unfinished.take_up(identity) if resume else 0
+    loop.run(settings.epochs, batches, unfinished=unfinished, identity=identity, begin=begin)
     results = evaluate_energies(run.averaged, speech, versions[0])
     save_audio_stage(
         out, run.averaged.encoder, run.averaged.head(), {**identity, "dev": results["ua"]}

@@ -7,10 +7,9 @@ from streamer_models.bundle import Bundle
 from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
 from tools.data.iemocap import LABELS
 from tools.evaluate.ensemble import Ensemble, put_weights
-from tools.training.dyadic_settings import DyadicSettings
-from tools.training.members import Members, MemberTraining, save_embeddings, train_members
+from tools.training.parallel import cores
 from tools.training.provenance import git_commit
-from tools.training.unseen import (
+from tools.training.recipes.dyadic_encoders import (
     AudioStage,
     Dialogues,
     Ear,
@@ -19,7 +18,13 @@ from tools.training.unseen import (
     digest_of,
     train_encoders,
 )
-from tools.training.workers import cores
+from tools.training.recipes.dyadic_members import (
+    Members,
+    MemberTraining,
+    save_embeddings,
+    train_members,
+)
+from tools.training.recipes.dyadic_settings import DyadicSettings
 
 WHOLE = "whole"
 """The folder within a bundle's that holds its twin, which judges whole conversations and is not told who speaks."""

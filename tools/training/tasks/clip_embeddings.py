@@ -9,7 +9,7 @@ from torch import Tensor
 
 from streamer_models.encoders.leaf_cnn import AudioEncoder
 from tools.progress import progress
-from tools.training.energies import Energies
+from tools.training.tasks.energies import Energies
 
 SHORTEST, LONGEST_SHORT = 12, 45
 """Frames (30 ms) of the stretches that stand for short utterances."""

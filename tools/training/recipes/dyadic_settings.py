@@ -7,8 +7,8 @@ from typing import Any
 from streamer_models.context.attention import ContextConfig
 from streamer_models.context.fusion import FusionConfig
 from streamer_models.heads.calibration import Calibration
-from tools.training.dialogues import StageSettings
-from tools.training.text import TextSettings
+from tools.training.tasks.dialogues import StageSettings
+from tools.training.tasks.text import TextSettings
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from streamer_models.encoders.leaf_cnn import RECEPTIVE_FIELD
 from tools.data.augmentation import Recipe
 from tools.data.cache import DEFAULT_CACHE, DecodedClips
 from tools.data.manifest import Clip
-from tools.training.energies import Energies, live_augmentation, open_energies
+from tools.training.tasks.energies import Energies, live_augmentation, open_energies
 
 LABELS = ("angry", "happy", "sad", "neutral")
 EMOTIONS = (*LABELS, "fearful", "disgust", "surprised", "calm", "boredom")

@@ -21,9 +21,10 @@ from streamer.errors import UserError
 from streamer_models.encoders.bert_gru import TextEncoder, TextEncoderConfig, TextTokenizer
 from tools.progress import progress
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.minilm import pretrained_text_encoder, pretrained_tokenizer
-from tools.training.resuming import Unfinished, require_same
-from tools.training.text_noise import RecogniserNoise
+from tools.training.loop import Loop, triangle
+from tools.training.resume import Unfinished, require_same
+from tools.training.tasks.minilm import pretrained_text_encoder, pretrained_tokenizer
+from tools.training.tasks.text_noise import RecogniserNoise
 
 CHECKPOINT = "text.safetensors"
 _PROGRESS = "text.progress.safetensors"
@@ -126,16 +127,26 @@ def train_text(
         require_same(out / CHECKPOINT, load_checkpoint(out / CHECKPOINT)[1], identity)
         encoder, head, _ = load_text_stage(out)
         return encoder, head
-    run = _Run(encoder, head, settings, seed)
+    optimizer = _optimizer(encoder, head, settings)
     networks = {"encoder": encoder, "head": head}
-    unfinished = Unfinished(out / _PROGRESS, networks, run.optimizer)
-    if resume:
-        run.epoch = unfinished.take_up(identity)
+    unfinished = Unfinished(out / _PROGRESS, networks, optimizer)
     draws = _Draws(data, tokenizer, settings, noise)
-    for epoch in range(run.epoch, settings.epochs):
-        loss = run.train_epoch(draws.epoch(seed, epoch))
-        unfinished.keep(run.epoch, identity)
-        print(f"text epoch {epoch + 1}: loss {loss:.3f}", flush=True)
+
+    def batches(epoch: int) -> tuple[int, list[TextBatch]]:
+        drawn = draws.epoch(seed, epoch)
+        return len(drawn), drawn
+
+    def loss(batch: TextBatch) -> Tensor:
+        ids, mask, targets = batch
+        with torch.autocast("cpu", torch.bfloat16):
+            embedding = encoder(ids, mask)
+        return functional.cross_entropy(
+            head(embedding.float()), targets, label_smoothing=settings.smoothing
+        )
+
+    loop = Loop(networks, optimizer, loss, triangle, clip=1.0, title="text", seed=seed)
+    begin = unfinished.take_up(identity) if resume else 0
+    loop.run(settings.epochs, batches, unfinished=unfinished, identity=identity, begin=begin)
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     description = {
@@ -245,52 +256,22 @@ def systematic_draw(
     return np.asarray(order[np.searchsorted(edges, points, side="right").clip(max=len(order) - 1)])
 
 
-class _Run:
-    """Encoder, classifier and optimiser of a training that can stop after any epoch."""
-
-    def __init__(
-        self, encoder: TextEncoder, head: nn.Linear, settings: TextSettings, seed: int
-    ) -> None:
-        self.encoder, self.head, self.settings, self.seed = encoder, head, settings, seed
-        self.epoch = 0
-        bert = encoder.bert
-        for parameter in bert.parameters():
-            parameter.requires_grad_(False)
-        groups: list[dict[str, Any]] = []
-        for depth, layer in enumerate(reversed(bert.layers[settings.frozen_layers :])):
-            rate = settings.learning_rate * settings.decay**depth
-            for parameter in layer.parameters():
-                parameter.requires_grad_(True)
-            groups.append({"params": list(layer.parameters()), "top": rate})
-        new = [p for name, p in encoder.named_parameters() if not name.startswith("bert.")]
-        groups.append({"params": [*new, *head.parameters()], "top": settings.head_rate})
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=settings.weight_decay)
-
-    def train_epoch(self, batches: Sequence[TextBatch]) -> float:
-        """One epoch; gives its mean loss."""
-        torch.manual_seed(self.seed * 100_003 + self.epoch)
-        self.encoder.train()
-        self.head.train()
-        losses = []
-        title = f"Text, epoch {self.epoch + 1}/{self.settings.epochs}"
-        for index, (ids, mask, targets) in enumerate(progress(batches, title)):
-            done = (self.epoch + index / len(batches)) / self.settings.epochs
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["top"] * min(done / 0.1 + 0.01, (1 - done) / 0.9)
-            with torch.autocast("cpu", torch.bfloat16):
-                embedding = self.encoder(ids, mask)
-            loss = functional.cross_entropy(
-                self.head(embedding.float()), targets, label_smoothing=self.settings.smoothing
-            )
-            self.optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(
-                [p for group in self.optimizer.param_groups for p in group["params"]], 1.0
-            )
-            self.optimizer.step()
-            losses.append(float(loss.detach()))
-        self.epoch += 1
-        return float(np.mean(losses))
+def _optimizer(
+    encoder: TextEncoder, head: nn.Linear, settings: TextSettings
+) -> torch.optim.Optimizer:
+    """AdamW with layer-wise learning rates; the lowest layers and the word embeddings are frozen."""
+    bert = encoder.bert
+    for parameter in bert.parameters():
+        parameter.requires_grad_(False)
+    groups: list[dict[str, Any]] = []
+    for depth, layer in enumerate(reversed(bert.layers[settings.frozen_layers :])):
+        rate = settings.learning_rate * settings.decay**depth
+        for parameter in layer.parameters():
+            parameter.requires_grad_(True)
+        groups.append({"params": list(layer.parameters()), "peak": rate})
+    new = [p for name, p in encoder.named_parameters() if not name.startswith("bert.")]
+    groups.append({"params": [*new, *head.parameters()], "peak": settings.head_rate})
+    return torch.optim.AdamW(groups, lr=0.0, weight_decay=settings.weight_decay)
 
 
 def _digest(data: LabelledTexts, labels: Sequence[str]) -> str:

@@ -18,10 +18,10 @@ from streamer.errors import UserError
 from streamer_models.encoders.leaf_cnn import RECEPTIVE_FIELD, AudioEncoder
 from tools.data.iemocap import BANDS, Features
 from tools.progress import progress
-from tools.training.acoustic_encoder import AcousticEncoder, AcousticSet
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.fitting import fit
-from tools.training.unseen import CLASSES, Dialogues, class_of
+from tools.training.loop import fit
+from tools.training.recipes.dyadic_encoders import CLASSES, Dialogues, class_of
+from tools.training.tasks.acoustic_encoder import AcousticEncoder, AcousticSet
 
 CHECKPOINT = "acoustics.safetensors"
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from tools.data.conversations import TextDialogue, Turn
 from tools.data.manifest import Clip
-from tools.training.dialogues import LabelledDialogue
-from tools.training.open_dialogues import LABELS
+from tools.training.recipes.open_dialogues import LABELS
+from tools.training.tasks.dialogues import LabelledDialogue
 
 _VOICED = {
     "fear": "fearful", "surprise": "surprised", "peaceful": "calm", "powerful": "happy",

@@ -10,11 +10,11 @@ from tools.evaluate.details import KEY, to_json
 from tools.evaluate.dyadic import Conditions, judged
 from tools.evaluate.metrics import grouped_report
 from tools.evaluate.output import bundle_identity, print_table, write_json
-from tools.training.dyadic import train_dyadic
-from tools.training.dyadic_settings import DyadicSettings
-from tools.training.iemocap import sessions
 from tools.training.provenance import write_provenance
-from tools.training.waves import WaveStage
+from tools.training.recipes.dyadic import train_dyadic
+from tools.training.recipes.dyadic_settings import DyadicSettings
+from tools.training.recipes.iemocap import sessions
+from tools.training.tasks.waves import WaveStage
 
 NAME = "iemocap-release"
 

@@ -12,17 +12,23 @@ from streamer_models.heads.calibration import Calibration
 from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
 from tools.data.cache import open_clips
 from tools.data.manifest import manifest_hash
-from tools.training import audio as audio_stage
-from tools.training import text as text_stage
-from tools.training.assembly import assemble
-from tools.training.audio_data import Selection, training_clips
-from tools.training.bundle_run import BundleRun
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.composed import SETTINGS, composed_dialogues
-from tools.training.dialogues import train_contexts, train_fusion
 from tools.training.folds import dialogue_folds, speaker_folds, without
-from tools.training.open_dialogues import LABELS, OTHER, labelled_texts, open_dialogues, open_hashes
-from tools.training.text_noise import RecogniserNoise
+from tools.training.recipes.assembly import assemble
+from tools.training.recipes.bundle_dialogues import SETTINGS, composed_dialogues
+from tools.training.recipes.bundle_run import BundleRun
+from tools.training.recipes.open_dialogues import (
+    LABELS,
+    OTHER,
+    labelled_texts,
+    open_dialogues,
+    open_hashes,
+)
+from tools.training.tasks import audio as audio_stage
+from tools.training.tasks import text as text_stage
+from tools.training.tasks.audio_data import Selection, training_clips
+from tools.training.tasks.dialogues import train_contexts, train_fusion
+from tools.training.tasks.text_noise import RecogniserNoise
 
 _CONTEXT = "context/context.safetensors"
 _FUSION = "fusion/fusion.safetensors"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from streamer_models.encoders.leaf_cnn import RECEPTIVE_FIELD, AudioEncoder
-from tools.training.audio_data import EMOTIONS, LABELS
+from tools.training.tasks.audio_data import EMOTIONS, LABELS
 
 _DB = math.log(10) / 10
 """One decibel in natural logarithms of energy."""

@@ -1,0 +1,1 @@
+"""How a bundle or a benchmark is made: which tasks, on which data, in which order."""

@@ -1,0 +1,1 @@
+"""What is learnt: audio encoders, text encoders, contexts and fusion, each by the one loop."""
