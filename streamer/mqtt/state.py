@@ -3,11 +3,12 @@
 Made from the events on their way out, so that it never says more than they do.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
 from streamer import events
+from streamer.views import Channel, View
 
 
 class SpeakerMood(BaseModel):
@@ -39,6 +40,10 @@ class SpeakerState(BaseModel):
     since: datetime | None = None
     """When the emotion became this one."""
     mood: SpeakerMood | None = None
+    talk_share: events.Share | None = None
+    """The channel's share of all talk time so far."""
+    overall: events.Score | None = None
+    """Mean valence so far; of the longest speaker if the channel has several."""
 
 
 class NodeState(BaseModel):
@@ -59,7 +64,7 @@ class NodeState(BaseModel):
 
 
 class NodeView:
-    """Follows the events of a node.
+    """Follows the events of a node, a view for each running conversation.
 
     `changed` holds the channels whose state is new since it was last cleared.
     """
@@ -72,9 +77,12 @@ class NodeView:
         self.model: events.Model | None = None
         self.changed: set[str] = set()
         self.node_changed = False
+        self._views: dict[str, View] = {}
 
     def take(self, event: events.Event) -> None:
         """Follow one event."""
+        view = self._views.setdefault(event.session, View())
+        view.take(event)
         match event:
             case events.SessionStarted():
                 self.speakers = {}
@@ -82,28 +90,12 @@ class NodeView:
                 self.labels = event.labels
                 self.model = event.model
                 self._node(session=event.session, utterances=0, errors=0, lost_audio=0.0)
-            case events.SpeechStarted():
-                self._speaker(event, speaking=True)
+            case events.SpeechStarted() | events.Mood():
+                self._speaker(view, event.channel)
             case events.Utterance():
-                before = self.speakers.get(event.channel)
-                same = before is not None and before.emotion == event.emotion
-                self._speaker(
-                    event,
-                    speaking=False,
-                    emotion=event.emotion,
-                    confidence=event.confidence,
-                    abstained=event.abstained,
-                    since=before.since if same and before else event.time,
-                )
+                for channel in {event.channel, *(view.channels.keys() & self.speakers.keys())}:
+                    self._speaker(view, channel)  # the others' share changes, too
                 self._node(utterances=self.node.utterances + 1, lag_ms=event.latency_ms.total)
-            case events.Mood():
-                best = max(event.probabilities, key=event.probabilities.__getitem__)
-                self._speaker(
-                    event,
-                    mood=SpeakerMood(
-                        emotion=best, probabilities=event.probabilities, trend=event.trend
-                    ),
-                )
             case events.Gap():
                 self._node(lost_audio=self.node.lost_audio + event.end - event.start)
             case events.Error():
@@ -118,23 +110,45 @@ class NodeView:
         self._node(given_up=self.node.given_up + count)
 
     def _end(self, session: str) -> None:
+        view = self._views.pop(session)
         for channel, state in self.speakers.items():
             if state.speaking and state.session == session:
-                self.speakers[channel] = state.model_copy(update={"speaking": False})
-                self.changed.add(channel)
+                self._speaker(view, channel)
         if self.node.session == session:
             self._node(session=None)
 
-    def _speaker(
-        self, event: events.SpeechStarted | events.Utterance | events.Mood, **fields: object
-    ) -> None:
-        state = self.speakers.get(event.channel) or SpeakerState(
-            session=event.session, channel=event.channel, time=event.time, end=event.end
-        )
-        update = {"session": event.session, "time": event.time, "end": event.end, **fields}
-        self.speakers[event.channel] = state.model_copy(update=update)
-        self.changed.add(event.channel)
+    def _speaker(self, view: View, channel: str) -> None:
+        self.speakers[channel] = _state(view, view.channels[channel])
+        self.changed.add(channel)
 
     def _node(self, **fields: object) -> None:
         self.node = self.node.model_copy(update=fields)
         self.node_changed = True
+
+
+def _state(view: View, channel: Channel) -> SpeakerState:
+    """Return what is retained of a channel."""
+    last = channel.utterance
+    speakers = [each for each in view.speakers.values() if each.channel == channel.name]
+    longest = max(speakers, key=lambda each: each.seconds, default=None)
+    return SpeakerState(
+        session=view.session,
+        channel=channel.name,
+        time=channel.time or datetime.now(UTC),
+        end=channel.end,
+        speaking=channel.speaking is not None,
+        emotion=last.emotion if last else None,
+        confidence=last.confidence if last else None,
+        abstained=last.abstained if last else None,
+        since=channel.since,
+        mood=_mood(channel.mood) if channel.mood else None,
+        talk_share=min(1.0, sum(view.talk_share(each.name) for each in speakers))
+        if longest
+        else None,
+        overall=longest.overall if longest else None,
+    )
+
+
+def _mood(mood: events.Mood) -> SpeakerMood:
+    best = max(mood.probabilities, key=mood.probabilities.__getitem__)
+    return SpeakerMood(emotion=best, probabilities=mood.probabilities, trend=mood.trend)

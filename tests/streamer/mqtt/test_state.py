@@ -46,3 +46,25 @@ def test_diagnostics_count_what_was_lost_and_begin_anew_with_each_session():
     view.take(stream[0])
     assert view.node.lost_audio == 0
     assert view.node.given_up == 3
+
+
+def test_a_speakers_state_has_the_share_of_the_talk_and_the_score():
+    state = view_of(conversation(30)).speakers["agent"]
+    assert state.talk_share is not None
+    assert 0 < state.talk_share < 1
+    assert state.overall is not None
+
+
+def test_conversations_side_by_side_keep_their_own_figures():
+    one = list(conversation(14, session="one", channels=("a", "b")))
+    two = list(conversation(14, session="two", channels=("c", "d")))
+    view = view_of(
+        [one[0], two[0], *(event for pair in zip(one[1:], two[1:], strict=True) for event in pair)]
+    )
+    assert {name: state.session for name, state in view.speakers.items()} == {
+        "a": "one",
+        "b": "one",
+        "c": "two",
+        "d": "two",
+    }
+    assert view.speakers["a"].talk_share == view.speakers["c"].talk_share == 0.5
