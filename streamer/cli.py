@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from streamer import __version__
 from streamer.commands import FAILED, INTERRUPTED, OK, WRONG
+from streamer.commands.parser import Parser, refuse_empty
 from streamer.errors import UserError
 
 COMMANDS = (
@@ -33,7 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    try:
+        if wrong := refuse_empty(sys.argv[1:] if arguments is None else arguments):
+            raise UserError(wrong)  # noqa: TRY301 - as whatever else is wrong with the command line
+        options = _parser().parse_args(arguments)
+    except UserError as error:
+        print(f"streamer: {error}", file=sys.stderr)  # noqa: T201 - this is the terminal's program
+        return WRONG
+    return _execute(options)
+
+
+def _execute(options: argparse.Namespace) -> int:
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if options.debug else logging.WARNING,
@@ -77,15 +88,8 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the command line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(WRONG, f"{self.prog}: {message} (--help explains)\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="streamer",
         description="Which emotion each utterance of a conversation expresses, while the talk goes on.",
     )

@@ -2,13 +2,14 @@
 
 import os
 import platform
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal
 
 from streamer import __version__
 from streamer.errors import UserError
+from streamer.registry import DETECTORS, SINKS, SOURCES, TRANSCRIBERS, Health, Plugin
 from streamer.settings.tree import Settings
 
 State = Literal["ok", "limited", "broken"]
@@ -31,7 +32,8 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Check all parts."""
-    return [_guarded(part, check, settings) for part, check in _CHECKS.items()]
+    findings = [_guarded(part, check, settings) for part, check in _CHECKS.items()]
+    return [*findings, *_plugins(settings)]
 
 
 def _guarded(part: str, check: Callable[[Settings], Finding], settings: Settings) -> Finding:
@@ -51,17 +53,6 @@ def _program(_: Settings) -> Finding:
         f"streamer {__version__}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"{len(os.sched_getaffinity(0))} cores",
     )
-
-
-def _decoding(_: Settings) -> Finding:
-    import av
-
-    formats = ("wav", "mp3", "flac", "ogg", "mov")
-    missing = [name for name in formats if name not in av.formats_available]
-    version = ".".join(map(str, av.library_versions["libavcodec"]))
-    if missing:
-        return Finding("recordings", "limited", f"cannot read {', '.join(missing)}", "reinstall av")
-    return Finding("recordings", "ok", f"wav, mp3, flac, ogg/opus, m4a (libavcodec {version})")
 
 
 def _detector(settings: Settings) -> Finding:
@@ -89,41 +80,34 @@ def _bundle(settings: Settings) -> Finding:
 
 
 def _transcription(settings: Settings) -> Finding:
-    from streamer.transcription import whisper_models
-
-    asr = settings.asr
-    if asr.backend == "none":
-        return Finding("transcription", "ok", "off (asr.backend: none)")
-    try:
-        found = whisper_models.find(asr.model, language=asr.language)
-    except UserError as error:
-        return Finding("transcription", "limited", str(error), "set asr.model")
-    if found is None:
-        name = whisper_models.wanted(asr.model, language=asr.language)
-        detail = f"whisper model {name} is not on this machine: labels come from audio alone"
-        return Finding("transcription", "limited", detail, whisper_models.advice(name))
-    detail = f"whisper {found.name} ({found.megabytes():.0f} MB, from the {found.origin})"
-    better = "base makes fewer mistakes at twice the work: streamer models list"
-    return Finding("transcription", "ok", detail, better if found.name.startswith("tiny") else "")
+    backend = settings.asr.backend
+    name = next(iter(TRANSCRIBERS.own)) if backend == "auto" else backend
+    return _health("transcription", TRANSCRIBERS.find(name), settings)
 
 
-def _microphone(_: Settings) -> Finding:
-    try:
-        import sounddevice
-    except OSError:
-        return Finding(
-            "microphones",
-            "limited",
-            "the PortAudio library is missing",
-            "sudo apt-get install libportaudio2"
-            if sys.platform == "linux"
-            else "install PortAudio",
-        )
-    inputs = [device for device in sounddevice.query_devices() if device["max_input_channels"]]
-    if not inputs:
-        return Finding("microphones", "limited", "no input device", "plug one in")
-    names = ", ".join(str(device["name"]) for device in inputs[:5])
-    return Finding("microphones", "ok", f"{len(inputs)}: {names}")
+def _health(part: str, plugin: Plugin, settings: Settings) -> Finding:
+    health = plugin.check(settings) if plugin.check else Health("ok", "installed")
+    return Finding(part, health.state, health.detail, health.remedy)
+
+
+def _plugins(settings: Settings) -> list[Finding]:
+    """What other packages add: whether it can be loaded, and works."""
+    findings: list[Finding] = []
+    for registry in (SOURCES, SINKS, DETECTORS, TRANSCRIBERS):
+        for name in registry.names()[len(registry.own) :]:
+            part = f"{registry.kind} {name}"
+            try:
+                plugin = registry.find(name)
+            except UserError as error:
+                findings.append(
+                    Finding(part, "limited", str(error), "repair or remove its package")
+                )
+                continue
+            if isinstance(plugin, Plugin):
+                findings.append(_guarded(part, partial(_health, part, plugin), settings))
+            else:
+                findings.append(Finding(part, "ok", "installed"))
+    return findings
 
 
 def _accelerator(_: Settings) -> Finding:
@@ -136,10 +120,10 @@ def _accelerator(_: Settings) -> Finding:
 
 _CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "program": _program,
-    "recordings": _decoding,
+    "recordings": lambda settings: _health("recordings", SOURCES.find("recording"), settings),
     "voice detection": _detector,
     "emotion model": _bundle,
     "transcription": _transcription,
-    "microphones": _microphone,
+    "microphones": lambda settings: _health("microphones", SOURCES.find("microphone"), settings),
     "GPU": _accelerator,
 }

@@ -6,17 +6,18 @@ import contextlib
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamer.commands import FAILED, INTERRUPTED, OK
 from streamer.errors import UserError
+from streamer.registry import SINKS, SOURCES, Plugin, SinkContext, SourceContext
 
 if TYPE_CHECKING:
-    from streamer.control import Control, LiveStatus
-    from streamer.settings.tree import Settings
+    from streamer.control import Control
     from streamer.sinks import Sink
+    from streamer.sources import AudioSource
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -28,16 +29,6 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         help="who speaks on each channel",
     )
     parser.add_argument("--session", metavar="ID", help="the session's id (default: made up)")
-    parser.add_argument(
-        "--jsonl",
-        metavar="FILE",
-        help="append events as JSON lines; - for standard output, FOLDER/ for a file each",
-    )
-    parser.add_argument(
-        "--mqtt",
-        metavar="URL",
-        help="publish events: mqtt[s]://[USER@]HOST[:PORT][/PREFIX]",
-    )
     parser.add_argument("--quiet", action="store_true", help="show no table")
 
 
@@ -46,41 +37,64 @@ def notify(line: str) -> None:
     print(f"streamer: {line}", file=sys.stderr)
 
 
-def sinks(
-    settings: "Settings",
-    *,
-    jsonl: str | None,
-    mqtt: str | None,
-    table: bool,
-    control: "Control | None" = None,
-    status: "LiveStatus | None" = None,
-) -> "list[Sink]":
+def add_plugin_options(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add the options of the sources and sinks that a command offers."""
+    for registry, title in ((SOURCES, "audio"), (SINKS, "outputs")):
+        group = parser.add_argument_group(title)
+        for name, plugin in registry.items():
+            if command not in plugin.commands:
+                continue
+            for option in plugin.options:
+                try:
+                    group.add_argument(option.flag, **option.arguments)
+                except argparse.ArgumentError:
+                    notify(f"{registry.kind} {name}: its option {option.flag} is taken; left out")
+
+
+def sinks(values: Mapping[str, Any], context: SinkContext) -> "list[Sink]":
     """The sinks of one conversation.
 
     Args:
-        settings: all settings.
-        jsonl: a file for JSON lines, - for standard output, None for neither.
-        mqtt: a broker's URL instead of the settings' one.
-        table: whether people look at standard output.
-        control: of a live conversation, which commands over MQTT steer.
-        status: of a live conversation, which the table shows.
+        values: The options of the command line, by name.
+        context: What they are made with.
     """
-    from streamer.sinks.console import ConsoleSink
-    from streamer.sinks.jsonl import JsonlSink
-    from streamer.sinks.systemd import SystemdSink, is_service
+    made = [plugin.make(context=context, **_own(plugin, values)) for _, plugin in SINKS.items()]
+    return [sink for sink in made if sink is not None]
 
-    chosen: list[Sink] = []
-    if jsonl:
-        chosen.append(JsonlSink(None if jsonl == "-" else Path(jsonl)))
-    if mqtt or settings.mqtt.url:
-        from streamer.mqtt import mqtt_sink
 
-        chosen.append(mqtt_sink(settings, mqtt, control))
-    if control and is_service():
-        chosen.append(SystemdSink())
-    if table:
-        chosen.append(ConsoleSink(status=status))
-    return chosen
+def source(
+    target: str, default: str, values: Mapping[str, Any], context: SourceContext
+) -> "AudioSource":
+    """The source that a command names.
+
+    Args:
+        target: `-` for raw PCM on standard input, `NAME://...` for the source of that name, else `default`'s.
+        default: The source of all other targets.
+        values: The options of the command line, by name.
+        context: What it is made with.
+    """
+    scheme = target.partition("://")[0]
+    name = "pcm" if target == "-" else scheme if "://" in target and scheme in SOURCES else default
+    plugin: Plugin = SOURCES.find(name)
+    made: AudioSource = plugin.make(target, context=context, **_own(plugin, values))
+    return made
+
+
+def _own(plugin: Plugin, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {option.name: values.get(option.name) for option in plugin.options}
+
+
+def has_standard_output(values: Mapping[str, Any]) -> bool:
+    """Whether a sink writes to standard output: an option of its own is `-`.
+
+    Raises:
+        UserError: Several do.
+    """
+    options = [option for _, plugin in SINKS.items() for option in plugin.options]
+    taken = [option.flag for option in options if values.get(option.name) == "-"]
+    if len(taken) > 1:
+        raise UserError(f"{' and '.join(taken)}: only one can write to standard output")
+    return bool(taken)
 
 
 def event_files(jsonl: str | None, recordings: Sequence[str]) -> list[str | None]:

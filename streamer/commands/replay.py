@@ -20,14 +20,18 @@ from streamer.commands import (
 )
 from streamer.commands.outputs import (
     add_output_options,
+    add_plugin_options,
     event_files,
     exit_code,
+    has_standard_output,
     notify,
     sinks,
+    source,
     stopped_by_signals,
 )
 from streamer.control import Control
 from streamer.errors import UserError
+from streamer.registry import SinkContext, SourceContext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +41,6 @@ if TYPE_CHECKING:
     from streamer.runtime.engine import Engine
     from streamer.settings.tree import Settings
     from streamer.sinks.progress import Progress, ProgressSink
-    from streamer.sources import AudioSource
 
 MIN_SPEED, MAX_SPEED = 0.25, 16.0
 
@@ -64,12 +67,6 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         help=f"{MIN_SPEED} to {MAX_SPEED:g} times the speed of the recording (default 1), or max",
     )
     parser.add_argument(
-        "--rate", type=int, default=16_000, metavar="HZ", help="sample rate of - (default 16000)"
-    )
-    parser.add_argument(
-        "--channels-in", type=int, default=1, metavar="N", help="channels of - (default 1)"
-    )
-    parser.add_argument(
         "--jobs",
         type=int,
         default=1,
@@ -77,6 +74,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         help="replay N files at the same time (with --speed max: an archive, on as many cores; default 1)",
     )
     add_output_options(parser)
+    parser.later(lambda: add_plugin_options(parser, "replay"))
     add_settings_options(parser)
     parser.set_defaults(run=run)
 
@@ -86,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     settings = load_settings(options, audio__channels=options.channels)
     _check(options)
     # What is wrong with an output is told before the models are loaded.
-    sinks(settings, jsonl=None, mqtt=options.mqtt, table=False)
+    sinks(vars(options) | {"jsonl": None}, SinkContext(settings, table=False))
     files = [file for file in options.files if file == "-" or Path(file).exists()]
     for file in options.files:
         if file not in files:
@@ -175,13 +173,19 @@ async def _replay(
 
     clock: Clock = VirtualClock() if options.speed is None else WallClock()
     file, jsonl = recording
-    table = not options.quiet and jsonl != "-" and progress is None
-    chosen = sinks(engine.settings, jsonl=jsonl, mqtt=options.mqtt, table=table)
+    values = vars(options) | {"jsonl": jsonl}
+    table = not options.quiet and not has_standard_output(values) and progress is None
+    chosen = sinks(values, SinkContext(engine.settings, table=table))
     if progress:
         chosen.append(progress)
     try:
         outcome = await pipeline.run(
-            _source(file, options, engine.settings, clock),
+            source(
+                file,
+                "recording",
+                values,
+                SourceContext(engine.settings.audio, clock, speed=options.speed or 1.0),
+            ),
             engine,
             chosen,
             clock,
@@ -194,36 +198,13 @@ async def _replay(
     return exit_code(outcome.reason)
 
 
-def _source(
-    file: str, options: argparse.Namespace, settings: "Settings", clock: "Clock"
-) -> "AudioSource":
-    from streamer.sources.pcm import PcmSource
-    from streamer.sources.recording.source import RecordingSource
-
-    if file == "-":
-        return PcmSource(
-            rate=options.rate, count=options.channels_in, channels=settings.audio.channels
-        )
-    return RecordingSource(
-        Path(file),
-        clock,
-        speed=options.speed or 1.0,
-        channels=settings.audio.channels,
-        dual_mono=settings.audio.dual_mono,
-    )
-
-
 def _check(options: argparse.Namespace) -> None:
-    if not 4_000 <= options.rate <= 384_000:
-        raise UserError(f"--rate {options.rate}: expected 4000 to 384000 Hz")
-    if not 1 <= options.channels_in <= 8:
-        raise UserError(f"--channels-in {options.channels_in}: expected 1 to 8")
     if not 1 <= options.jobs <= 256:
         raise UserError(f"--jobs {options.jobs}: expected 1 to 256")
     if options.session and len(options.files) > 1:
         raise UserError("--session names one conversation; replay one file")
     if options.files.count("-") > 1:
-        raise UserError("-: there is one standard input")
+        raise UserError("standard input ('-') can be given only once")
 
 
 def _speed(text: str) -> float | None:

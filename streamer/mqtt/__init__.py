@@ -6,6 +6,8 @@
 
 from typing import TYPE_CHECKING
 
+from streamer.registry import Option, Plugin, SinkContext
+
 if TYPE_CHECKING:
     from streamer.control import Control
     from streamer.mqtt.sink import MqttSink
@@ -32,3 +34,21 @@ def mqtt_sink(
 
     handler = steer(control) if control else None
     return MqttSink(settings, broker(settings.mqtt, url), handler)
+
+
+def _make(*, context: SinkContext, mqtt: str | None) -> "MqttSink | None":
+    if mqtt or context.settings.mqtt.url:
+        return mqtt_sink(context.settings, mqtt, context.control)
+    return None
+
+
+PLUGIN = Plugin(
+    _make,
+    (
+        Option(
+            "--mqtt",
+            metavar="URL",
+            help="publish events: mqtt[s]://[USER@]HOST[:PORT][/PREFIX]",
+        ),
+    ),
+)

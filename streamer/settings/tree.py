@@ -6,8 +6,9 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from streamer.registry import DETECTORS, TRANSCRIBERS
 from streamer.settings.alerts import Alerts
 
 
@@ -35,12 +36,14 @@ class Audio(_Section):
 class Segmentation(_Section):
     """How speech is cut into utterances."""
 
-    detector: Literal["both", "silero", "webrtcvad"] = Field(
-        default="both",
-        description="voice detector; both: webrtcvad as the cheap gate, Silero to confirm",
+    detector: Annotated[str, AfterValidator(DETECTORS.known)] = Field(
+        default="gated",
+        description="voice detector: gated (webrtcvad as the cheap gate, Silero to confirm), silero, webrtcvad",
     )
-    aggressiveness: int = Field(
-        default=2, ge=0, le=3, description="webrtcvad's filter of non-speech, 3 the strictest"
+    detector_options: dict[str, int | float | bool | str] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="the detector's own; gated and webrtcvad: aggressiveness, 0 to 3 (strictest, default 2)",
     )
     start_threshold: float = Field(
         default=0.5, gt=0, lt=1, description="probability at which a frame counts as speech"
@@ -108,10 +111,14 @@ class Segmentation(_Section):
         return self
 
 
+def _backend(name: str) -> str:
+    return name if name == "auto" else TRANSCRIBERS.known(name)
+
+
 class Asr(_Section):
     """How utterances are transcribed."""
 
-    backend: Literal["auto", "whisper", "none"] = Field(
+    backend: Annotated[str, AfterValidator(_backend)] = Field(
         default="auto",
         description="auto: whisper if a model can be had, else audio alone",
     )

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamer import events
+from streamer.registry import Plugin, SinkContext
 from streamer.sinks.lines import event_lines, percentiles, present_line
 from streamer.sinks.meters import level_meter, status_line
 from streamer.views import View
@@ -121,3 +122,10 @@ class ConsoleSink:
         if self._status and lines:
             lines.append(status_line(self._status, percentiles(view)))
         return Group(*lines)
+
+
+def _make(*, context: SinkContext) -> ConsoleSink | None:
+    return ConsoleSink(status=context.status) if context.table else None
+
+
+PLUGIN = Plugin(_make)

@@ -10,6 +10,7 @@ from typing import Self
 
 from streamer.errors import UserError
 from streamer.events import Event
+from streamer.registry import Option, Plugin, SinkContext
 
 
 class JsonlSink:
@@ -62,3 +63,21 @@ class JsonlSink:
         held = info.st_size if stat.S_ISREG(info.st_mode) else 0
         if held and os.pread(self._descriptor, 1, held - 1) != b"\n":
             self._write(b"\n")
+
+
+def _make(*, context: SinkContext, jsonl: str | None) -> JsonlSink | None:  # noqa: ARG001 - every sink gets it
+    if jsonl is None:
+        return None
+    return JsonlSink(None if jsonl == "-" else Path(jsonl))
+
+
+PLUGIN = Plugin(
+    _make,
+    (
+        Option(
+            "--jsonl",
+            metavar="FILE",
+            help="append events as JSON lines; - for standard output, FOLDER/ for a file each",
+        ),
+    ),
+)

@@ -9,13 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from streamer import events
+from streamer.registry import Plugin, SinkContext
 
 log = logging.getLogger(__name__)
-
-
-def is_service() -> bool:
-    """Whether systemd started this process and wants to be told."""
-    return "NOTIFY_SOCKET" in os.environ
 
 
 class SystemdSink:
@@ -71,3 +67,11 @@ def _watchdog_seconds() -> float:
         if int(os.environ.get("WATCHDOG_PID", os.getpid())) == os.getpid():
             return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
     return 0.0
+
+
+def _make(*, context: SinkContext) -> SystemdSink | None:
+    """A sink if systemd started this process and expects notifications."""
+    return SystemdSink() if context.control and "NOTIFY_SOCKET" in os.environ else None
+
+
+PLUGIN = Plugin(_make)

@@ -1,8 +1,9 @@
 """Raw 16-bit PCM from standard input: `ffmpeg ... -f s16le - | streamer replay -`."""
 
+import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -11,6 +12,7 @@ import numpy as np
 
 from streamer.audio import SAMPLE_RATE, AudioChunk, from_pcm16
 from streamer.errors import SourceError, UserError
+from streamer.registry import Option, Plugin, SourceContext
 from streamer.sources import SourceInfo, channel_names
 
 _READ_SECONDS = 0.25
@@ -127,3 +129,50 @@ async def _reader(stream: BinaryIO) -> _PipeReader | _FileReader:
     except (ValueError, OSError):
         return _FileReader(stream)
     return _PipeReader(pipe, transport)
+
+
+def _make(_: str, *, context: SourceContext, rate: int, channels_in: int) -> PcmSource:
+    session = f"live-{context.clock.now():%Y%m%d-%H%M%S}" if context.live else "stdin"
+    return PcmSource(
+        rate=rate,
+        count=channels_in,
+        channels=context.audio.channels,
+        live=context.live,
+        session=session,
+    )
+
+
+def _within(low: int, high: int, unit: str) -> Callable[[str], int]:
+    """The type of an option that is a whole number within bounds."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text}: expected {low} to {high} {unit}")
+        return value
+
+    return read
+
+
+PLUGIN = Plugin(
+    _make,
+    (
+        Option(
+            "--rate",
+            type=_within(4_000, 384_000, "Hz"),
+            default=SAMPLE_RATE,
+            metavar="HZ",
+            help="sample rate of raw PCM on standard input, in Hz (default 16000)",
+        ),
+        Option(
+            "--channels-in",
+            type=_within(1, 8, "channels"),
+            default=1,
+            metavar="N",
+            help="channels of raw PCM on standard input (default 1)",
+        ),
+    ),
+)

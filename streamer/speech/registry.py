@@ -1,7 +1,7 @@
-"""From settings to a segmenter; a new detector is a file beside this one and a case here."""
+"""From settings to a segmenter with its voice detector."""
 
-from typing import assert_never
-
+from streamer.errors import UserError
+from streamer.registry import DETECTORS
 from streamer.settings.tree import Segmentation
 from streamer.speech import VoiceDetector
 from streamer.speech.segmenter import Segmenter
@@ -18,19 +18,14 @@ def make_segmenter(settings: Segmentation, channel: int) -> Segmenter:
 
 
 def make_detector(settings: Segmentation) -> VoiceDetector:
-    """The voice detector that the settings name; imports only what that one needs."""
-    match settings.detector:
-        case "both":
-            from streamer.speech.detectors.gated import GatedDetector
+    """The voice detector that the settings name; imports only what that one needs.
 
-            return GatedDetector(settings.aggressiveness)
-        case "silero":
-            from streamer.speech.detectors.silero import SileroDetector
-
-            return SileroDetector()
-        case "webrtcvad":
-            from streamer.speech.detectors.webrtc import WebrtcDetector
-
-            return WebrtcDetector(settings.aggressiveness)
-        case _:
-            assert_never(settings.detector)
+    Raises:
+        UserError: There is no such detector, or it does not take these options.
+    """
+    make = DETECTORS.find(settings.detector)
+    try:
+        detector: VoiceDetector = make(**settings.detector_options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"segmentation.detector_options: {settings.detector}: {error}") from None
+    return detector

@@ -1,10 +1,9 @@
 """Which transcribers there are, and the choice among them."""
 
-from collections.abc import Callable
-
 from streamer.audio import Samples
 from streamer.errors import UserError
-from streamer.settings.tree import Asr, Engine
+from streamer.registry import TRANSCRIBERS, Health, Plugin
+from streamer.settings.tree import Asr, Engine, Settings
 from streamer.transcription import Transcriber, Transcript
 
 
@@ -27,15 +26,28 @@ def _whisper(asr: Asr, engine: Engine) -> Transcriber:
     return WhisperTranscriber(asr, engine)
 
 
-def _none(_: Asr, __: Engine) -> Transcriber:
-    return NoTranscriber()
+def _check_whisper(settings: Settings) -> Health:
+    from streamer.transcription import whisper_models
+
+    asr = settings.asr
+    try:
+        found = whisper_models.find(asr.model, language=asr.language)
+    except UserError as error:
+        return Health("limited", str(error), "set asr.model")
+    if found is None:
+        name = whisper_models.wanted(asr.model, language=asr.language)
+        detail = f"whisper model {name} is not on this machine: labels come from audio alone"
+        return Health("limited", detail, whisper_models.advice(name))
+    detail = f"whisper {found.name} ({found.megabytes():.0f} MB, from the {found.origin})"
+    better = "base makes fewer mistakes at twice the work: streamer models list"
+    return Health("ok", detail, better if found.name.startswith("tiny") else "")
 
 
-BACKENDS: dict[str, Callable[[Asr, Engine], Transcriber]] = {
-    "whisper": _whisper,
-    "none": _none,
-}
-"""By name, best first: the order in which `auto` tries them."""
+WHISPER = Plugin(_whisper, check=_check_whisper)
+NONE = Plugin(
+    lambda asr, engine: NoTranscriber(),  # noqa: ARG005 - the arguments of every transcriber
+    check=lambda settings: Health("ok", "off (asr.backend: none)"),  # noqa: ARG005
+)
 
 
 def make_transcriber(asr: Asr, engine: Engine) -> tuple[Transcriber, str]:
@@ -48,16 +60,22 @@ def make_transcriber(asr: Asr, engine: Engine) -> tuple[Transcriber, str]:
         UserError: if the backend asked for by name cannot be had.
     """
     if asr.backend != "auto":
-        return BACKENDS[asr.backend](asr, engine), ""
+        return _make(asr.backend, asr, engine), ""
     reasons: list[str] = []
-    for make in BACKENDS.values():
+    for name in TRANSCRIBERS.own:
         try:
-            transcriber = make(asr, engine)
+            transcriber = _make(name, asr, engine)
         except UserError as error:
             reasons.append(str(error))
             continue
         return transcriber, _notice(transcriber, reasons)
     raise AssertionError("the last backend always works")
+
+
+def _make(name: str, asr: Asr, engine: Engine) -> Transcriber:
+    plugin: Plugin = TRANSCRIBERS.find(name)
+    transcriber: Transcriber = plugin.make(asr, engine)
+    return transcriber
 
 
 def _notice(transcriber: Transcriber, reasons: list[str]) -> str:

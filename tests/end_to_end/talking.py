@@ -11,6 +11,7 @@ from streamer.commands.keys import keys, on_key
 from streamer.commands.outputs import exit_code, sinks, stopped_by_signals
 from streamer.control import Control, LiveStatus
 from streamer.conversation import pipeline
+from streamer.registry import SinkContext
 from streamer.runtime.engine import Engine
 from streamer.settings import load as configuration
 from streamer.sources import SourceInfo
@@ -43,7 +44,7 @@ async def talk(crash_after=None):
     control, status = Control(), LiveStatus()
     settings = configuration.load(overrides={"live.max_lag": 60.0})
     with Engine.load(settings, print) as engine, contextlib.ExitStack() as stack:
-        chosen = sinks(settings, jsonl=None, mqtt=None, table=True, control=control, status=status)
+        chosen = sinks({}, SinkContext(settings, control, status))
         stack.enter_context(stopped_by_signals(control))
         stack.enter_context(keys(on_key(control)))
         async with asyncio.timeout(crash_after):

@@ -141,7 +141,7 @@ def test_away_from_a_terminal_the_table_is_plain_lines(streamer, call):
     [
         (("nowhere.wav",), "nowhere.wav: no such file"),
         ((".",), "is a directory"),
-        (("-", "--rate", "1"), "--rate 1: expected"),
+        (("-", "--rate", "1"), "--rate: 1: expected"),
         (("CALL", "--channels", "a,b,c"), "has 2 channels, but 3 names"),
         (("CALL", "--set", "asr.beam_size=0"), "asr.beam_size"),
         (("CALL", "--config", "nowhere.yaml"), "configuration nowhere.yaml: no such file"),

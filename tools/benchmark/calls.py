@@ -19,6 +19,7 @@ from streamer.audio import SAMPLE_RATE, AudioChunk, Samples, to_samples
 from streamer.clock import Clock, VirtualClock
 from streamer.conversation import pipeline
 from streamer.errors import UserError
+from streamer.registry import TRANSCRIBERS
 from streamer.runtime.engine import Engine
 from streamer.settings import load as configuration
 from streamer.settings.shipped import sample_call
@@ -34,7 +35,7 @@ from streamer.transcription import Transcript
 KNOWN = "known"
 """The transcriber that costs nothing."""
 
-BACKENDS = ("none", "auto", "whisper")
+BACKENDS = ("auto", *TRANSCRIBERS.names())
 ASR = (KNOWN, *BACKENDS)
 
 _SPEECH = (

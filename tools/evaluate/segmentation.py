@@ -31,6 +31,7 @@ from rich.table import Table
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap
 from streamer.clock import VirtualClock
 from streamer.errors import SourceError, UserError
+from streamer.registry import DETECTORS
 from streamer.settings import load as configuration
 from streamer.settings import tree as config
 from streamer.sources.recording.source import RecordingSource
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="settings (YAML)")
     parser.add_argument(
         "--detector",
-        choices=("both", "silero", "webrtcvad"),
+        choices=DETECTORS.names(),
         help="voice detector; default: as in the settings",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file")

@@ -7,7 +7,7 @@ import numpy as np
 
 from streamer.audio import Samples
 from streamer.speech.detectors.silero import SileroDetector
-from streamer.speech.detectors.webrtc import WebrtcGate
+from streamer.speech.detectors.webrtc import AGGRESSIVENESS, WebrtcGate
 
 _OPEN = 10
 """Frames (300 ms) for which the gate stays open after WebRTC last said yes."""
@@ -20,7 +20,7 @@ class GatedDetector:
 
     delay = 0
 
-    def __init__(self, aggressiveness: int) -> None:
+    def __init__(self, aggressiveness: int = AGGRESSIVENESS) -> None:
         self._gate = WebrtcGate(aggressiveness)
         self._silero = SileroDetector()
         self._open = 0

@@ -5,11 +5,16 @@ import webrtcvad
 
 from streamer.audio import SAMPLE_RATE, Samples
 
+AGGRESSIVENESS = 2
+"""WebRTC's filter of non-speech: 0 passes most, 3 least."""
+
 
 class WebrtcGate:
     """Yes or no to each frame, as WebRTC says it."""
 
     def __init__(self, aggressiveness: int) -> None:
+        if aggressiveness not in range(4):
+            raise ValueError(f"aggressiveness {aggressiveness!r}: expected 0 to 3")
         self._aggressiveness = aggressiveness
         self.reset()
 
@@ -30,7 +35,7 @@ class WebrtcDetector:
 
     delay = 0
 
-    def __init__(self, aggressiveness: int) -> None:
+    def __init__(self, aggressiveness: int = AGGRESSIVENESS) -> None:
         self._gate = WebrtcGate(aggressiveness)
 
     def __call__(self, frames: Samples) -> list[float]:

@@ -47,7 +47,7 @@ def test_a_variable_names_a_key_of_several_words(name):
         ("asr: 3", "asr: "),
         ("- a list", "expected sections with keys"),
         ("asr: {", "not YAML"),
-        ("segmentation: {detector: magic}", "segmentation.detector: input should be 'both'"),
+        ("segmentation: {detector: magic}", "segmentation.detector: no such voice detector"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_with_the_files_name_and_the_keys_path(

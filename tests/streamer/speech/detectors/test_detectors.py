@@ -1,17 +1,14 @@
-from typing import get_args
-
 import numpy as np
 import pytest
 
 from streamer.audio import FRAME, SAMPLE_RATE
 from streamer.errors import UserError
+from streamer.registry import DETECTORS
 from streamer.settings.tree import Segmentation
 from streamer.sources.recording.decoder import Decoder
 from streamer.speech.detectors import gated, silero
 from streamer.speech.registry import make_detector, make_segmenter
 from tests.streamer.speech.speech import chunks, names, plain, utterances
-
-DETECTORS = get_args(Segmentation.model_fields["detector"].annotation)
 
 EDGES = {
     "silence": np.zeros(5 * SAMPLE_RATE, np.float32),
@@ -46,7 +43,7 @@ def listen(samples, sizes=(FRAME,), **settings):
     return events + list(cutter.flush())
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("detector", DETECTORS.names())
 class TestEach:
     @pytest.mark.parametrize("edge", EDGES)
     def test_gives_probabilities_whatever_it_hears(self, detector, edge):
@@ -94,7 +91,7 @@ class TestEach:
             assert plain(listen(voice, sizes, detector=detector)) == whole
 
 
-@pytest.mark.parametrize("detector", ["silero", "both"])
+@pytest.mark.parametrize("detector", ["silero", "gated"])
 @pytest.mark.parametrize("edge", ["hiss", "loud noise", "offset"])
 def test_the_network_is_not_fooled_by_noise(detector, edge):
     assert listen(EDGES[edge], detector=detector) == []
@@ -108,18 +105,18 @@ def test_the_gate_keeps_the_network_idle_in_silence(monkeypatch):
         "__call__",
         lambda self, frames: asked.append(frames) or judge_frames(self, frames),
     )
-    judge(make_detector(Segmentation(detector="both")), EDGES["silence"])
+    judge(make_detector(Segmentation(detector="gated")), EDGES["silence"])
     assert asked == []
 
 
 def test_the_gate_loses_no_utterance(voice):
-    gated = utterances(listen(voice, detector="both"))
+    gated = utterances(listen(voice, detector="gated"))
     spoken = sum(len(part.samples) for part in gated)
     lone = utterances(listen(voice, detector="silero", start_threshold=0.3, stop_threshold=0.3))
     assert spoken >= 0.98 * sum(len(part.samples) for part in lone)
 
 
-@pytest.mark.parametrize("detector", ["silero", "both"])
+@pytest.mark.parametrize("detector", ["silero", "gated"])
 def test_speech_is_heard_after_minutes_of_noise(detector, voice):
     # The network's state, left alone, drifts in noise until it misses much of what follows.
     noise = np.random.default_rng(1).normal(0, 0.01, 300 * SAMPLE_RATE).astype(np.float32)
@@ -130,7 +127,7 @@ def test_speech_is_heard_after_minutes_of_noise(detector, voice):
 
 
 def test_an_utterance_begins_before_its_first_sound(voice):
-    started = listen(voice, detector="both")[0]
+    started = listen(voice, detector="gated")[0]
     assert names([started]) == ["Started"]
     assert 6.0 * SAMPLE_RATE < started.start < 6.69 * SAMPLE_RATE
 
@@ -139,5 +136,5 @@ def test_a_missing_network_is_one_clear_line(monkeypatch):
     silero._session.cache_clear()
     monkeypatch.setattr(silero, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"set segmentation\.detector to webrtcvad"):
-        make_segmenter(Segmentation(detector="both"), 0)
+        make_segmenter(Segmentation(detector="gated"), 0)
     make_segmenter(Segmentation(detector="webrtcvad"), 0)

@@ -1,0 +1,219 @@
+"""The extension points: sources, sinks, detectors and transcribers by name.
+
+Each shipped one is a file and one line below. A package of its own announces one as an entry point of the group that
+the table names; command-line options, `streamer doctor` and the tools read these tables. Encoders and systems have the
+same tables in `streamer_models.registry`.
+
+A name stands for "module:attribute". Sources, sinks and transcribers are a `Plugin`; a detector is a class that is
+built with the settings of its own as keyword arguments. Modules here are imported when first asked for.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal
+
+from streamer.errors import UserError
+
+if TYPE_CHECKING:
+    from streamer.clock import Clock
+    from streamer.control import Control, LiveStatus
+    from streamer.settings.tree import Audio, Settings
+
+log = logging.getLogger(__name__)
+
+
+class Option:
+    """A command-line option of a plugin.
+
+    Args:
+        flag: The option, e.g. `--jsonl`.
+        arguments: What `argparse` takes beside it: help, metavar, type, default, ...
+    """
+
+    def __init__(self, flag: str, **arguments: Any) -> None:
+        self.flag = flag
+        self.arguments = arguments
+
+    @property
+    def name(self) -> str:
+        """The key of its value: `channels_in` for `--channels-in`."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a plugin works on this machine."""
+
+    state: Literal["ok", "limited", "broken"]
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """How to make a source, a sink or a transcriber, and which command-line options it has.
+
+    `make` is called with keyword arguments: one for each option that was given on the command line (by `Option.name`),
+    and those of its kind, see `SINKS`, `SOURCES` and `TRANSCRIBERS`.
+    """
+
+    make: Callable[..., Any]
+    options: tuple[Option, ...] = ()
+    check: "Callable[[Settings], Health] | None" = None
+    """For `streamer doctor`: whether it works; neither raises nor reaches the network."""
+    commands: frozenset[str] = field(default=frozenset({"replay", "listen"}))
+    """The commands that offer its options."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a source is made with, beside its own options."""
+
+    audio: "Audio"
+    clock: "Clock"
+    speed: float = 1.0
+    """Seconds of a recording for each second of the clock."""
+    live: bool = False
+    """Whether the audio comes at its own pace and cannot be made to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What a sink is made with, beside its own options."""
+
+    settings: "Settings"
+    control: "Control | None" = None
+    """How to steer a live conversation."""
+    status: "LiveStatus | None" = None
+    """How a live conversation is doing."""
+    table: bool = True
+    """Whether people look at standard output, and nothing else is written there."""
+
+
+class Registry:
+    """Extensions of one kind by name, imported when first asked for.
+
+    Args:
+        kind: What they are, for messages.
+        group: The entry points of other packages.
+        own: Name -> "module:attribute", in the order in which they are offered.
+    """
+
+    def __init__(self, kind: str, group: str, own: Mapping[str, str]) -> None:
+        self.kind, self.group, self.own = kind, group, dict(own)
+
+    def names(self) -> tuple[str, ...]:
+        """All names: those that come with streamer in their order, then the others sorted."""
+        others = {entry.name for entry in entry_points(group=self.group)} - self.own.keys()
+        return (*self.own, *sorted(others))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.own or name in self.names()
+
+    def known(self, name: str) -> str:
+        """The same name, checked; for settings.
+
+        Raises:
+            ValueError: There is no such extension.
+        """
+        if name not in self:
+            raise ValueError(f"no such {self.kind}; there are {', '.join(self.names())}")
+        return name
+
+    def find(self, name: str) -> Any:
+        """The extension of that name.
+
+        Raises:
+            UserError: There is none, it cannot be imported, or a package that it needs is missing.
+        """
+        if name in self.own:
+            return self._own(name)
+        for entry in entry_points(group=self.group, name=name):
+            try:
+                return entry.load()
+            except Exception as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                raise UserError(f"{self.kind} {name} ({entry.value}): {reason}") from error
+        raise UserError(f"no {self.kind} {name[:100]!r}; there are {', '.join(self.names())}")
+
+    def _own(self, name: str) -> Any:
+        module, _, attribute = self.own[name].partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("streamer"):
+                raise
+            raise UserError(f"{self.kind} {name}: {missing(error)}") from None
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Every extension that can be loaded; another package's that cannot is left out with a warning."""
+        for name in self.names():
+            try:
+                yield name, self.find(name)
+            except UserError as error:
+                log.warning("%s", error)
+
+
+EXTRAS = {
+    "sounddevice": "mic",
+    "faster_whisper": "whisper",
+    "ctranslate2": "whisper",
+    "huggingface_hub": "whisper",
+    "pyarrow": "export",
+}
+"""Which extra brings a package; all others come with `analyze`."""
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """What to install for a package that could not be imported."""
+    package = (error.name or "a package").partition(".")[0]
+    extra = EXTRAS.get(package, "analyze")
+    return f"needs {package}: pip install 'streamer-emotion[{extra}]'"
+
+
+SOURCES = Registry(
+    "source",
+    "streamer.sources",
+    {
+        "recording": "streamer.sources.recording:PLUGIN",
+        "microphone": "streamer.sources.microphone:PLUGIN",
+        "pcm": "streamer.sources.pcm:PLUGIN",
+    },
+)
+"""`make(target, context=SourceContext, **options)`. Another package's is chosen by `NAME://...` on the command line."""
+
+SINKS = Registry(
+    "sink",
+    "streamer.sinks",
+    {
+        "jsonl": "streamer.sinks.jsonl:PLUGIN",
+        "mqtt": "streamer.mqtt:PLUGIN",
+        "systemd": "streamer.sinks.systemd:PLUGIN",
+        "console": "streamer.sinks.console:PLUGIN",
+    },
+)
+"""`make(context=SinkContext, **options)`; None if it was not asked for."""
+
+DETECTORS = Registry(
+    "voice detector",
+    "streamer.detectors",
+    {
+        "gated": "streamer.speech.detectors.gated:GatedDetector",
+        "silero": "streamer.speech.detectors.silero:SileroDetector",
+        "webrtcvad": "streamer.speech.detectors.webrtc:WebrtcDetector",
+    },
+)
+"""`make(**options)`, the options being the section `detectors.NAME` of the settings."""
+
+TRANSCRIBERS = Registry(
+    "transcriber",
+    "streamer.transcribers",
+    {
+        "whisper": "streamer.transcription.registry:WHISPER",
+        "none": "streamer.transcription.registry:NONE",
+    },
+)
+"""`make(asr, cores)`. `asr.backend: auto` tries those that come with streamer in this order."""
