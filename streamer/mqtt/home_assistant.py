@@ -31,13 +31,20 @@ def device_id(topics: Topics) -> str:
 
 
 def discovery(
-    topics: Topics, channels: Iterable[str], labels: Sequence[str], model: str | None
+    topics: Topics,
+    channels: Iterable[str],
+    labels: Sequence[str],
+    model: str | None,
+    rules: Iterable[str] = (),
 ) -> str:
-    """The announcement of a node and its speakers, as JSON."""
+    """The announcement of a node, its speakers and the rules of its alerts, as JSON."""
     components: dict[str, Any] = {}
     for channel in channels:
         for name, component in _speaker(topics, channel, labels).items():
             components[f"{_id(segment(channel))}_{name}"] = component
+    for rule in rules:
+        for name, component in _alert(topics, rule).items():
+            components[f"alert_{_id(segment(rule))}_{name}"] = component
     components |= _diagnostics(topics)
     device = device_id(topics)
     for name, component in components.items():
@@ -76,6 +83,16 @@ def _speaker(topics: Topics, channel: str, labels: Sequence[str]) -> dict[str, d
             "value_template": "{{ value_json.emotion }}",
             "json_attributes_topic": topics.state(channel),
         },
+        "talk_share": shared
+        | {
+            "p": "sensor",
+            "name": f"{channel} talk share",
+            "icon": "mdi:account-voice",
+            "unit_of_measurement": "%",
+            "state_class": "measurement",
+            "value_template": "{{ (value_json.talk_share * 100) | round(0) "
+            "if value_json.talk_share is not none else none }}",
+        },
         "confidence": shared
         | {
             "p": "sensor",
@@ -99,6 +116,30 @@ def _speaker(topics: Topics, channel: str, labels: Sequence[str]) -> dict[str, d
             "name": f"{channel} speaking",
             "device_class": "sound",
             "value_template": "{{ 'ON' if value_json.speaking else 'OFF' }}",
+        },
+    }
+
+
+def _alert(topics: Topics, rule: str) -> dict[str, dict[str, Any]]:
+    """A rule's entities: whether it is active, and each time that it is raised or over."""
+    name = json.dumps(rule)  # also a string of Jinja
+    kind = "{'event_type': 'raised' if value_json.active else 'over'}"
+    return {
+        "problem": {
+            "p": "binary_sensor",
+            "name": rule,
+            "device_class": "problem",
+            "state_topic": topics.diagnostics,
+            "value_template": f"{{{{ 'ON' if {name} in value_json.alerts else 'OFF' }}}}",
+        },
+        "event": {
+            "p": "event",
+            "name": f"{rule} raised",
+            "icon": "mdi:alert-outline",
+            "event_types": ["raised", "over"],
+            "state_topic": topics.events("alert"),
+            "value_template": f"{{{{ dict(value_json, **{kind}) | to_json"
+            f" if value_json.rule == {name} else '' }}}}",
         },
     }
 

@@ -61,6 +61,7 @@ class Publisher:
         self._topics = broker.topics
         self._mqtt = settings.mqtt
         self._privacy = settings.privacy
+        self._alerts = settings.alerts
         self._outbox = outbox
         self._report = report
         self._commands = Commands(handler) if settings.mqtt.commands else None
@@ -228,7 +229,8 @@ class Publisher:
         modes = self._privacy.channels
         channels = [name for name in view.channels if modes.get(name, "analyse") == "analyse"]
         model = f"{view.model.name} {view.model.version}"
-        return home_assistant.discovery(self._topics, channels, view.labels, model)
+        rules = [rule.name for rule in self._alerts.rules]
+        return home_assistant.discovery(self._topics, channels, view.labels, model, rules)
 
 
 def _leaves(group: BaseExceptionGroup[BrokerError]) -> list[BrokerError]:

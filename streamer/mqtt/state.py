@@ -59,6 +59,8 @@ class NodeState(BaseModel):
     """From the end of the latest utterance's speech to its event."""
     lost_audio: events.Seconds = 0.0
     """Seconds of audio lost in this conversation."""
+    alerts: list[str] = []
+    """Rules of alerts that are active."""
     given_up: int = 0
     """Events that could not be delivered since the publisher was started."""
 
@@ -98,6 +100,8 @@ class NodeView:
                 self._node(utterances=self.node.utterances + 1, lag_ms=event.latency_ms.total)
             case events.Gap():
                 self._node(lost_audio=self.node.lost_audio + event.end - event.start)
+            case events.Alert():
+                self._node(alerts=self._alerts())
             case events.Error():
                 self._node(errors=self.node.errors + 1)
             case events.SessionEnded():
@@ -116,10 +120,15 @@ class NodeView:
                 self._speaker(view, channel)
         if self.node.session == session:
             self._node(session=None)
+        if self.node.alerts:
+            self._node(alerts=self._alerts())
 
     def _speaker(self, view: View, channel: str) -> None:
         self.speakers[channel] = _state(view, view.channels[channel])
         self.changed.add(channel)
+
+    def _alerts(self) -> list[str]:
+        return sorted({rule for view in self._views.values() for rule, _ in view.active})
 
     def _node(self, **fields: object) -> None:
         self.node = self.node.model_copy(update=fields)

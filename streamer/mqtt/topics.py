@@ -93,6 +93,10 @@ class Topics:
         """Retained: the latest of one speaker."""
         return f"{self.root}/state/{segment(channel)}"
 
+    def events(self, type_: str) -> str:
+        """The events of a type of all sessions: a filter for subscribers."""
+        return f"{self.root}/+/{type_}"
+
     def event(self, session: str, type_: str) -> str:
         """Each event, by session and type."""
         return f"{self.root}/{segment(session)}/{type_}"

@@ -1,6 +1,8 @@
 import asyncio
 import json
 
+from jinja2 import Environment
+
 from streamer.mqtt import mqtt_sink
 from streamer.mqtt.home_assistant import discovery
 from streamer.mqtt.topics import Topics
@@ -19,13 +21,31 @@ def test_the_announcement_has_what_home_assistant_requires():
     components = told["cmps"].values()
     assert {component["p"] for component in components} == {"sensor", "binary_sensor"}
     ids = [component["unique_id"] for component in components]
-    assert len(set(ids)) == len(ids) == 2 * 4 + 2
+    assert len(set(ids)) == len(ids) == 2 * 5 + 2
     for component in components:
         assert component["state_topic"].startswith("home/desk/")
         assert "value_template" in component
         if component.get("device_class") == "enum":
             assert component["options"] == LABELS
             assert "unit_of_measurement" not in component
+
+
+def test_each_rule_of_alerts_has_a_problem_sensor_and_an_event():
+    rule = 'says "cancel"'
+    told = json.loads(discovery(Topics("home", "desk"), [], LABELS, None, [rule]))
+    kinds = {c["p"]: c for name, c in told["cmps"].items() if name.startswith("alert_")}
+    assert set(kinds) == {"binary_sensor", "event"}
+    assert kinds["event"]["state_topic"] == "home/desk/+/alert"
+    templates = Environment(autoescape=False)  # noqa: S701 - as Home Assistant renders them
+    templates.filters["to_json"] = json.dumps
+    problem = templates.from_string(kinds["binary_sensor"]["value_template"])
+    assert problem.render(value_json={"alerts": [rule]}) == "ON"
+    assert problem.render(value_json={"alerts": ["other"]}) == "OFF"
+    event = templates.from_string(kinds["event"]["value_template"])
+    raised = json.loads(event.render(value_json={"rule": rule, "active": True, "at": 3}))
+    assert raised["event_type"] in kinds["event"]["event_types"]
+    assert raised["at"] == 3
+    assert event.render(value_json={"rule": "other", "active": True}) == ""
 
 
 async def test_speakers_are_announced_where_their_state_is(broker, make_sink):

@@ -68,3 +68,17 @@ def test_conversations_side_by_side_keep_their_own_figures():
         "d": "two",
     }
     assert view.speakers["a"].talk_share == view.speakers["c"].talk_share == 0.5
+
+
+def test_active_alerts_are_in_the_diagnostics_until_they_or_the_session_are_over():
+    stream = list(conversation(8))
+    alert = events.Alert(
+        session="call", seq=9, time=BEGIN, rule="angry", at=2, since=1, speaker="agent"
+    )
+    view = view_of([*stream[:-1], alert])
+    assert view.node.alerts == ["angry"]
+    view.take(alert.model_copy(update={"active": False}))
+    assert view.node.alerts == []
+    view.take(alert)
+    view.take(stream[-1])
+    assert view.node.alerts == []
