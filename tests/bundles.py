@@ -3,19 +3,20 @@
 import torch
 
 from streamer_models.bundle import Bundle
-from streamer_models.encoders.bert_gru import TextEncoderConfig, TextTokenizer
+from streamer_models.encoders.bert_gru import BertGruConfig
 from streamer_models.heads.calibration import Calibration
-from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
+from streamer_models.tokenizer import TextTokenizer
+from streamer_models.zoo.dutta2022 import Dutta2022, Dutta2022Config
 
 
 def make_bundle(directory, *, window=4):
     """Save a random bundle, the same each time, and give its directory."""
     torch.manual_seed(7)
-    text = TextEncoderConfig(
+    text = BertGruConfig(
         vocabulary=64, width=32, layers=2, heads=4, feed_forward=64, last_layers=2, max_tokens=32
     )
-    config = ConversationConfig(text=text, window=window)
-    model = ConversationModel(config).eval()
+    config = Dutta2022Config(text=text, window=window)
+    model = Dutta2022(config).eval()
     with torch.no_grad():
         for parameter in model.fusion.parameters():
             parameter.mul_(3)  # opinions that differ from one utterance to the next

@@ -1,33 +1,45 @@
 """A trained model on disk: a directory of JSON, safetensors and text, checked before any of it is used.
 
-bundle.json           format, name, version, sizes of the networks, calibration, size and SHA-256 of the other files
-weights.safetensors   see `storage`
+bundle.json           see `manifest`: system, configuration, calibration, size and SHA-256 of the other files
+weights*.safetensors  see `storage`; several where one would be too large
 tokenizer.json        where the model reads text
 MODEL_CARD.md         what it was trained on, how good it is, what it is not for
 """
 
-import hashlib
-import json
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
+from torch import Tensor, nn
 
-from streamer_models.config import NetworkConfig
-from streamer_models.encoders.bert_gru import TextTokenizer
-from streamer_models.fast.audio import AudioNetwork
-from streamer_models.fast.text import Reader, TextNetwork
-from streamer_models.fast.window import WindowNetwork
+from streamer_models.backbones import read_backbone
+from streamer_models.classifier import Classifier
+from streamer_models.contract import AudioStream, HasFastForm, Modality
 from streamer_models.heads.calibration import Calibration
-from streamer_models.memory import Judge
-from streamer_models.shapes import shapes_only
+from streamer_models.manifest import (
+    MAX_BYTES,
+    MAX_FILE_BYTES,
+    MAX_MANIFEST_BYTES,
+    NAME,
+    Backbone,
+    BundleError,
+    File,
+    Manifest,
+    entry_of,
+    first_of,
+    one_line,
+    read_manifest,
+)
+from streamer_models.registry import SYSTEMS
+from streamer_models.shapes import built
 from streamer_models.storage import pack, unpack
-from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
+from streamer_models.streaming import streams_of
+from streamer_models.tokenizer import TextEmbedder, TextTokenizer
 
-FORMAT: Final = 1
-MAX_BYTES = 45_000_000
-"""What all files of a bundle may take together."""
+__all__ = ["Bundle", "BundleError", "find_bundle"]
 
 _PACKAGE = Path(__file__).resolve().parent
 PRETRAINED = next(
@@ -36,28 +48,8 @@ PRETRAINED = next(
 )
 """Where the bundles are that come with the program."""
 
-_MANIFEST = "bundle.json"
-_MAX_MANIFEST_BYTES = 100_000
-_WEIGHTS, _TOKENIZER, _CARD = "weights.safetensors", "tokenizer.json", "MODEL_CARD.md"
-
-
-class BundleError(ValueError):
-    """A bundle cannot be found, read or written; the message is one line that says why."""
-
-
-class _File(NetworkConfig):
-    bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class _Manifest(NetworkConfig):
-    format: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]{1,32}$")]
-    model: ConversationConfig
-    calibration: Calibration
-    threshold: Annotated[float, Field(ge=0, le=1)]
-    files: dict[str, _File]
+_WEIGHTS = re.compile(r"weights(-\d{1,2})?\.safetensors")
+_TOKENIZER, _CARD = "tokenizer.json", "MODEL_CARD.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +58,8 @@ class Bundle:
 
     name: str
     version: str
-    model: ConversationModel
+    model: Any
+    """A `contract.System` that is an `nn.Module`."""
     calibration: Calibration
     threshold: float
     """Confidence under which it abstains."""
@@ -74,21 +67,51 @@ class Bundle:
     """For `model.text`; None exactly where that is None."""
     card: str
     """Markdown."""
+    license: str = ""
+    """One line."""
+    languages: tuple[str, ...] = ()
+    """Those that the text encoder knows, as ISO 639 codes."""
+    backbones: tuple[Backbone, ...] = ()
+    """Files outside of the bundle that hold a part of the weights."""
 
-    def judge(self, threshold: float | None = None) -> Judge:
-        """What judges a stream with it; `threshold` stands for the bundle's own."""
-        network = WindowNetwork(self.model)
-        return Judge(network, self.calibration, self.threshold if threshold is None else threshold)
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of the logits."""
+        labels: tuple[str, ...] = self.model.config.labels
+        return labels
 
-    def hearing(self) -> AudioNetwork | None:
-        """What `AudioStream`s hear a stream with; None if it cannot hear."""
-        return None if self.model.audio is None else AudioNetwork(self.model.audio)
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities that it has an encoder for."""
+        names: tuple[Modality, ...] = ("audio", "text")
+        return tuple(name for name in names if getattr(self.model, name) is not None)
 
-    def reader(self) -> Reader | None:
-        """What embeds the texts of a stream with it; None if it cannot read."""
-        if self.model.text is None or self.tokenizer is None:
+    def classifier(self, threshold: float | None = None, *, fast: bool = True) -> Classifier:
+        """A classifier of streams.
+
+        Args:
+            threshold: Instead of the bundle's own.
+            fast: Whether to use the system's fast form, where it has one.
+        """
+        own = self.threshold if threshold is None else threshold
+        return Classifier(self.model, self.calibration, own, fast=fast)
+
+    def audio_streams(self) -> Callable[[], AudioStream] | None:
+        """Prepare the audio encoder for a stream for each utterance; None if there is no audio encoder."""
+        return None if self.model.audio is None else streams_of(self.model.audio)
+
+    def text_embedder(self, *, fast: bool = True) -> TextEmbedder | None:
+        """Prepare the text encoder; None if there is none.
+
+        Args:
+            fast: Whether to use the encoder's fast form, where it has one.
+        """
+        text = self.model.text
+        if text is None or self.tokenizer is None:
             return None
-        return Reader(self.tokenizer, TextNetwork(self.model.text))
+        device = next(text.parameters()).device
+        form = text.fast() if fast and isinstance(text, HasFastForm) else text
+        return TextEmbedder(self.tokenizer, form, device)
 
     def save(self, directory: Path) -> None:
         """Write it to a directory, over a bundle that may be there.
@@ -97,44 +120,42 @@ class Bundle:
             BundleError: It is too large or inconsistent.
             OSError: The directory cannot be written.
         """
-        try:
-            files = {
-                _WEIGHTS: pack(self.model.state_dict()),
-                _CARD: self.card.encode(),
-            }
-        except ValueError as error:
-            raise BundleError(f"bundle {self.name}: {error}") from error
         if (self.tokenizer is None) != (self.model.text is None):
             raise BundleError(f"bundle {self.name}: a tokenizer goes with a text encoder")
-        if self.tokenizer is not None:
-            files[_TOKENIZER] = self.tokenizer.definition.encode()
         try:
-            manifest = _Manifest(
-                format=FORMAT,
-                name=self.name,
-                version=self.version,
-                model=self.model.config,
-                calibration=self.calibration,
-                threshold=self.threshold,
-                files={
-                    name: _File(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-                    for name, data in files.items()
-                },
-            )
+            files = {**_packed(self.model, self.backbones), _CARD: self.card.encode()}
+            if self.tokenizer is not None:
+                files[_TOKENIZER] = self.tokenizer.definition.encode()
+            total = sum(map(len, files.values()))
+            if total > MAX_BYTES:
+                raise BundleError(f"{total} bytes are more than the {MAX_BYTES} allowed")
+            files[NAME] = self._manifest(files).encode()
         except ValidationError as error:
-            raise BundleError(f"bundle {self.name}: {_first(error)}") from error
-        text = json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n"
-        files[_MANIFEST] = text.encode()  # the last one: without it the rest is no bundle
-        total = sum(map(len, files.values()))
-        if total > MAX_BYTES:
-            raise BundleError(
-                f"bundle {self.name}: {total} bytes are more than the {MAX_BYTES} allowed"
-            )
+            raise BundleError(f"bundle {self.name}: {first_of(error)}") from error
+        except ValueError as error:
+            raise BundleError(f"bundle {self.name}: {error}") from error
         directory.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
+        for name, data in files.items():  # the manifest last: without it the rest is no bundle
             part = directory / f".{name}.part"
             part.write_bytes(data)
             part.replace(directory / name)
+        for path in directory.iterdir():
+            if _WEIGHTS.fullmatch(path.name) and path.name not in files:
+                path.unlink()
+
+    def _manifest(self, files: dict[str, bytes]) -> Manifest:
+        return Manifest(
+            name=self.name,
+            version=self.version,
+            license=self.license,
+            languages=self.languages,
+            system=self.model.name,
+            model=self.model.config,
+            calibration=self.calibration,
+            threshold=self.threshold,
+            backbones=self.backbones,
+            files={name: entry_of(data) for name, data in files.items()},
+        )
 
     @classmethod
     def load(cls, directory: Path) -> "Bundle":
@@ -150,29 +171,20 @@ class Bundle:
 
     @classmethod
     def _load(cls, directory: Path) -> "Bundle":
-        manifest = _read_manifest(directory)
-        wanted = {_WEIGHTS, _CARD} | ({_TOKENIZER} if manifest.model.text is not None else set())
-        if strange := sorted(manifest.files.keys() ^ wanted):
-            raise BundleError(f"{_MANIFEST} must name {sorted(wanted)}; differs in {strange[0]!r}")
-        if sum(file.bytes for file in manifest.files.values()) > MAX_BYTES:
-            raise BundleError(f"more than {MAX_BYTES} bytes")
+        manifest = read_manifest(_read(directory / NAME, MAX_MANIFEST_BYTES))
+        _check_names(manifest)
         data = {
             name: _read_checked(directory / name, file) for name, file in manifest.files.items()
         }
-        tokenizer = None
+        weights = [content for name, content in data.items() if _WEIGHTS.fullmatch(name)]
         try:
-            with shapes_only():  # until the file is known to have them
-                model = ConversationModel(manifest.model)
-            state = unpack(data[_WEIGHTS], model.state_dict())
+            model = _loaded(manifest, weights)
+            tokenizer = None
             if manifest.model.text is not None:
-                definition = data[_TOKENIZER].decode()
-                tokenizer = TextTokenizer(definition, manifest.model.text.max_tokens)
-                if tokenizer.vocabulary > manifest.model.text.vocabulary:
-                    raise BundleError("the tokenizer has more words than the text encoder")
+                tokenizer = _tokenizer(data[_TOKENIZER], manifest.model.text)
             card = data[_CARD].decode()
         except ValueError as error:
-            raise BundleError(_one_line(str(error))) from error
-        model.load_state_dict(state, assign=True)
+            raise BundleError(one_line(str(error))) from error
         return cls(
             name=manifest.name,
             version=manifest.version,
@@ -181,6 +193,9 @@ class Bundle:
             threshold=manifest.threshold,
             tokenizer=tokenizer,
             card=card,
+            license=manifest.license,
+            languages=manifest.languages,
+            backbones=manifest.backbones,
         )
 
 
@@ -191,36 +206,65 @@ def find_bundle(name: str) -> Path:
         BundleError: There is none.
     """
     for directory in (Path(name), PRETRAINED / Path(name).name):
-        if (directory / _MANIFEST).is_file():
+        if (directory / NAME).is_file():
             return directory
-    known = sorted(path.parent.name for path in PRETRAINED.glob(f"*/{_MANIFEST}"))
+    known = sorted(path.parent.name for path in PRETRAINED.glob(f"*/{NAME}"))
     raise BundleError(
         f"there is no bundle {name}: give the directory of one, or a name of these: "
         f"{', '.join(known) or 'none is installed'}"
     )
 
 
-def _read_manifest(directory: Path) -> _Manifest:
-    text = _read(directory / _MANIFEST, _MAX_MANIFEST_BYTES)
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{_MANIFEST} is not JSON: {_one_line(str(error))}") from error
-    found = raw.get("format") if isinstance(raw, dict) else None
-    if found != FORMAT:
-        raise BundleError(f"its format is {found!r}, this program reads {FORMAT}")
-    try:
-        return _Manifest.model_validate(raw)
-    except ValidationError as error:
-        raise BundleError(f"{_MANIFEST}: {_first(error)}") from error
+def _packed(model: nn.Module, backbones: Sequence[Backbone]) -> dict[str, bytes]:
+    """The files of a model's weights without those of its backbones."""
+    prefixes = tuple(backbone.prefix for backbone in backbones)
+    state = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if not (prefixes and name.startswith(prefixes))
+    }
+    parts = pack(state, MAX_FILE_BYTES)
+    if len(parts) == 1:
+        return {"weights.safetensors": parts[0]}
+    return {f"weights-{number}.safetensors": part for number, part in enumerate(parts, 1)}
 
 
-def _read_checked(path: Path, file: _File) -> bytes:
+def _check_names(manifest: Manifest) -> None:
+    """Check that the manifest names the files of a bundle, and no others."""
+    wanted = {_CARD} | ({_TOKENIZER} if manifest.model.text is not None else set())
+    weights = {name for name in manifest.files if _WEIGHTS.fullmatch(name)}
+    if strange := sorted(manifest.files.keys() ^ (wanted | (weights or {"weights.safetensors"}))):
+        raise BundleError(
+            f"{NAME} must name {sorted(wanted)} and weights.safetensors; differs in {strange[0]!r}"
+        )
+
+
+def _loaded(manifest: Manifest, weights: Sequence[bytes]) -> nn.Module:
+    """The system with its weights: nothing is allocated before the files are known to fit it."""
+
+    def read(like: dict[str, Tensor]) -> dict[str, Tensor]:
+        outside = {}
+        for backbone in manifest.backbones:
+            outside.update(read_backbone(backbone))
+        return unpack(weights, like, outside)
+
+    system = SYSTEMS.find(manifest.system)
+    return built(lambda: system(manifest.model), read)
+
+
+def _tokenizer(definition: bytes, config: Any) -> TextTokenizer:
+    tokenizer = TextTokenizer(definition.decode(), config.max_tokens)
+    if tokenizer.vocabulary > config.vocabulary:
+        raise BundleError("the tokenizer has more words than the text encoder")
+    return tokenizer
+
+
+def _read_checked(path: Path, file: File) -> bytes:
     data = _read(path, file.bytes)
     if len(data) < file.bytes:
         raise BundleError(f"{path.name} has {len(data)} bytes, not {file.bytes}: it was cut off")
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise BundleError(f"{path.name} is damaged: its SHA-256 is not that of {_MANIFEST}")
+    if entry_of(data) != file:
+        raise BundleError(f"{path.name} is damaged: its SHA-256 is not that of {NAME}")
     return data
 
 
@@ -233,13 +277,3 @@ def _read(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise BundleError(f"{path.name} has more than the {limit} bytes it may have")
     return data
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return _one_line(f"{place}: {first['msg']}" if place else first["msg"])
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]

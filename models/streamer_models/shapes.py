@@ -2,16 +2,40 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+
+def built(
+    make: Callable[[], nn.Module], read: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> nn.Module:
+    """A network with given weights, built without memory or random numbers of its own.
+
+    A network that holds more than its state dict, such as constants that are computed as it is built, is built a
+    second time with memory, once its weights are known to fit.
+
+    Args:
+        make: Builds the network.
+        read: The weights that fit names, shapes and types; a ValueError if there are none.
+    """
+    with shapes_only():
+        network = make()
+    state = read(network.state_dict())
+    network.load_state_dict(state, assign=True)
+    if any(tensor.is_meta for tensor in chain(network.parameters(), network.buffers())):
+        with _Uninitialised():
+            network = make()
+        network.load_state_dict(state, assign=True)
+    return network
 
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """What modules are made in it take no memory and are not initialised.
+    """Modules that are made in it take no memory and are not initialised.
 
     To draw random numbers without memory, torch would import its compiler first, which takes longer than all else that
     is done to load a model. So modules must begin with the functions of `nn.init`, which do nothing here.

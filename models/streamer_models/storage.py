@@ -1,6 +1,6 @@
 """Weights as bytes: safetensors in which large matrices are int8 by the row, and the rest is half precision."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import safetensors
 import torch
@@ -14,14 +14,35 @@ HALF_ELEMENTS = 4_096
 """What is smaller than this is not worth rounding; above, float16."""
 
 _SCALE = ":scale"
+_HEADER = 200
+"""Bytes that a tensor's description takes in a file's header at most, its name aside."""
 
 
-def pack(state: Mapping[str, Tensor]) -> bytes:
-    """A state dict as the content of a safetensors file. The same state gives the same bytes.
+def pack(state: Mapping[str, Tensor], most: int = 2**63) -> list[bytes]:
+    """A state dict as the contents of safetensors files. The same state gives the same bytes.
+
+    Args:
+        state: Weights by name.
+        most: Bytes of a file.
 
     Raises:
-        ValueError: A value is not finite, or too large for half precision.
+        ValueError: A value is not finite, too large for half precision, or alone too large for a file.
     """
+    parts: list[dict[str, Tensor]] = [{}]
+    room = most
+    for name, tensor in _stored(state).items():
+        size = tensor.nbytes + len(name) + _HEADER
+        if size > room and parts[-1]:
+            parts.append({})
+            room = most
+        if size > room:
+            raise ValueError(f"the weights {name} take more than {most} bytes")
+        parts[-1][name] = tensor
+        room -= size
+    return [save(part) for part in parts]
+
+
+def _stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     stored: dict[str, Tensor] = {}
     for name, value in state.items():
         tensor = value.detach().cpu().contiguous()
@@ -36,42 +57,62 @@ def pack(state: Mapping[str, Tensor]) -> bytes:
             stored[name] = tensor.half()
         if not bool(stored[name].isfinite().all()):
             raise ValueError(f"the weights {name} are not finite in {stored[name].dtype}")
-    return save(stored)
+    return stored
 
 
-def unpack(data: bytes, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def unpack(
+    files: Sequence[bytes],
+    like: Mapping[str, Tensor],
+    outside: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
     """The state dict that was packed, up to rounding.
 
     Args:
-        data: The content of the file; may be anything.
-        like: The names, shapes and types that must come out of it, no more and no less.
+        files: The contents of the files; may be anything.
+        like: The names, shapes and types that must come out of them, no more and no less.
+        outside: Tensors of other files that belong to them.
 
     Raises:
         ValueError: The data are not that.
     """
-    try:
-        stored = load(data)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"not safetensors: {error}") from error
-    state: dict[str, Tensor] = {}
-    for name, wanted in like.items():
-        tensor = stored.pop(name, None)
-        if tensor is None:
-            raise ValueError(f"the tensor {name} is missing")
-        if tensor.shape != wanted.shape:
-            raise ValueError(
-                f"the tensor {name} has the shape {list(tensor.shape)}, not {list(wanted.shape)}"
-            )
-        if tensor.dtype == torch.int8 and wanted.is_floating_point():
-            scale = stored.pop(name + _SCALE, None)
-            if scale is None or scale.shape != tensor.shape[:1]:
-                raise ValueError(f"the scales of the tensor {name} are missing")
-            tensor = tensor.to(wanted.dtype).mul_(scale.to(wanted.dtype)[:, None])
-        elif tensor.is_floating_point() != wanted.is_floating_point():
-            raise ValueError(f"the tensor {name} is of the type {tensor.dtype}")
-        state[name] = tensor.to(wanted.dtype)
-        if not bool(state[name].isfinite().all()):
-            raise ValueError(f"the tensor {name} is not finite")
+    stored = _joined(files, outside or {})
+    state = {name: _restored(name, wanted, stored) for name, wanted in like.items()}
     if stored:
         raise ValueError(f"the tensor {min(stored)} is unknown")
     return state
+
+
+def _joined(files: Sequence[bytes], outside: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All tensors as they are stored."""
+    stored = dict(outside)
+    for data in files:
+        try:
+            part = load(data)
+        except safetensors.SafetensorError as error:
+            raise ValueError(f"not safetensors: {error}") from error
+        if twice := part.keys() & stored.keys():
+            raise ValueError(f"the tensor {min(twice)} is there twice")
+        stored |= part
+    return stored
+
+
+def _restored(name: str, wanted: Tensor, stored: dict[str, Tensor]) -> Tensor:
+    """One tensor, taken out of what is stored."""
+    tensor = stored.pop(name, None)
+    if tensor is None:
+        raise ValueError(f"the tensor {name} is missing")
+    if tensor.shape != wanted.shape:
+        raise ValueError(
+            f"the tensor {name} has the shape {list(tensor.shape)}, not {list(wanted.shape)}"
+        )
+    if tensor.dtype == torch.int8 and wanted.is_floating_point():
+        scale = stored.pop(name + _SCALE, None)
+        if scale is None or scale.shape != tensor.shape[:1]:
+            raise ValueError(f"the scales of the tensor {name} are missing")
+        tensor = tensor.to(wanted.dtype).mul_(scale.to(wanted.dtype)[:, None])
+    elif tensor.is_floating_point() != wanted.is_floating_point():
+        raise ValueError(f"the tensor {name} is of the type {tensor.dtype}")
+    restored = tensor.to(wanted.dtype)
+    if not bool(restored.isfinite().all()):
+        raise ValueError(f"the tensor {name} is not finite")
+    return restored

@@ -1,22 +1,29 @@
-"""The audio encoder while someone speaks: the same embedding, computed as the samples arrive.
+"""Audio encoders while someone speaks: the embedding of the whole utterance, as the samples arrive.
+
+`LeafCnnStream` computes LEAF-CNN's piece by piece; `Buffered` wraps any other encoder: it keeps the samples and
+evaluates them anew for each estimate and at the end.
 
 LEAF's columns need 25 ms around their centre, PCEN is a recursion, the CNN's convolutions are valid ones and its
 mean over time is a running sum. So each block of frames is work done once, and little is left for the end.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from itertools import chain
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from streamer_models.encoders.leaf_cnn import COLUMN_HOP, RECEPTIVE_FIELD
-from streamer_models.fast.audio import AudioNetwork, State
+from streamer_models.contract import SAMPLE_RATE, AudioEncoder, AudioStream, Samples, Streaming
+from streamer_models.encoders.leaf_cnn import COLUMN_HOP, RECEPTIVE_FIELD, LeafCnn
+from streamer_models.fast.leaf_cnn import FastLeafCnn, State
 
-Samples: TypeAlias = npt.NDArray[np.float32]
+LOOK_BACK = 3 * SAMPLE_RATE // 2
+"""Samples that an embedding may end before the last one pushed."""
 
 BLOCK = 16
 """Frames that the stream advances by: always the same ones, so that chunks do not change results."""
@@ -25,14 +32,21 @@ _KEPT = 6
 """Ends of blocks that can be gone back to: 2.4 s."""
 
 
-class AudioStream:
-    """One utterance's embedding, from its first sample on.
+def streams_of(encoder: AudioEncoder) -> Callable[[], AudioStream]:
+    """Prepare an encoder, whose weights are final, for a stream for each utterance."""
+    return encoder.streams() if isinstance(encoder, Streaming) else partial(Buffered, encoder)
+
+
+class LeafCnnStream:
+    """One utterance's embedding by LEAF-CNN, from its first sample on.
 
     Args:
-        network: the audio encoder; streams share it.
+        network: The audio encoder; streams share it.
     """
 
-    def __init__(self, network: AudioNetwork) -> None:
+    look_back = LOOK_BACK
+
+    def __init__(self, network: FastLeafCnn) -> None:
         self._network = network
         leaf = network.config.leaf
         self._hop, self._half, self._floor = leaf.hop, leaf.reach, leaf.floor
@@ -49,6 +63,11 @@ class AudioStream:
             columns=0,
         )
         self._known: deque[_Known] = deque([start], maxlen=_KEPT)
+
+    @classmethod
+    def prepared(cls, encoder: LeafCnn) -> Callable[[], AudioStream]:
+        """Prepare the weights once, for a stream for each utterance."""
+        return partial(cls, FastLeafCnn(encoder))
 
     @torch.inference_mode()
     def push(self, samples: Samples) -> None:
@@ -134,6 +153,72 @@ class AudioStream:
         )
         padded = nn.functional.pad(heard, (0, finish - begin - len(heard)))
         return self._network.energies(padded.to(self._network.device))
+
+
+class Buffered:
+    """One utterance's embedding by any encoder: its samples are kept, and embedded when asked for.
+
+    Of a longer utterance than the encoder takes, the last so many samples before its end are embedded. An embedding
+    that was made is not made again.
+
+    Args:
+        encoder: Its weights are final; streams share it.
+    """
+
+    look_back = LOOK_BACK
+
+    def __init__(self, encoder: AudioEncoder) -> None:
+        self._encoder = encoder
+        self._device = _device_of(encoder)
+        self._most = encoder.max_samples
+        self._pieces: list[Samples] = []
+        self._first = 0
+        """Index of the first sample kept."""
+        self._pushed = 0
+        self._made: tuple[int, Tensor] | None = None
+        """The last end that was asked for, and the embedding there."""
+
+    def push(self, samples: Samples) -> None:
+        """Take the samples that follow, float32 in [-1, 1], any number of them."""
+        self._pieces.append(np.array(samples, np.float32))
+        self._pushed += len(samples)
+        while self._pushed - self._first - len(self._pieces[0]) >= self._most + self.look_back:
+            self._first += len(self._pieces.pop(0))
+
+    def estimate(self) -> Tensor:
+        """The embedding of all that was pushed."""
+        return self.embedding()
+
+    @torch.inference_mode()
+    def embedding(self, end: int | None = None) -> Tensor:
+        """The embedding [size] or [steps, size] of the utterance as if it ended at a sample.
+
+        Args:
+            end: Samples from the beginning; None for all that was pushed.
+
+        Raises:
+            ValueError: It lies in the future, or too far back.
+        """
+        end = self._pushed if end is None else end
+        if end > self._pushed or end < 0:
+            raise ValueError(f"the utterance has {self._pushed} samples, not {end}")
+        if self._pushed - end > self.look_back:
+            raise ValueError("that end lies too far back")
+        if self._made is None or self._made[0] != end:
+            kept = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
+            self._pieces = [kept]
+            wave = kept[max(0, end - self._most - self._first) : end - self._first]
+            if not len(wave):
+                wave = np.zeros(1, np.float32)
+            made = self._encoder(torch.from_numpy(wave).to(self._device)[None])[0]
+            self._made = end, made.float().cpu()
+        return self._made[1]
+
+
+def _device_of(encoder: Any) -> torch.device:
+    """Where an encoder's weights are."""
+    tensors = chain(encoder.parameters(), encoder.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from streamer.transcription import Transcript
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from streamer_models.memory import Judgement, Window
+    from streamer_models.classifier import Prediction
+    from streamer_models.memory import Window
 
 PATIENCE = 1.0
 """Seconds that transcriptions may still take, all in all, once the conversation has been told to stop."""
@@ -49,7 +50,7 @@ class _Work:
     job: Job
     number: int | None
     """Of the utterance, if it ended."""
-    judgement: "asyncio.Future[Judgement] | None"
+    judgement: "asyncio.Future[Prediction] | None"
     """Of what was heard of it."""
 
     def cancel(self) -> None:
@@ -128,14 +129,14 @@ class Conversation:
 
     def _begin(self, job: Job) -> "_Work":
         """Put into the context what belongs there, and begin to judge what is known."""
-        from streamer_models.memory import Embedded
+        from streamer_models.memory import UtteranceEmbedding
 
         match job.heard:
             case Ended() as ended:
-                number = self._state.add(Embedded(ended.channel, audio=ended.embedding))
+                number = self._state.add(UtteranceEmbedding(ended.channel, audio=ended.embedding))
                 return _Work(job, number, self._judged(self._state.window(number)))
             case Estimate() as estimate if self._estimates(estimate):
-                speaking = Embedded(estimate.channel, audio=estimate.embedding)
+                speaking = UtteranceEmbedding(estimate.channel, audio=estimate.embedding)
                 window = self._state.window_with(speaking)
                 return _Work(job, None, self._judged(window, patient=True))
             case _:
@@ -157,7 +158,7 @@ class Conversation:
     def _estimates(self, estimate: Estimate) -> bool:
         return estimate.channel not in self._silent and self._policy.estimates
 
-    def _judged(self, window: "Window", *, patient: bool = False) -> "asyncio.Future[Judgement]":
+    def _judged(self, window: "Window", *, patient: bool = False) -> "asyncio.Future[Prediction]":
         return self._engine.judge(window, live=self._info.live, patient=patient)
 
     async def _started(self, started: Started) -> None:
@@ -167,7 +168,7 @@ class Conversation:
                 **self._about(started.channel, started.start, started.at),
             )
 
-    async def _estimate(self, estimate: Estimate, judged: "asyncio.Future[Judgement]") -> None:
+    async def _estimate(self, estimate: Estimate, judged: "asyncio.Future[Prediction]") -> None:
         try:
             judgement = await judged
         except (RuntimeError, ValueError) as error:
@@ -180,10 +181,10 @@ class Conversation:
         )
 
     async def _ended(
-        self, ended: Ended, number: int, judged: "asyncio.Future[Judgement]", job: Job
+        self, ended: Ended, number: int, judged: "asyncio.Future[Prediction]", job: Job
     ) -> None:
-        heard_alone: Judgement | None = None
-        judgement: Judgement | None = None
+        heard_alone: Prediction | None = None
+        judgement: Prediction | None = None
         transcript = Transcript("", "skipped")
         transcription_ms = analysis_ms = 0.0
         try:
@@ -265,7 +266,7 @@ class Conversation:
         with self._control.on_stop(partial(stopped.set_result, None)):
             await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _emit_last_update(self, ended: Ended, judgement: "Judgement") -> None:
+    async def _emit_last_update(self, ended: Ended, judgement: "Prediction") -> None:
         if ended.channel not in self._silent:
             await self._outlet.emit(
                 events.SpeechUpdate,
@@ -277,7 +278,7 @@ class Conversation:
         self,
         ended: Ended,
         number: int,
-        judgement: "Judgement | None",
+        judgement: "Prediction | None",
         transcript: Transcript,
         latency: events.Latency,
     ) -> None:

@@ -10,7 +10,8 @@ from streamer.runtime.batching import Batcher
 if TYPE_CHECKING:
     import asyncio
 
-    from streamer_models.memory import Judge, Judgement, Window
+    from streamer_models.classifier import Classifier, Prediction
+    from streamer_models.memory import Window
 
 _LIVE = 32
 """Windows in one call at most, where those of live conversations queue up."""
@@ -31,7 +32,7 @@ class Judging:
         threads: how many calls there may be at the same time.
     """
 
-    def __init__(self, judge: "Judge", executor: Executor, threads: int) -> None:
+    def __init__(self, judge: "Classifier", executor: Executor, threads: int) -> None:
         self._live = Batcher(
             executor, threads, partial(_together, judge), limit=_LIVE, patience=_PATIENCE
         )
@@ -39,7 +40,7 @@ class Judging:
 
     def submit(
         self, window: "Window", *, live: bool, patient: bool = False
-    ) -> "asyncio.Future[Judgement]":
+    ) -> "asyncio.Future[Prediction]":
         """Begin to judge the last utterance of a window.
 
         Args:
@@ -50,13 +51,13 @@ class Judging:
         return self._live.submit(window, patient=patient) if live else self._replayed.submit(window)
 
 
-def alike(judge: "Judge", windows: Sequence["Window"]) -> "list[Judgement | Exception]":
-    """Judge windows, each the same to the last bit in any company.
+def alike(judge: "Classifier", windows: Sequence["Window"]) -> "list[Prediction | Exception]":
+    """Classify windows, each the same to the last bit in any company.
 
     In the last bits, a judgement depends on the shape of the batch that it is made in. So all batches have one
     shape: four windows of the same length, filled up with copies. Which ones they are does not matter then.
     """
-    judged: dict[int, Judgement | Exception] = {}
+    judged: dict[int, Prediction | Exception] = {}
     for places in _by_length(windows):
         some = [windows[place] for place in places]
         results = _together(judge, some + some[:1] * (_ALIKE - len(some)))
@@ -64,8 +65,8 @@ def alike(judge: "Judge", windows: Sequence["Window"]) -> "list[Judgement | Exce
     return [judged[place] for place in range(len(windows))]
 
 
-def _together(judge: "Judge", windows: Sequence["Window"]) -> "list[Judgement | Exception]":
-    """Judge windows in one call; if one is at fault, each by itself."""
+def _together(judge: "Classifier", windows: Sequence["Window"]) -> "list[Prediction | Exception]":
+    """Classify windows in one call; if one is at fault, each by itself."""
     try:
         return [*judge(windows)]
     except (RuntimeError, ValueError) as error:

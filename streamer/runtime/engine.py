@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from streamer_models.bundle import Bundle
-    from streamer_models.memory import ConversationState, Judgement, Window
+    from streamer_models.classifier import Prediction
+    from streamer_models.memory import ConversationState, Window
 
 _HEARD_TOGETHER = 8
 """Conversations heard in one call at most: each has to wait until all of them have been."""
@@ -70,9 +71,9 @@ class Engine:
         self.settings = settings
         self.bundle = bundle
         self.asr = transcribers[0].name
-        self._judge = bundle.judge(settings.emotion.threshold)
-        self._reader = bundle.reader()
-        self._hearing = bundle.hearing()
+        self._classifier = bundle.classifier(settings.emotion.threshold)
+        self._text_embedder = bundle.text_embedder()
+        self._new_stream = bundle.audio_streams()
         self._transcribers = transcribers
         self._free: queue.SimpleQueue[Transcriber] = queue.SimpleQueue()
         for transcriber in transcribers:
@@ -82,7 +83,7 @@ class Engine:
         self._mind = ThreadPoolExecutor(cores, thread_name_prefix="mind")
         self._scribe = ThreadPoolExecutor(len(transcribers), thread_name_prefix="scribe")
         self._hear_together = Batcher(self._ear, cores, _hear_all, limit=_HEARD_TOGETHER)
-        self._judging = Judging(self._judge, self._mind, cores)
+        self._judging = Judging(self._classifier, self._mind, cores)
 
     @classmethod
     def load(cls, settings: Settings, notify: Callable[[str], None]) -> Self:
@@ -141,10 +142,9 @@ class Engine:
     def listener(self, info: SourceInfo) -> Listener:
         """The ear for a source's channels, without those that the settings exclude."""
         from streamer.speech.registry import make_segmenter
-        from streamer_models.streaming import AudioStream
 
-        network = self._hearing
-        if network is None:
+        new_stream = self._new_stream
+        if new_stream is None:
             raise UserError(f"emotion.bundle: {self.bundle.name} cannot judge audio")
         modes = self.settings.privacy.channels
         return Listener(
@@ -154,7 +154,7 @@ class Engine:
                 else make_segmenter(self.settings.segmentation, channel)
                 for channel, name in enumerate(info.channels)
             ],
-            lambda: AudioStream(network),
+            new_stream,
             interval=to_samples(self.settings.emotion.update_interval),
             wait=not info.live,
         )
@@ -166,7 +166,7 @@ class Engine:
 
     def new_state(self) -> "ConversationState":
         """The memory of a conversation that begins."""
-        return self._judge.new_state()
+        return self._classifier.new_state()
 
     async def hear(self, listener: Listener, *, last: bool = False) -> list[Heard]:
         """Let a listener hear what was pushed to it; all of it, if it was the last."""
@@ -186,12 +186,12 @@ class Engine:
 
     def judge(
         self, window: "Window", *, live: bool, patient: bool = False
-    ) -> "asyncio.Future[Judgement]":
+    ) -> "asyncio.Future[Prediction]":
         """Begin to judge the last utterance of a window (see `Judging`)."""
         return self._judging.submit(window, live=live, patient=patient)
 
     def _embed_text(self, text: str) -> "Tensor | None":
-        return None if self._reader is None else self._reader([text])[0]
+        return None if self._text_embedder is None else self._text_embedder([text])[0]
 
     def _transcribe(self, samples: Samples, work: Transcription) -> Transcribed:
         work.begun = True

@@ -1,5 +1,7 @@
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import safetensors.torch
@@ -8,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer_models import bundle as bundles
+from streamer_models import manifest as manifests
 from streamer_models.bundle import Bundle, BundleError, find_bundle
-from streamer_models.memory import Embedded
+from streamer_models.memory import UtteranceEmbedding
 from streamer_models.storage import pack, unpack
 from tests.models.tiny_bundle import make_bundle, tokenizer_definition
 
@@ -31,18 +34,19 @@ def copy(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "copy")
 
 
-def rewrite(directory, change):
-    """Change the manifest."""
+def rewrite(directory, change, *, sign=True):
+    """Change the manifest, and its own SHA-256 with it."""
     path = directory / "bundle.json"
     manifest = json.loads(path.read_text())
     change(manifest)
+    if sign:
+        manifest.pop("sha256", None)
+        manifest["sha256"] = manifests._digest(manifest)
     path.write_text(json.dumps(manifest))
 
 
 def replace_file(directory, name, data):
     """Put other content into a file, and let the manifest vouch for it."""
-    import hashlib
-
     (directory / name).write_bytes(data)
     entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     rewrite(directory, lambda manifest: manifest["files"].__setitem__(name, entry))
@@ -65,7 +69,7 @@ def test_what_was_saved_is_loaded(made, saved):
     assert not loaded.model.training
     wave, lengths = 0.1 * torch.randn(2, 40_000), torch.tensor([40_000, 25_000])
     tokens = loaded.tokenizer(["i am so happy", "no !"])
-    utterance = Embedded(0, torch.randn(100), torch.randn(100))
+    utterance = UtteranceEmbedding(0, torch.randn(100), torch.randn(100))
     with torch.inference_mode():
         for ours, theirs in (
             (loaded.model.audio(wave, lengths), made.model.audio(wave, lengths)),
@@ -75,7 +79,9 @@ def test_what_was_saved_is_loaded(made, saved):
             ),
         ):
             assert (ours - theirs).norm() < 0.02 * theirs.norm()
-    a, b = (x.judge().step(x.judge().new_state(), utterance) for x in (loaded, made))
+    assert (loaded.license, loaded.languages) == ("CC0-1.0", ("en",))
+    assert loaded.modalities == ("audio", "text")
+    a, b = (x.classifier()([(utterance,)])[0] for x in (loaded, made))
     assert a.probabilities == pytest.approx(b.probabilities, abs=0.02)
 
 
@@ -98,13 +104,15 @@ def test_a_bundle_may_read_no_text(tmp_path):
     loaded = Bundle.load(tmp_path)
     assert loaded.tokenizer is None
     assert loaded.model.text is None
-    judge = loaded.judge()
-    assert judge.step(judge.new_state(), Embedded(0, torch.randn(100))).modalities == ("audio",)
+    assert loaded.modalities == ("audio",)
+    assert loaded.text_embedder() is None
+    (prediction,) = loaded.classifier()([(UtteranceEmbedding(0, torch.randn(100)),)])
+    assert prediction.modalities == ("audio",)
 
 
 def test_the_threshold_can_be_overruled(made):
-    assert made.judge().threshold == made.threshold
-    assert made.judge(0.0).threshold == 0.0
+    assert made.classifier().threshold == made.threshold
+    assert made.classifier(0.0).threshold == 0.0
 
 
 @given(data=st.data())
@@ -137,10 +145,10 @@ def test_a_directory_in_the_place_of_a_file_is_an_error(copy):
     refused(copy, "cannot read MODEL_CARD.md: Is a directory")
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
+@pytest.mark.parametrize("version", [0, 3, "1", None, [1], True])
 def test_another_format_is_refused(copy, version):
     rewrite(copy, lambda manifest: manifest.update(format=version))
-    refused(copy, "its format is .*, this program reads 1")
+    refused(copy, "its format is .*, this program reads 1 and 2")
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "model.pkl", ""])
@@ -160,9 +168,9 @@ def test_huge_sizes_are_refused_before_anything_is_read(copy):
         return lambda m: [entry.update(bytes=size) for entry in m["files"].values()]
 
     rewrite(copy, declare(10**12))
-    refused(copy, "bytes: Input should be less than or equal to 45000000")
-    rewrite(copy, declare(30_000_000))
-    refused(copy, "more than 45000000 bytes")
+    refused(copy, "bytes: Input should be less than or equal to 50000000")
+    rewrite(copy, declare(40_000_000))
+    refused(copy, "more than 100000000 bytes")
     rewrite(copy, declare(-1))
     refused(copy, "greater than or equal to 0")
 
@@ -178,8 +186,24 @@ def test_huge_sizes_are_refused_before_anything_is_read(copy):
         lambda m: m["model"]["audio"].update(depth=2),
         lambda m: m["model"]["audio"]["leaf"].update(depth=2),
         lambda m: m["model"].pop("labels") and m["model"].update(labels=[]),
-        lambda m: m["calibration"].update(both=0),
-        lambda m: m["calibration"].update(text=float("nan")),
+        lambda m: m["calibration"]["audio+text"].update(temperature=0),
+        lambda m: m["calibration"]["text"].update(temperature=float("nan")),
+        lambda m: m["calibration"].update(smell={}),
+        lambda m: m["calibration"]["text"].update(bias=[0, 1]),
+        lambda m: m["model"]["audio"]["leaf"].update(hop=0),
+        lambda m: m["model"]["audio"]["leaf"].update(filters=10**9),
+        lambda m: m["model"]["audio"]["leaf"].update(window=400),
+        lambda m: m["model"]["audio"]["leaf"].update(gain=float("inf")),
+        lambda m: m["model"]["audio"].update(encoder="unheard of"),
+        lambda m: m["model"]["audio"].update(encoder=3),
+        lambda m: m["model"]["audio"].pop("encoder"),
+        lambda m: m["model"].update(labels=["a", "b\x1b[31m"]),
+        lambda m: m["model"].update(dimensions=["dominance"]),
+        lambda m: m.update(system="dutta1922"),
+        lambda m: m.update(system=None),
+        lambda m: m.pop("system"),
+        lambda m: m.update(license="two\nlines"),
+        lambda m: m.update(languages=["English"]),
         lambda m: m.update(threshold=2),
         lambda m: m.update(name="../x"),
         lambda m: m.update(version="a b"),
@@ -197,6 +221,88 @@ def test_a_manifest_out_of_bounds_is_refused(copy, change):
 def test_a_manifest_that_is_none_is_refused(copy, text):
     (copy / "bundle.json").write_bytes(text.encode("latin-1"))
     refused(copy, "not JSON|its format is None")
+
+
+def test_every_change_of_the_manifest_is_noticed(copy):
+    def relabel(manifest):
+        manifest["model"]["labels"][0] = "furious"
+
+    rewrite(copy, relabel, sign=False)
+    refused(copy, "bundle.json is damaged: its SHA-256")
+    rewrite(copy, lambda manifest: manifest.pop("sha256"), sign=False)
+    refused(copy, "bundle.json is damaged: its SHA-256")
+
+
+def test_format_1_is_read_as_format_2(saved, made, copy):
+    def first(manifest):
+        for name in ("sha256", "license", "languages", "system", "backbones"):
+            manifest.pop(name)
+        manifest["format"] = 1
+        manifest["model"].pop("dimensions")
+        manifest["model"]["audio"].pop("encoder")
+        manifest["model"]["text"].pop("encoder")
+        temperatures = {k: v["temperature"] for k, v in manifest["calibration"].items()}
+        manifest["calibration"] = {
+            "both": temperatures["audio+text"],
+            "audio": temperatures["audio"],
+            "text": temperatures["text"],
+        }
+
+    rewrite(copy, first, sign=False)
+    old, new = Bundle.load(copy), Bundle.load(saved)
+    assert old.model.config == new.model.config
+    assert old.calibration == made.calibration
+    assert old.languages == ("en",)
+    for name, tensor in new.model.state_dict().items():
+        assert torch.equal(old.model.state_dict()[name], tensor)
+
+
+def test_large_weights_are_split_into_files(made, saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "MAX_FILE_BYTES", 400_000)
+    made.save(tmp_path / "split")
+    parts = sorted(path.name for path in (tmp_path / "split").glob("weights*"))
+    assert parts == [f"weights-{n}.safetensors" for n in range(1, len(parts) + 1)]
+    assert len(parts) > 1
+    whole, split = Bundle.load(saved).model, Bundle.load(tmp_path / "split").model
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(split.state_dict()[name], tensor)
+    monkeypatch.undo()
+    made.save(tmp_path / "split")
+    assert [path.name for path in (tmp_path / "split").glob("weights*")] == ["weights.safetensors"]
+
+
+def test_a_backbone_is_found_by_its_content(made, tmp_path, monkeypatch):
+    prefix = "text.bert."
+    state = {k.removeprefix(prefix): v for k, v in made.model.state_dict().items() if prefix in k}
+    content = safetensors.torch.save(state)
+    monkeypatch.setenv("STREAMER_BACKBONES", str(tmp_path / "backbones"))
+    backbone = manifests.Backbone(
+        prefix=prefix,
+        name="someone/tiny-bert",
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    replace(made, backbones=(backbone,)).save(tmp_path / "bundle")
+    refused(tmp_path / "bundle", "backbone someone/tiny-bert .*is missing: put its safetensors")
+    place = tmp_path / "backbones" / "hub" / "any-name.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(content)
+    loaded = Bundle.load(tmp_path / "bundle").model.state_dict()
+    for name, tensor in state.items():
+        assert torch.equal(loaded[prefix + name], tensor)
+    place.write_bytes(bytes(len(content)))
+    refused(tmp_path / "bundle", "is missing")
+
+
+def test_a_bundle_without_fast_forms_predicts_the_same(made):
+    (utterance,) = [UtteranceEmbedding(0, torch.randn(100), torch.randn(100))]
+    (fast,), (plain,) = (made.classifier(fast=f)([(utterance,)]) for f in (True, False))
+    assert fast.probabilities == pytest.approx(plain.probabilities, abs=1e-5)
+    texts = ["i am so happy", "no !"]
+    for ours, theirs in zip(
+        made.text_embedder()(texts), made.text_embedder(fast=False)(texts), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
 def test_a_manifest_of_great_size_is_not_read(copy):
@@ -252,8 +358,6 @@ def test_a_wrong_tokenizer_is_refused(copy):
 
 
 def test_what_cannot_be_loaded_is_not_saved(tmp_path, monkeypatch):
-    from dataclasses import replace
-
     good = make_bundle()
     for change, words in (
         ({"name": "../x"}, "name"),

@@ -4,7 +4,7 @@ import sys
 import torch
 
 from streamer_models.shapes import shapes_only
-from streamer_models.zoo.dutta2022 import ConversationModel
+from streamer_models.zoo.dutta2022 import Dutta2022
 from tests.models.tiny_bundle import make_bundle
 
 LOADS = """
@@ -18,7 +18,7 @@ print("torch._dynamo" in sys.modules)
 def test_shapes_are_those_of_networks_that_have_weights():
     model = make_bundle().model
     with shapes_only():
-        shapes = ConversationModel(model.config)
+        shapes = Dutta2022(model.config)
 
     assert {name: (t.shape, t.dtype) for name, t in shapes.state_dict().items()} == {
         name: (t.shape, t.dtype) for name, t in model.state_dict().items()

@@ -6,9 +6,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamer_models.encoders.leaf_cnn import AudioEncoder
-from streamer_models.fast.audio import AudioNetwork
-from streamer_models.streaming import BLOCK, AudioStream
+from streamer_models.encoders.leaf_cnn import LeafCnn
+from streamer_models.fast.leaf_cnn import FastLeafCnn
+from streamer_models.streaming import BLOCK, LeafCnnStream
 
 SECOND = 16_000
 
@@ -16,7 +16,7 @@ SECOND = 16_000
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(3)
-    encoder = AudioEncoder().eval().requires_grad_(requires_grad=False)
+    encoder = LeafCnn().eval().requires_grad_(requires_grad=False)
     for norm in (m for m in encoder.cnn.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         norm.running_mean.normal_(0, 0.1)
         norm.running_var.uniform_(0.5, 1.5)
@@ -25,7 +25,7 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def network(encoder):
-    return AudioNetwork(encoder)
+    return FastLeafCnn(encoder)
 
 
 def speech(seconds, seed=0):
@@ -50,7 +50,7 @@ def test_streaming_is_offline_whatever_the_chunks_and_wherever_it_ends(
     encoder, network, length, back, sizes
 ):
     wave = speech(length / SECOND)[:length]
-    stream = AudioStream(network)
+    stream = LeafCnnStream(network)
     start = turn = 0
     while start < length:
         stream.push(wave[start : start + sizes[turn % len(sizes)]])
@@ -64,14 +64,14 @@ def test_streaming_is_offline_whatever_the_chunks_and_wherever_it_ends(
 @pytest.mark.parametrize("extra", [-80, -79, 0])
 def test_every_alignment_of_the_end_with_the_columns(encoder, network, frames, extra):
     wave = speech(frames * 480 / SECOND + 0.1)[: frames * 480 + extra]
-    stream = AudioStream(network)
+    stream = LeafCnnStream(network)
     stream.push(wave)
     assert torch.allclose(stream.embedding(), offline(encoder, wave), atol=1e-4)
 
 
 def test_chunks_do_not_change_a_single_bit(network):
     wave = speech(4.0)
-    whole, pieces = AudioStream(network), AudioStream(network)
+    whole, pieces = LeafCnnStream(network), LeafCnnStream(network)
     whole.push(wave)
     for start in range(0, len(wave), 333):
         pieces.push(wave[start : start + 333])
@@ -80,7 +80,7 @@ def test_chunks_do_not_change_a_single_bit(network):
 
 def test_asking_changes_nothing(network):
     wave = speech(3.0)
-    asked, silent = AudioStream(network), AudioStream(network)
+    asked, silent = LeafCnnStream(network), LeafCnnStream(network)
     for start in range(0, len(wave), 2400):
         for stream in (asked, silent):
             stream.push(wave[start : start + 2400])
@@ -91,7 +91,7 @@ def test_asking_changes_nothing(network):
 @pytest.mark.parametrize("seconds", [0.4, 0.5, 1.0, 1.3, 1.5, 3.0])
 def test_an_estimate_is_the_embedding_up_to_the_last_block(encoder, network, seconds):
     wave = speech(seconds)
-    stream = AudioStream(network)
+    stream = LeafCnnStream(network)
     stream.push(wave)
     blocks = (len(wave) - 401 + 480) // 480 // BLOCK
     behind = (BLOCK * blocks - 1) * 480 + 401 if blocks else len(wave)
@@ -100,11 +100,11 @@ def test_an_estimate_is_the_embedding_up_to_the_last_block(encoder, network, sec
 
 
 def test_nothing_at_all_has_an_embedding(network):
-    assert torch.isfinite(AudioStream(network).embedding()).all()
+    assert torch.isfinite(LeafCnnStream(network).embedding()).all()
 
 
 def test_memory_does_not_grow_with_the_utterance(network):
-    stream = AudioStream(network)
+    stream = LeafCnnStream(network)
     for _ in range(60):
         stream.push(speech(1.0))
     assert len(stream._samples) < 4 * SECOND
@@ -112,7 +112,7 @@ def test_memory_does_not_grow_with_the_utterance(network):
 
 
 def test_an_end_in_the_future_or_long_past_is_refused(network):
-    stream = AudioStream(network)
+    stream = LeafCnnStream(network)
     stream.push(speech(10.0))
     for end in (10 * SECOND + 1, -1, SECOND):
         with pytest.raises(ValueError, match=r"samples|too far"):

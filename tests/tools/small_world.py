@@ -7,7 +7,8 @@ import numpy as np
 import soundfile
 import torch
 
-from streamer_models.encoders.bert_gru import TextEncoder, TextTokenizer
+from streamer_models.encoders.bert_gru import BertGru
+from streamer_models.tokenizer import TextTokenizer
 from tests.models.tiny_bundle import TEXT, WORDS, tokenizer_definition
 
 EMOTIONS = ("angry", "happy", "sad", "neutral")
@@ -67,4 +68,4 @@ def world(folder):
 def text_start(seed=0):
     """A text encoder of a few thousand parameters to begin with, and its tokenizer."""
     torch.manual_seed(seed)
-    return TextEncoder(TEXT), TextTokenizer(tokenizer_definition(), TEXT.max_tokens)
+    return BertGru(TEXT), TextTokenizer(tokenizer_definition(), TEXT.max_tokens)

@@ -5,8 +5,8 @@ import torch
 
 from streamer_models.context.attention import ContextConfig
 from streamer_models.context.fusion import FusionConfig
-from streamer_models.encoders.bert_gru import TextEncoderConfig
-from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
+from streamer_models.encoders.bert_gru import BertGruConfig
+from streamer_models.zoo.dutta2022 import Dutta2022, Dutta2022Config
 from tools.training.tasks.dialogues import (
     ContextClassifier,
     FusionClassifier,
@@ -30,13 +30,13 @@ QUICK = StageSettings(
 )
 
 
-def small_model(window: int | None = 3, speaker: bool = True, seed: int = 0) -> ConversationModel:
+def small_model(window: int | None = 3, speaker: bool = True, seed: int = 0) -> Dutta2022:
     torch.manual_seed(seed)
-    return ConversationModel(
-        ConversationConfig(
+    return Dutta2022(
+        Dutta2022Config(
             labels=("angry", "sad"),
             audio=None,
-            text=TextEncoderConfig(
+            text=BertGruConfig(
                 vocabulary=8,
                 width=4,
                 layers=1,

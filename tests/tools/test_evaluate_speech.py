@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from streamer.errors import UserError
-from streamer_models.zoo.dutta2022 import Dialogue
+from streamer_models.windows import Dialogue
 from tests.models.tiny_bundle import make_bundle
 from tests.tools.pages import assert_its_page_has_curves
 from tests.tools.small_world import speech

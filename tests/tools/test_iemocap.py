@@ -148,16 +148,19 @@ def test_causal_judgements_do_not_depend_on_what_comes_later(trained, folder):
 
 
 def test_the_program_judges_the_bundle_the_same_way(trained, folder):
-    from streamer_models.memory import Embedded
+    from streamer_models.memory import UtteranceEmbedding
+    from tests.models.tiny_bundle import classify_next
 
     result, out = trained
     bundle = Bundle.load(out)
     dialogues = read_utterances(folder, [1])[:1]
     inputs = embed_dialogues(bundle, result.ear, dialogues, Conditions())[0]
-    judge = bundle.judge()
-    state = judge.new_state()
+    classifier = bundle.classifier()
+    state = classifier.new_state()
     said = [
-        judge.step(state, Embedded(int(speaker), audio, text)).probabilities
+        classify_next(
+            classifier, state, UtteranceEmbedding(int(speaker), audio, text)
+        ).probabilities
         for speaker, audio, text in zip(inputs.speaker, inputs.audio, inputs.text, strict=True)
     ]
     judgements, utterances = judged(Ensemble(bundle), result.ear, dialogues, Conditions())
@@ -214,7 +217,7 @@ def test_others_of_another_form_are_not_taken(trained, tmp_path):
 def test_calibration_and_threshold_are_found_on_sessions_left_out(trained):
     result, _ = trained
     bundle = result.causal.bundle
-    assert bundle.calibration.both != QUICK.calibration.both
+    assert bundle.calibration != QUICK.calibration
     assert 0.25 < bundle.threshold < 1
 
 

@@ -26,10 +26,10 @@ from streamer.sources.recording.source import RecordingSource
 from streamer.speech.processor import Ended, Estimate, Heard, Listener
 from streamer.speech.registry import make_segmenter
 from streamer.speech.segmenter import Segmenter
-from streamer_models.fast.audio import AudioNetwork
-from streamer_models.fast.text import Reader
-from streamer_models.memory import Embedded, Judge, Window
-from streamer_models.streaming import AudioStream
+from streamer_models.classifier import Classifier
+from streamer_models.contract import AudioStream
+from streamer_models.memory import UtteranceEmbedding, Window
+from streamer_models.tokenizer import TextEmbedder
 from tools.benchmark import calls
 from tools.benchmark.measuring import Case, alternate, print_costs, write_json
 from tools.threads import one_thread
@@ -82,8 +82,9 @@ Use = Callable[[AudioStream], object]
 class _Noted:
     """An audio stream that notes what is asked of it."""
 
-    def __init__(self, network: AudioNetwork) -> None:
-        self._stream = AudioStream(network)
+    def __init__(self, new_stream: Callable[[], AudioStream]) -> None:
+        self._stream = new_stream()
+        self.look_back = self._stream.look_back
         self.uses: list[Use] = []
 
     def push(self, samples: Samples) -> None:
@@ -129,10 +130,10 @@ class _Kept(calls.Tally):
 def _material(path: Path, engine: Engine) -> _Material:
     call = calls.read_call(path)
     streams: list[_Noted] = []
-    network = _hearing(engine)
+    new_stream = _audio_streams(engine)
 
     def noted() -> _Noted:
-        streams.append(_Noted(network))
+        streams.append(_Noted(new_stream))
         return streams[-1]
 
     interval = to_samples(engine.settings.emotion.update_interval)
@@ -156,15 +157,15 @@ def _chunks(call: calls.Call) -> list[AudioChunk]:
 
 
 def _stages(material: Sequence[_Material], engine: Engine, seconds: float) -> list[Case]:
-    network, reader = _hearing(engine), engine.bundle.reader()
-    assert reader is not None  # noqa: S101 - the shipped bundle reads
-    judge = engine.bundle.judge(engine.settings.emotion.threshold)
+    new_stream, embedder = _audio_streams(engine), engine.bundle.text_embedder()
+    assert embedder is not None  # noqa: S101 - the shipped bundle reads
+    classifier = engine.bundle.classifier(engine.settings.emotion.threshold)
     stages: dict[str, Callable[[_Material, Engine], object]] = {
         "decoding": _decode,
         "voice detection": _segment,
-        "LEAF and CNN": lambda m, _: _listen(m, network),
-        "text": lambda m, _: _embed_texts(m, reader),
-        "context and fusion": lambda m, _: _judge(m, judge),
+        "LEAF and CNN": lambda m, _: _listen(m, new_stream),
+        "text": lambda m, _: _embed_texts(m, embedder),
+        "context and fusion": lambda m, _: _classify(m, classifier),
         "events": _emit,
     }
 
@@ -194,41 +195,43 @@ def _segmenters(call: calls.Call, engine: Engine) -> list[Segmenter]:
     return [make_segmenter(settings, channel) for channel in range(len(call.channels))]
 
 
-def _listen(material: _Material, network: AudioNetwork) -> None:
+def _listen(material: _Material, new_stream: Callable[[], AudioStream]) -> None:
     for uses in material.streams:
-        stream = AudioStream(network)
+        stream = new_stream()
         for use in uses:
             use(stream)
 
 
-def _hearing(engine: Engine) -> AudioNetwork:
-    network = engine.bundle.hearing()
-    assert network is not None  # noqa: S101 - without, the engine hears nothing
-    return network
+def _audio_streams(engine: Engine) -> Callable[[], AudioStream]:
+    new_stream = engine.bundle.audio_streams()
+    assert new_stream is not None  # noqa: S101 - without, the engine hears nothing
+    return new_stream
 
 
-def _embed_texts(material: _Material, reader: Reader) -> None:
+def _embed_texts(material: _Material, embedder: TextEmbedder) -> None:
     for ended in material.ended:
-        reader([calls.words(len(ended.speech.samples))])
+        embedder([calls.words(len(ended.speech.samples))])
 
 
-def _judge(material: _Material, judge: Judge) -> None:
+def _classify(material: _Material, classifier: Classifier) -> None:
     """Each estimate, and each utterance twice: before its text is there, and with it; as a replay does."""
-    state = judge.new_state()
+    state = classifier.new_state()
     waiting: list[Window] = []
     for heard in material.heard:
         match heard:
             case Estimate():
-                waiting.append(state.window_with(Embedded(heard.channel, audio=heard.embedding)))
+                waiting.append(
+                    state.window_with(UtteranceEmbedding(heard.channel, audio=heard.embedding))
+                )
             case Ended():
-                number = state.add(Embedded(heard.channel, audio=heard.embedding))
-                alike(judge, [*waiting, state.window(number)])
+                number = state.add(UtteranceEmbedding(heard.channel, audio=heard.embedding))
+                alike(classifier, [*waiting, state.window(number)])
                 waiting.clear()
                 state.set_text(number, heard.embedding)  # any vector costs the same
-                alike(judge, [state.window(number)])
+                alike(classifier, [state.window(number)])
             case _:
                 pass
-    alike(judge, waiting)
+    alike(classifier, waiting)
 
 
 def _emit(material: _Material, engine: Engine) -> None:

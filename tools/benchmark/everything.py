@@ -151,7 +151,7 @@ FIGURES = (
     Figure(
         "frontend",
         "left at the endpoint, CPU ms",
-        _cost("endpoint", "AudioStream.embedding"),
+        _cost("endpoint", "LeafCnnStream.embedding"),
         "<= 3",
     ),
     Figure("analysis", f"{WHOLE[0]}, CPU ms / s", _whole(WHOLE[0]), "<= 10"),

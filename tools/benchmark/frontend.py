@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from streamer_models.encoders.leaf_cnn import AudioEncoder
-from streamer_models.fast.audio import AudioNetwork
+from streamer_models.encoders.leaf_cnn import LeafCnn
+from streamer_models.fast.leaf_cnn import FastLeafCnn
 from streamer_models.layers.leaf import direct_energies
-from streamer_models.streaming import AudioStream
+from streamer_models.streaming import LeafCnnStream
 from tools.benchmark.measuring import Case, alternate, print_costs, write_json
 from tools.threads import one_thread
 
@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
     torch.manual_seed(0)
-    encoder = AudioEncoder().eval().requires_grad_(requires_grad=False)
-    network = AudioNetwork(encoder)
+    encoder = LeafCnn().eval().requires_grad_(requires_grad=False)
+    network = FastLeafCnn(encoder)
     samples = _speech_like(round(arguments.seconds * _RATE))
     with one_thread():
         costs = alternate(_cases(encoder, network, samples, arguments.seconds), arguments.rounds)
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _cases(
-    encoder: AudioEncoder, network: AudioNetwork, samples: np.ndarray, seconds: float
+    encoder: LeafCnn, network: FastLeafCnn, samples: np.ndarray, seconds: float
 ) -> list[Case]:
     wave = torch.from_numpy(samples)[None]
     leaf = encoder.leaf
@@ -65,7 +65,7 @@ def _cases(
         torch.autograd.backward(learning.energies(wave).log().sum())
 
     def stream() -> None:
-        stream = AudioStream(network)
+        stream = LeafCnnStream(network)
         for start in range(0, len(samples), _CHUNK):
             stream.push(samples[start : start + _CHUNK])
         stream.embedding()
@@ -85,9 +85,9 @@ def _cases(
     ]
 
 
-def _endpoint(network: AudioNetwork, samples: np.ndarray) -> Case:
+def _endpoint(network: FastLeafCnn, samples: np.ndarray) -> Case:
     """The embedding of an utterance all of whose samples are there, at each of many ends."""
-    stream = AudioStream(network)
+    stream = LeafCnnStream(network)
     stream.push(samples)
     ends = range(len(samples) - 12_000, len(samples), 1000)
 
@@ -95,17 +95,17 @@ def _endpoint(network: AudioNetwork, samples: np.ndarray) -> Case:
         for end in ends:
             stream.embedding(end)
 
-    return Case("AudioStream.embedding", finish, len(ends))
+    return Case("LeafCnnStream.embedding", finish, len(ends))
 
 
-def _first(network: AudioNetwork, samples: np.ndarray) -> Case:
+def _first(network: FastLeafCnn, samples: np.ndarray) -> Case:
     """An estimate before an utterance is as long as the convolutions reach; later ones are just a quotient."""
-    stream = AudioStream(network)
+    stream = LeafCnnStream(network)
     stream.push(samples[: _RATE // 2])
-    return Case("AudioStream.estimate, after 0.5 s", stream.estimate)
+    return Case("LeafCnnStream.estimate, after 0.5 s", stream.estimate)
 
 
-def _error(encoder: AudioEncoder, samples: np.ndarray) -> dict[str, float]:
+def _error(encoder: LeafCnn, samples: np.ndarray) -> dict[str, float]:
     wave = torch.from_numpy(samples)[None]
     reference = direct_energies(copy.deepcopy(encoder.leaf).double(), wave.double())
     error = (encoder.leaf.energies(wave).double().log() - reference.log()).abs().flatten()

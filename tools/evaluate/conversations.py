@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from streamer_models.bundle import Bundle
-from streamer_models.zoo.dutta2022 import Dialogue
+from streamer_models.windows import Dialogue
 from tools.data.conversations import TextDialogue, read_dialogues
 from tools.data.decoding import decode
 from tools.data.manifest import read_manifest

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from streamer_models.bundle import Bundle
-from streamer_models.zoo.dutta2022 import Dialogue
+from streamer_models.heads.calibration import modalities_of
+from streamer_models.windows import Dialogue
 from tools.data.iemocap import Utterance
 from tools.evaluate.ensemble import Ensemble
 from tools.evaluate.metrics import Judgements
@@ -52,7 +53,7 @@ def judged(
     for utterances, dialogue in zip(dialogues, progress(embedded, "Judging"), strict=True):
         logits = ensemble.logits(dialogue, conditions.window)
         probabilities = bundle.calibration.probabilities(
-            logits, dialogue.has_audio, dialogue.has_text
+            logits, modalities_of(dialogue.has_audio, dialogue.has_text)
         )
         for utterance, row in zip(utterances, probabilities.double().numpy(), strict=True):
             if utterance.emotion4 in labels:

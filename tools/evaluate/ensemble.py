@@ -12,7 +12,8 @@ from torch import Tensor
 
 from streamer.errors import UserError
 from streamer_models.bundle import Bundle
-from streamer_models.zoo.dutta2022 import ConversationModel, Dialogue
+from streamer_models.windows import Dialogue
+from streamer_models.zoo.dutta2022 import Dutta2022
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
 
 OTHERS = "others.safetensors"
@@ -29,7 +30,7 @@ class Ensemble:
     """
 
     bundle: Bundle
-    others: tuple[ConversationModel, ...] = ()
+    others: tuple[Dutta2022, ...] = ()
 
     @classmethod
     def load(cls, directory: Path) -> "Ensemble":
@@ -60,7 +61,7 @@ class Ensemble:
         config = bundle.model.config
         others = []
         for each in weights:
-            model = ConversationModel(config)
+            model = Dutta2022(config)
             model.audio = model.text = None
             put_weights(model, each)
             others.append(model.eval())
@@ -88,11 +89,11 @@ class Ensemble:
             said = [model.every(dialogue.whole())[0] for model in models]
         else:
             windows = dialogue.windows(window or own)
-            said = [model.window(windows) for model in models]
+            said = [model.last(windows) for model in models]
         return torch.stack(said).log_softmax(-1).mean(0)
 
 
-def put_weights(model: ConversationModel, weights: Mapping[str, Tensor]) -> None:
+def put_weights(model: Dutta2022, weights: Mapping[str, Tensor]) -> None:
     """Puts contexts and fusion into a model; its encoders stay as they are.
 
     Raises:

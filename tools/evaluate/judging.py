@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from streamer_models.bundle import Bundle
-from streamer_models.zoo.dutta2022 import Dialogue
+from streamer_models.heads.calibration import modalities_of
+from streamer_models.windows import Dialogue
 from tools.progress import progress
 
 
@@ -27,9 +28,9 @@ def judge(
         raise ValueError("a bundle whose window is the whole conversation cannot judge a stream")
     judged = []
     for dialogue in progress(dialogues, "Judging"):
-        logits = bundle.model.window(dialogue.windows(size if context else 1))
+        logits = bundle.model.last(dialogue.windows(size if context else 1))
         probabilities = bundle.calibration.probabilities(
-            logits.float(), dialogue.has_audio, dialogue.has_text
+            logits.float(), modalities_of(dialogue.has_audio, dialogue.has_text)
         )
         judged.append(probabilities.double().numpy())
     return judged

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from streamer.errors import UserError
 from streamer_models.bundle import Bundle, BundleError
-from streamer_models.encoders.leaf_cnn import AudioEncoder
-from streamer_models.zoo.dutta2022 import Dialogue
+from streamer_models.encoders.leaf_cnn import LeafCnn
+from streamer_models.windows import Dialogue
 from tools.data.augmentation import Wave, gain, telephone
 from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
 from tools.data.manifest import Clip
@@ -150,7 +150,7 @@ def evaluate(
 
 
 @torch.inference_mode()
-def embed(encoder: AudioEncoder, waves: Sequence[Wave], name: str) -> Tensor:
+def embed(encoder: LeafCnn, waves: Sequence[Wave], name: str) -> Tensor:
     """Embeddings [n, D] of waveforms, float32 at 16 kHz."""
     rows = torch.zeros(len(waves), encoder.config.embedding)
     order = sorted(range(len(waves)), key=lambda place: len(waves[place]))

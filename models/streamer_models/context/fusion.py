@@ -1,4 +1,4 @@
-"""Both modalities of a window of utterances, each in context -> the classes."""
+"""Both modalities of a window of utterances, each in context -> scores."""
 
 from typing import Annotated
 
@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from streamer_models.config import Heads, Layers, NetworkConfig, Probability, Width
+from streamer_models.contract import Scores
+from streamer_models.heads.dimensions import DimensionHead
 from streamer_models.layers.recurrent import last_real
 from streamer_models.layers.transformer import EncoderLayer
 
@@ -37,9 +39,12 @@ class Fusion(nn.Module):
         inputs: Size of an utterance's vector in each modality.
         classes: How many classes there are.
         config: The other sizes.
+        dimensions: How many dimensions are estimated beside the classes.
     """
 
-    def __init__(self, inputs: int, classes: int, config: FusionConfig) -> None:
+    def __init__(
+        self, inputs: int, classes: int, config: FusionConfig, *, dimensions: int = 0
+    ) -> None:
         super().__init__()
         self.text = nn.Linear(inputs, config.width)
         self.audio = nn.Linear(inputs, config.width)
@@ -55,21 +60,22 @@ class Fusion(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width, eps=1e-12) if config.norm_first else nn.Identity()
         self.classifier = nn.Linear(2 * config.width, classes)
+        self.dimensions = DimensionHead(2 * config.width, dimensions) if dimensions else None
         self.dropout = nn.Dropout(config.head_dropout)
 
     def forward(
         self, text: Tensor, audio: Tensor, mask: Tensor, lengths: Tensor | None = None
-    ) -> Tensor:
-        """Judge utterances by both modalities and those around them.
+    ) -> Scores:
+        """Score utterances by both modalities and those around them.
 
         Args:
             text: [B, L, inputs].
             audio: [B, L, inputs].
             mask: Which utterances are real, bool [B, L].
-            lengths: Where given (int64 [B]), only the last utterance of each row is judged.
+            lengths: Where given (int64 [B]), only the last utterance of each row is scored.
 
         Returns:
-            Logits [B, L, classes], or [B, classes] of the last ones.
+            Scores of [B, L] utterances, or of the B last ones.
         """
         x = torch.cat([self.dropout(self.text(text)), self.dropout(self.audio(audio))], dim=1)
         both = torch.cat([mask, mask], dim=1)
@@ -80,5 +86,9 @@ class Fusion(nn.Module):
             halves = x.chunk(2, dim=1)
             queries = torch.stack([last_real(half, lengths) for half in halves], dim=1)
         x = self.norm(self.layers[-1](x, both, queries))
-        out: Tensor = self.classifier(self.dropout(torch.cat(x.chunk(2, dim=1), dim=-1)))
-        return out if lengths is None else out[:, 0]
+        fused = torch.cat(x.chunk(2, dim=1), dim=-1)
+        if lengths is not None:
+            fused = fused[:, 0]
+        fused = self.dropout(fused)
+        dimensions = None if self.dimensions is None else self.dimensions(fused)
+        return Scores(self.classifier(fused), dimensions)

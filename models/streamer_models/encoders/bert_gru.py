@@ -1,28 +1,28 @@
 """Words -> the 100-d text embedding: a BERT-type encoder and a bidirectional GRU over its last layers."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from streamer_models.config import Heads, Layers, NetworkConfig, Probability, Width
+from streamer_models.config import EncoderConfig, FeedForward, Heads, Layers, Probability, Width
 from streamer_models.layers.recurrent import BiGru, lengths_of
 from streamer_models.layers.transformer import EncoderLayer
 
-MAX_CHARACTERS_PER_TOKEN = 64
+if TYPE_CHECKING:
+    from streamer_models.fast.bert_gru import FastBertGru
 
 
-class TextEncoderConfig(NetworkConfig):
+class BertGruConfig(EncoderConfig):
     """Sizes; the defaults are MiniLM-L6's (22.7 million parameters) and the paper's head."""
 
+    encoder: Literal["bert_gru"] = "bert_gru"
     vocabulary: Annotated[int, Field(ge=8, le=300_000)] = 30_522
     width: Width = 384
     layers: Layers = 6
     heads: Heads = 12
-    feed_forward: Annotated[int, Field(ge=1, le=16_384)] = 1536
+    feed_forward: FeedForward = 1536
     positions: Annotated[int, Field(ge=8, le=4096)] = 512
     max_tokens: Annotated[int, Field(ge=3, le=4096)] = 96
     """Longer texts are cut here; both marks of the tokenizer count."""
@@ -30,12 +30,11 @@ class TextEncoderConfig(NetworkConfig):
     """How many of the last layers the GRU reads, side by side."""
     hidden: Width = 100
     gru_layers: Layers = 2
-    embedding: Width = 100
     dropout: Probability = 0.1
     head_dropout: Probability = 0.2
 
     @model_validator(mode="after")
-    def _consistent(self) -> "TextEncoderConfig":
+    def _consistent(self) -> "BertGruConfig":
         if self.width % self.heads:
             raise ValueError("width must be a multiple of heads")
         if self.last_layers > self.layers:
@@ -51,7 +50,7 @@ class Bert(nn.Module):
     Written out because importing transformers' takes longer than everything else at the start.
     """
 
-    def __init__(self, config: TextEncoderConfig) -> None:
+    def __init__(self, config: BertGruConfig) -> None:
         super().__init__()
         self.words = nn.Embedding(config.vocabulary, config.width)
         self.positions = nn.Embedding(config.positions, config.width)
@@ -75,14 +74,16 @@ class Bert(nn.Module):
         return outputs
 
 
-class TextEncoder(nn.Module):
+class BertGru(nn.Module):
     """The text embedding of an utterance.
 
     The last layers of the encoder, concatenated for each token, go through the GRU; the states in which its two
     directions end, projected, are the embedding (Dutta & Ganapathy, 2022).
     """
 
-    def __init__(self, config: TextEncoderConfig) -> None:
+    config_class: ClassVar = BertGruConfig
+
+    def __init__(self, config: BertGruConfig) -> None:
         super().__init__()
         self.config = config
         self.bert = Bert(config)
@@ -94,6 +95,17 @@ class TextEncoder(nn.Module):
         )
         self.projection = nn.Linear(2 * config.hidden, config.embedding)
         self.dropout = nn.Dropout(config.head_dropout)
+
+    @property
+    def embedding_size(self) -> int:
+        """Size of an embedding."""
+        return self.config.embedding
+
+    def fast(self) -> "FastBertGru":
+        """The form for inference; the weights are final."""
+        from streamer_models.fast.bert_gru import FastBertGru
+
+        return FastBertGru(self)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Embed texts; padding, behind each text, does not change its embedding.
@@ -111,43 +123,3 @@ class TextEncoder(nn.Module):
         _, ends = self.gru(torch.cat(layers[-self.config.last_layers :], dim=-1), lengths)
         out: Tensor = self.projection(self.dropout(ends.flatten(1)))
         return out
-
-
-class TextTokenizer:
-    """Texts -> token ids, by the vocabulary and rules of a `tokenizer.json`.
-
-    Args:
-        definition: The content of the file.
-        max_tokens: Where a longer text is cut.
-
-    Raises:
-        ValueError: It is not a tokenizer's definition.
-    """
-
-    def __init__(self, definition: str, max_tokens: int) -> None:
-        try:
-            self._tokenizer = Tokenizer.from_str(definition)
-        except Exception as error:  # the library raises nothing more specific
-            raise ValueError(f"not a tokenizer's definition: {error}") from error
-        self.definition = definition
-        self.max_tokens = max_tokens
-        self._tokenizer.enable_truncation(max_tokens)
-        self._tokenizer.no_padding()
-
-    @property
-    def vocabulary(self) -> int:
-        """The least number that is above every id."""
-        return 1 + max(self._tokenizer.get_vocab().values(), default=-1)
-
-    def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Token ids (int64 [B, T]) and their mask (bool [B, T]), padded to the longest of the texts."""
-        longest = self.max_tokens * MAX_CHARACTERS_PER_TOKEN
-        # one by one: encode_batch starts a pool of threads as large as the machine
-        rows = [self._tokenizer.encode(text[:longest]).ids for text in texts]
-        width = max(map(len, rows), default=0)
-        ids = torch.zeros(len(rows), width, dtype=torch.int64)
-        mask = torch.zeros(len(rows), width, dtype=torch.bool)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row)
-            mask[i, : len(row)] = True
-        return ids, mask

@@ -1,11 +1,15 @@
 """The audio encoder: LEAF, then a convolutional network whose mean over time is the embedding of an utterance."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from itertools import pairwise
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
+from streamer_models.config import EncoderConfig
+from streamer_models.contract import SAMPLE_RATE, AudioStream
 from streamer_models.layers.leaf import Leaf, LeafConfig
 
 RECEPTIVE_FIELD = 36
@@ -15,12 +19,17 @@ COLUMN_HOP = 8
 """Frames from column to column."""
 
 
-@dataclass(frozen=True)
-class AudioEncoderConfig:
-    """The audio encoder's shape."""
+class LeafCnnConfig(EncoderConfig):
+    """Sizes of the audio encoder."""
 
-    leaf: LeafConfig = field(default_factory=LeafConfig)
-    embedding: int = 100
+    encoder: Literal["leaf_cnn"] = "leaf_cnn"
+    leaf: LeafConfig = LeafConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "LeafCnnConfig":
+        if self.leaf.filters < RECEPTIVE_FIELD:
+            raise ValueError(f"leaf.filters: the convolutions need {RECEPTIVE_FIELD} at least")
+        return self
 
 
 class ConvolutionalEncoder(nn.Module):
@@ -73,18 +82,37 @@ class ConvolutionalEncoder(nn.Module):
         return summed / valid[:, None]
 
 
-class AudioEncoder(nn.Module):
+class LeafCnn(nn.Module):
     """Waveform -> embedding of the utterance.
 
     After its end an utterance is silence: energies at LEAF's floor. One that is shorter than the receptive field is
     continued with it to one column. So neither the batch that it is in nor what lies behind it changes its embedding.
     """
 
-    def __init__(self, config: AudioEncoderConfig | None = None) -> None:
+    config_class: ClassVar = LeafCnnConfig
+    max_samples = 600 * SAMPLE_RATE
+
+    def __init__(self, config: LeafCnnConfig | None = None) -> None:
         super().__init__()
-        self.config = config or AudioEncoderConfig()
+        self.config = config or LeafCnnConfig()
         self.leaf = Leaf(self.config.leaf)
         self.cnn = ConvolutionalEncoder(self.config.leaf.filters, self.config.embedding)
+
+    @property
+    def embedding_size(self) -> int:
+        """Size of an embedding."""
+        return self.config.embedding
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that the first column depends on."""
+        return (RECEPTIVE_FIELD - 1) * self.config.leaf.hop + self.config.leaf.reach + 1
+
+    def streams(self) -> Callable[[], AudioStream]:
+        """Prepare the weights, which are final, for a stream for each utterance."""
+        from streamer_models.streaming import LeafCnnStream
+
+        return LeafCnnStream.prepared(self)
 
     def forward(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Embed utterances.

@@ -1,48 +1,91 @@
-"""Logits -> probabilities that mean what they say: temperature scaling (Guo et al., 2017)."""
+"""Logits -> calibrated probabilities: temperature scaling (Guo et al., 2017), prior correction, prediction sets."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import ConfigDict, Field, RootModel, model_validator
 from torch import Tensor
 
 from streamer_models.config import NetworkConfig
+from streamer_models.contract import Modality
 
 Temperature = Annotated[float, Field(gt=0.01, lt=100)]
-Modality = Literal["audio", "text"]
+Shift = Annotated[float, Field(ge=-20, le=20)]
+ModalitySet = Literal[
+    "audio", "text", "video", "audio+text", "audio+video", "text+video", "audio+text+video"
+]
 
 MIN_EXAMPLES = 50
 _FLATTEST, _SHARPEST = 1 / 50, 50.0
 
 
-class Calibration(NetworkConfig):
-    """A temperature for each set of modalities that an utterance can have; it never changes a label."""
+class Scaling(NetworkConfig):
+    """The calibration of utterances with one set of modalities."""
 
-    both: Temperature = 1.0
-    audio: Temperature = 1.0
-    text: Temperature = 1.0
+    temperature: Temperature = 1.0
+    bias: Annotated[tuple[Shift, ...], Field(max_length=64)] = ()
+    """Added to logits / temperature, one for each class (a prior's correction); empty: none."""
+    likely: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Least probability of a label in the prediction set; the likeliest label is always in it."""
 
-    def probabilities(self, logits: Tensor, has_audio: Tensor, has_text: Tensor) -> Tensor:
-        """Calibrated probabilities.
+
+class Calibration(RootModel[dict[ModalitySet, Scaling]]):
+    """A scaling for each set of modalities.
+
+    A set without one has that of the largest set, so that a calibration may hold one scaling for all; without any,
+    probabilities are the softmax of the logits.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    root: Annotated[dict[ModalitySet, Scaling], Field(max_length=7)] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_number_of_classes(self) -> "Calibration":
+        if len({len(scaling.bias) for scaling in self.root.values() if scaling.bias}) > 1:
+            raise ValueError("the biases differ in length")
+        return self
+
+    @property
+    def classes(self) -> int | None:
+        """The number of classes that the biases are made for; None: any."""
+        return next((len(s.bias) for s in self.root.values() if s.bias), None)
+
+    @classmethod
+    def of(cls, temperatures: Mapping[str, float]) -> "Calibration":
+        """A calibration by temperatures alone, from set of modalities ("audio+text") to temperature."""
+        return cls.model_validate({name: {"temperature": t} for name, t in temperatures.items()})
+
+    def __getitem__(self, modalities: str) -> Scaling:
+        """The scaling of a set of modalities, such as "audio+text"."""
+        found = self.root.get(modalities)  # type: ignore[call-overload]
+        if isinstance(found, Scaling):
+            return found
+        largest = max(self.root, key=lambda name: name.count("+"), default=None)
+        return self.root[largest] if largest else Scaling()
+
+    def probabilities(self, logits: Tensor, modalities: Sequence[Sequence[Modality]]) -> Tensor:
+        """Calibrate logits.
 
         Args:
             logits: [N, classes].
-            has_audio: Whether each of the judged utterances has audio, bool [N].
-            has_text: The same of text, bool [N].
+            modalities: Those that each of the N utterances has.
 
         Returns:
-            [N, classes], each row summing to 1.
+            Probabilities [N, classes], each row summing to 1.
         """
-        temperature = torch.full_like(logits[:, :1], self.both)
-        temperature[has_audio & ~has_text] = self.audio
-        temperature[has_text & ~has_audio] = self.text
-        return torch.softmax(logits / temperature, dim=-1)
+        scalings = [self["+".join(each)] for each in modalities]
+        scaled = logits / logits.new_tensor([s.temperature for s in scalings])[:, None]
+        if self.classes:
+            none = (0.0,) * self.classes
+            scaled = scaled + logits.new_tensor([s.bias or none for s in scalings])
+        return torch.softmax(scaled, dim=-1)
 
     @classmethod
     def fit(
         cls, logits: Tensor, labels: Tensor, has_audio: Tensor, has_text: Tensor
     ) -> "Calibration":
-        """The temperatures under which development data are likeliest.
+        """Find the temperatures under which development data are likeliest.
 
         A set of modalities with fewer than 50 utterances gets the temperature of all of them together.
 
@@ -53,17 +96,30 @@ class Calibration(NetworkConfig):
             has_text: bool [N].
         """
         overall = fit_temperature(logits, labels)
-
-        def fitted(which: Tensor) -> float:
-            if int(which.sum()) < MIN_EXAMPLES:
-                return overall
-            return fit_temperature(logits[which], labels[which])
-
-        return cls(
-            both=fitted(has_audio & has_text),
-            audio=fitted(has_audio & ~has_text),
-            text=fitted(has_text & ~has_audio),
+        sets = {
+            "audio": has_audio & ~has_text,
+            "text": has_text & ~has_audio,
+            "audio+text": has_audio & has_text,
+        }
+        return cls.of(
+            {
+                name: fit_temperature(logits[which], labels[which])
+                if int(which.sum()) >= MIN_EXAMPLES
+                else overall
+                for name, which in sets.items()
+            }
         )
+
+
+def modalities_of(has_audio: Tensor, has_text: Tensor) -> list[tuple[Modality, ...]]:
+    """The modalities of N utterances from two masks, bool [N]."""
+    sets: dict[tuple[bool, bool], tuple[Modality, ...]] = {
+        (True, True): ("audio", "text"),
+        (True, False): ("audio",),
+        (False, True): ("text",),
+        (False, False): (),
+    }
+    return [sets[pair] for pair in zip(has_audio.tolist(), has_text.tolist(), strict=True)]
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -5,18 +5,19 @@ silence: filters and pooling see zeros before its first sample and after its las
 """
 
 import math
-from dataclasses import dataclass
 from functools import partial
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from streamer_models.config import NetworkConfig
 from streamer_models.layers.gabor_energies import GaborPlan, make_plan, pooled_energies
 from streamer_models.layers.pcen import Pcen
 
 
-@dataclass(frozen=True)
-class LeafConfig:
+class LeafConfig(NetworkConfig):
     """The shape of a LEAF front end and where its learning begins.
 
     `gain` places audio in [-1, 1] against `floor`: the references feed 16-bit integers, for which a floor of 1e-5 is
@@ -24,17 +25,25 @@ class LeafConfig:
     noise of 16-bit recordings, so that a quiet microphone's speech stays clear of it.
     """
 
-    filters: int = 40
-    sample_rate: int = 16_000
-    window: int = 401
+    filters: Annotated[int, Field(ge=1, le=512)] = 40
+    sample_rate: Literal[16_000] = 16_000
+    window: Annotated[int, Field(ge=3, le=4001)] = 401
     """Taps of the Gabor filters and of the pooling (odd)."""
-    hop: int = 480
+    hop: Annotated[int, Field(ge=16, le=16_000)] = 480
     """Samples from column to column."""
-    min_hz: float = 60.0
-    max_hz: float = 7800.0
-    pool_width: float = 0.4
-    floor: float = 1e-5
-    gain: float = 64.0
+    min_hz: Annotated[float, Field(ge=0, le=8000)] = 60.0
+    max_hz: Annotated[float, Field(gt=0, le=8000)] = 7800.0
+    pool_width: Annotated[float, Field(gt=0, le=0.5)] = 0.4
+    floor: Annotated[float, Field(ge=1e-12, le=1)] = 1e-5
+    gain: Annotated[float, Field(ge=1e-3, le=65_536)] = 64.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "LeafConfig":
+        if self.window % 2 == 0:
+            raise ValueError("window must be odd")
+        if self.min_hz >= self.max_hz:
+            raise ValueError("min_hz must be less than max_hz")
+        return self
 
     @property
     def reach(self) -> int:

@@ -1,145 +1,84 @@
-"""All networks together, and the windows of utterances over which they judge."""
+"""Dutta & Ganapathy, "Multimodal transformer with learnable frontend and self attention for emotion recognition".
+
+ICASSP 2022. LEAF-CNN and BERT-GRU embed utterances; a bidirectional GRU with self-attention puts each modality's
+embeddings into context; a transformer over both modalities fuses them.
+
+Deviations: windows of past utterances instead of the whole conversation (`window=None, speaker=False` is the paper's
+own form), the speaker's identity, a learned vector for a missing modality, the paper's row softmax where its released
+code normalises columns, masked padding.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from streamer_models.config import NetworkConfig, Width
+from streamer_models import registry
+from streamer_models.config import AudioConfig, SystemConfig, TextConfig, Width
 from streamer_models.context.attention import ContextConfig, ContextEncoder
 from streamer_models.context.fusion import Fusion, FusionConfig
-from streamer_models.encoders.bert_gru import TextEncoder, TextEncoderConfig
-from streamer_models.encoders.leaf_cnn import AudioEncoder, AudioEncoderConfig
+from streamer_models.contract import Scores, Window
+from streamer_models.encoders.bert_gru import BertGruConfig
+from streamer_models.encoders.leaf_cnn import LeafCnnConfig
 from streamer_models.layers.recurrent import lengths_of
+from streamer_models.memory import ConversationState
+from streamer_models.windows import Dialogue, WindowBatch
 
-Label = Annotated[str, Field(min_length=1, max_length=32)]
+if TYPE_CHECKING:
+    from streamer_models.fast.dutta2022 import FastDutta2022
 
 
-class ConversationConfig(NetworkConfig):
-    """The whole model. `window=None, speaker=False` is the paper's own: the conversation is its one window."""
+class Dutta2022Config(SystemConfig):
+    """Sizes of the whole model; the defaults are the paper's, but for `window` and `speaker`."""
 
-    labels: Annotated[tuple[Label, ...], Field(min_length=2, max_length=64)] = (
-        "angry",
-        "happy",
-        "sad",
-        "neutral",
-    )
-    audio: AudioEncoderConfig | None = AudioEncoderConfig()
-    """None: every utterance lacks audio."""
-    text: TextEncoderConfig | None = TextEncoderConfig()
-    """None: every utterance lacks text."""
+    audio: AudioConfig | None = LeafCnnConfig()
+    text: TextConfig | None = BertGruConfig()
     embedding: Width = 100
     """Size of an utterance's embedding in each modality."""
     context: ContextConfig = ContextConfig()
     fusion: FusionConfig = FusionConfig()
     window: Annotated[int, Field(ge=1, le=512)] | None = 16
-    """An utterance is judged with those before it, as many as make this window; None: with all, later ones too."""
+    """Utterances that one is classified with, itself counted, the others before it; None: all, later ones too."""
     speaker: bool = True
-    """Whether the model is told who speaks: the same one as the present utterance's speaker, or another."""
+    """Whether the model knows which utterances are by the speaker of the present one."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> "ConversationConfig":
-        if self.audio is None and self.text is None:
-            raise ValueError("a model needs audio, text, or both")
+    def _consistent(self) -> "Dutta2022Config":
         for name, part in (("audio", self.audio), ("text", self.text)):
             if part is not None and part.embedding != self.embedding:
                 raise ValueError(f"{name}.embedding must equal embedding")
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError("labels must differ")
         if self.window is None and self.speaker:
             raise ValueError("speaker needs a window: without one no utterance is the present one")
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """A batch of B windows of up to L utterances, in order; padding stands behind the last, present one."""
-
-    audio: Tensor
-    """Embeddings [B, L, embedding]; ignored where `has_audio` is false, as `text` is."""
-    text: Tensor
-    has_audio: Tensor
-    """bool [B, L]."""
-    has_text: Tensor
-    same_speaker: Tensor
-    """Which utterances are by the speaker of the present one, bool [B, L]."""
-    mask: Tensor
-    """Which utterances are real, bool [B, L]."""
-
-    @classmethod
-    def joined(cls, parts: Sequence["Windows"]) -> "Windows":
-        """The windows of several dialogues as one batch."""
-        longest = max(part.mask.shape[1] for part in parts)
-
-        def join(name: str) -> Tensor:
-            tensors: list[Tensor] = [getattr(part, name) for part in parts]
-            joined = tensors[0].new_zeros((sum(map(len, tensors)), longest, *tensors[0].shape[2:]))
-            row = 0
-            for tensor in tensors:
-                joined[row : row + len(tensor), : tensor.shape[1]] = tensor
-                row += len(tensor)
-            return joined
-
-        return cls(*map(join, cls.__slots__))
-
-
-@dataclass(frozen=True, slots=True)
-class Dialogue:
-    """The N utterances of a conversation, in the order in which they ended."""
-
-    audio: Tensor
-    """Embeddings [N, embedding]; ignored where `has_audio` is false, as `text` is."""
-    text: Tensor
-    has_audio: Tensor
-    """bool [N]."""
-    has_text: Tensor
-    speaker: Tensor
-    """Who speaks: an integer for each utterance, [N]."""
-
-    def windows(self, size: int) -> Windows:
-        """Its N causal windows of up to `size` utterances: the n-th ends at, and judges, the n-th."""
-        device = self.speaker.device
-        ends = torch.arange(len(self.speaker), device=device)[:, None]
-        starts = (ends - size + 1).clamp(min=0)
-        index = starts + torch.arange(min(size, len(ends)), device=device)
-        mask = index <= ends
-        index = torch.minimum(index, ends)
-        return Windows(
-            audio=self.audio[index],
-            text=self.text[index],
-            has_audio=self.has_audio[index],
-            has_text=self.has_text[index],
-            same_speaker=self.speaker[index] == self.speaker[ends],
-            mask=mask,
-        )
-
-    def whole(self) -> Windows:
-        """All of it as one window."""
-        every = torch.ones_like(self.has_text)
-        parts = (self.audio, self.text, self.has_audio, self.has_text, every, every)
-        return Windows(*(part[None] for part in parts))
-
-
-class ConversationModel(nn.Module):
+class Dutta2022(nn.Module):
     """Utterances of a conversation -> the emotion each expresses.
 
-    Used in two steps: `audio` and `text` embed utterances, `window` judges the present utterance of a window of
+    Used in two steps: `audio` and `text` embed utterances; `last` scores the present utterance of windows of
     embeddings (or `every`, all of a whole conversation at once, as the paper does).
     """
 
-    def __init__(self, config: ConversationConfig) -> None:
+    name: ClassVar = "dutta2022"
+    config_class: ClassVar = Dutta2022Config
+
+    def __init__(self, config: Dutta2022Config) -> None:
         super().__init__()
         self.config = config
-        self.audio = AudioEncoder(config.audio) if config.audio is not None else None
-        self.text = TextEncoder(config.text) if config.text is not None else None
+        self.audio = registry.make_audio_encoder(config.audio)
+        self.text = registry.make_text_encoder(config.text)
         self.audio_context, self.text_context = (
             ContextEncoder(config.embedding, config.context, speaker=config.speaker)
             for _ in range(2)
         )
-        self.fusion = Fusion(2 * config.context.hidden, len(config.labels), config.fusion)
+        self.fusion = Fusion(
+            2 * config.context.hidden,
+            len(config.labels),
+            config.fusion,
+            dimensions=len(config.dimensions),
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -147,28 +86,51 @@ class ConversationModel(nn.Module):
         return self.config.labels
 
     @property
+    def window(self) -> int | None:
+        """Utterances in a window; None: the whole conversation."""
+        return self.config.window
+
+    @property
     def device(self) -> torch.device:
         """Where its weights are."""
         return self.audio_context.missing.device
 
-    def window(self, windows: Windows) -> Tensor:
-        """Judge the present, which is the last, utterance of each window: logits [B, classes]."""
-        text, audio = self._contexts(windows)
-        out: Tensor = self.fusion(text, audio, windows.mask, lengths_of(windows.mask))
-        return out
+    def classify(self, windows: Sequence[Window]) -> Scores:
+        """Score the last utterance of each window."""
+        return self.score(WindowBatch.of(windows, self.config.embedding, self.device))
 
-    def every(self, windows: Windows) -> Tensor:
-        """Judge each utterance of each window by all of the window: logits [B, L, classes]."""
+    def new_state(self) -> ConversationState:
+        """The memory of a conversation that begins."""
+        return ConversationState(self.config.window or 1)
+
+    def fast(self) -> "FastDutta2022":
+        """The form for inference; the weights are final."""
+        from streamer_models.fast.dutta2022 import FastDutta2022
+
+        return FastDutta2022(self)
+
+    def score(self, windows: WindowBatch) -> Scores:
+        """Score the present, which is the last, utterance of each window."""
         text, audio = self._contexts(windows)
-        out: Tensor = self.fusion(text, audio, windows.mask)
-        return out
+        scores: Scores = self.fusion(text, audio, windows.mask, lengths_of(windows.mask))
+        return scores
+
+    def last(self, windows: WindowBatch) -> Tensor:
+        """Logits [B, classes] of the present, which is the last, utterance of each window."""
+        return self.score(windows).logits
+
+    def every(self, windows: WindowBatch) -> Tensor:
+        """Logits [B, L, classes] of each utterance of each window, by all of the window."""
+        text, audio = self._contexts(windows)
+        scores: Scores = self.fusion(text, audio, windows.mask)
+        return scores.logits
 
     def dialogue(self, dialogue: Dialogue) -> Tensor:
-        """Judge all N utterances of a dialogue in the configured form: logits [N, classes]."""
+        """Logits [N, classes] of all utterances of a dialogue, in the configured form."""
         if self.config.window is None:
             return self.every(dialogue.whole())[0]
-        return self.window(dialogue.windows(self.config.window))
+        return self.last(dialogue.windows(self.config.window))
 
-    def _contexts(self, w: Windows) -> tuple[Tensor, Tensor]:
+    def _contexts(self, w: WindowBatch) -> tuple[Tensor, Tensor]:
         text = self.text_context(w.text, w.has_text, w.same_speaker, w.mask)
         return text, self.audio_context(w.audio, w.has_audio, w.same_speaker, w.mask)

@@ -5,6 +5,10 @@ from pydantic import ValidationError
 from streamer_models.context.fusion import Fusion, FusionConfig
 
 
+def logits(fusion, *inputs):
+    return fusion(*inputs).logits
+
+
 @pytest.fixture(params=[False, True], ids=["post-norm", "pre-norm"])
 def fusion(request):
     torch.manual_seed(6)
@@ -21,16 +25,18 @@ def window():
 
 def test_judging_the_last_one_only_is_judging_all_and_taking_the_last(fusion, window):
     lengths = torch.tensor([5, 3, 1])
-    every = fusion(*window)
+    every = logits(fusion, *window)
     assert every.shape == (3, 5, 4)
     last = torch.stack([row[n - 1] for row, n in zip(every, lengths, strict=True)])
-    torch.testing.assert_close(fusion(*window, lengths), last, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(logits(fusion, *window, lengths), last, atol=1e-6, rtol=1e-5)
 
 
 def test_padding_changes_nothing(fusion, window):
     text, audio, mask = window
-    alone = fusion(text[1:2, :3], audio[1:2, :3], mask[1:2, :3])
-    torch.testing.assert_close(fusion(text, audio, mask)[1, :3], alone[0], atol=1e-6, rtol=1e-5)
+    alone = logits(fusion, text[1:2, :3], audio[1:2, :3], mask[1:2, :3])
+    torch.testing.assert_close(
+        logits(fusion, text, audio, mask)[1, :3], alone[0], atol=1e-6, rtol=1e-5
+    )
 
 
 def test_each_modality_of_each_utterance_reaches_each_judgement(fusion, window):
@@ -39,13 +45,17 @@ def test_each_modality_of_each_utterance_reaches_each_judgement(fusion, window):
         for place in range(5):
             changed = [text.clone(), audio.clone()]
             changed[which][0, place] += 1
-            difference = (fusion(*changed, mask) - fusion(text, audio, mask)).abs().amax(-1)
+            difference = (
+                (logits(fusion, *changed, mask) - logits(fusion, text, audio, mask)).abs().amax(-1)
+            )
             assert (difference > 1e-5).all()
 
 
 def test_the_modalities_are_told_apart(fusion, window):
     text, audio, mask = window
-    assert (fusion(text, audio, mask) - fusion(audio, text, mask)).abs().max() > 1e-3
+    assert (
+        logits(fusion, text, audio, mask) - logits(fusion, audio, text, mask)
+    ).abs().max() > 1e-3
 
 
 def test_attention_is_torchs_own_transformer_layer(window):

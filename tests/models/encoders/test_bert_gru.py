@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from streamer_models.encoders.bert_gru import Bert, TextEncoder, TextEncoderConfig, TextTokenizer
+from streamer_models.encoders.bert_gru import Bert, BertGru, BertGruConfig
+from streamer_models.tokenizer import TextTokenizer
 from tests.models.tiny_bundle import TEXT, WORDS, tokenizer_definition
 from tools.training.tasks.minilm import load_bert
 
@@ -17,7 +18,7 @@ def tokenize():
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(1)
-    return TextEncoder(TEXT).eval().requires_grad_(False)
+    return BertGru(TEXT).eval().requires_grad_(False)
 
 
 def test_the_encoder_is_berts():
@@ -65,7 +66,7 @@ def test_words_and_their_order_count(encoder, tokenize):
 
 def test_every_part_learns(tokenize):
     torch.manual_seed(0)
-    encoder = TextEncoder(TEXT)
+    encoder = BertGru(TEXT)
     encoder(*tokenize(["i am so happy", "no"])).square().sum().backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
@@ -108,4 +109,4 @@ def test_an_empty_or_holey_mask_is_refused(encoder):
 )
 def test_sizes_that_cannot_be_are_refused(sizes):
     with pytest.raises(ValidationError):
-        TextEncoderConfig(**sizes)
+        BertGruConfig(**sizes)

@@ -6,8 +6,8 @@ import torch
 from streamer_models.encoders.leaf_cnn import (
     COLUMN_HOP,
     RECEPTIVE_FIELD,
-    AudioEncoder,
     ConvolutionalEncoder,
+    LeafCnn,
     column_count,
 )
 
@@ -24,7 +24,7 @@ def settled(module):
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(0)
-    return settled(AudioEncoder())
+    return settled(LeafCnn())
 
 
 def waves(*lengths):
@@ -96,7 +96,7 @@ def test_too_few_bands_are_refused():
 
 def test_everything_learns():
     torch.manual_seed(4)
-    encoder = AudioEncoder()
+    encoder = LeafCnn()
     batch = torch.stack(waves(20_000, 20_000, 20_000))
     encoder(batch, torch.tensor([20_000, 15_000, 3_000])).square().sum().backward()
     for name, parameter in encoder.named_parameters():

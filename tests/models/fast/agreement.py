@@ -1,4 +1,4 @@
-"""Judgements of the shipped bundle by its plain networks and by those for the stream, on real speech and real talk."""
+"""Predictions of the shipped bundle by its plain networks and by their fast forms, on real speech and real talk."""
 
 import csv
 import gzip
@@ -9,8 +9,8 @@ import soundfile
 import torch
 
 from streamer_models.bundle import Bundle, find_bundle
-from streamer_models.memory import Embedded, Judge
-from streamer_models.streaming import AudioStream
+from streamer_models.memory import UtteranceEmbedding
+from tests.models.tiny_bundle import classify_next
 
 CHUNK = 7680
 
@@ -22,13 +22,14 @@ class Sides:
         bundle = Bundle.load(find_bundle("streamer-en-1"))
         self._plain = bundle.model
         self._tokenizer = bundle.tokenizer
-        self._hearing, self._reader = bundle.hearing(), bundle.reader()
-        self._judges = Judge(bundle.model, bundle.calibration, bundle.threshold), bundle.judge()
+        self._new_stream = bundle.audio_streams()
+        self._embed = bundle.text_embedder()
+        self._classifiers = bundle.classifier(fast=False), bundle.classifier()
 
     @torch.inference_mode()
     def hear(self, wave):
         """Both audio embeddings of samples."""
-        stream = AudioStream(self._hearing)
+        stream = self._new_stream()
         for start in range(0, len(wave), CHUNK):
             stream.push(wave[start : start + CHUNK])
         return self._plain.audio(torch.from_numpy(wave)[None])[0], stream.embedding()
@@ -36,16 +37,13 @@ class Sides:
     @torch.inference_mode()
     def read(self, text):
         """Both embeddings of a text."""
-        return self._plain.text(*self._tokenizer([text]))[0], self._reader([text])[0]
+        return self._plain.text(*self._tokenizer([text]))[0], self._embed([text])[0]
 
-    def judge(self, utterances):
-        """Both judgements of each utterance of a conversation: of pairs of `Embedded`."""
-        states = [judge.new_state() for judge in self._judges]
+    def classify(self, utterances):
+        """Both predictions of each utterance of a conversation: of pairs of `UtteranceEmbedding`."""
+        states = [classifier.new_state() for classifier in self._classifiers]
         for pair in utterances:
-            yield tuple(
-                judge.step(state, utterance)
-                for judge, state, utterance in zip(self._judges, states, pair, strict=True)
-            )
+            yield tuple(map(classify_next, self._classifiers, states, pair))
 
 
 def clips(shared: Path, every: int):
@@ -70,18 +68,20 @@ def dialogues(shared: Path, name: str, every: int):
         yield [(speakers[row["speaker"]], row["text"]) for row in group]
 
 
-def judged_clips(sides: Sides, shared: Path, every: int):
-    """Pairs of judgements of clips, each alone."""
+def classified_clips(sides: Sides, shared: Path, every: int):
+    """Pairs of predictions of clips, each alone."""
     for wave in clips(shared, every):
-        yield from sides.judge([tuple(Embedded(0, audio=audio) for audio in sides.hear(wave))])
+        yield from sides.classify(
+            [tuple(UtteranceEmbedding(0, audio=audio) for audio in sides.hear(wave))]
+        )
 
 
-def judged_dialogues(sides: Sides, shared: Path, name: str, every: int):
-    """Pairs of judgements of written dialogues, turn by turn."""
+def classified_dialogues(sides: Sides, shared: Path, name: str, every: int):
+    """Pairs of predictions of written dialogues, turn by turn."""
     for turns in dialogues(shared, name, every):
-        yield from sides.judge(
+        yield from sides.classify(
             [
-                tuple(Embedded(speaker, text=vector) for vector in sides.read(text))
+                tuple(UtteranceEmbedding(speaker, text=vector) for vector in sides.read(text))
                 for speaker, text in turns
             ]
         )

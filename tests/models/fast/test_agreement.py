@@ -1,6 +1,6 @@
 import pytest
 
-from tests.models.fast.agreement import Sides, judged_clips, judged_dialogues
+from tests.models.fast.agreement import Sides, classified_clips, classified_dialogues
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +18,8 @@ def assert_agreed(pairs):
 
 
 def test_clips_of_speech_get_the_same_labels(sides, shared_data):
-    assert_agreed(judged_clips(sides, shared_data, every=200))
+    assert_agreed(classified_clips(sides, shared_data, every=200))
 
 
 def test_turns_of_dialogues_get_the_same_labels(sides, shared_data):
-    assert_agreed(judged_dialogues(sides, shared_data, "meld", every=200))
+    assert_agreed(classified_dialogues(sides, shared_data, "meld", every=200))

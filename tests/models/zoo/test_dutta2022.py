@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from streamer_models.encoders.bert_gru import TextEncoderConfig
-from streamer_models.encoders.leaf_cnn import AudioEncoderConfig
-from streamer_models.zoo.dutta2022 import ConversationConfig, Dialogue, Windows
+from streamer_models.encoders.bert_gru import BertGruConfig
+from streamer_models.encoders.leaf_cnn import LeafCnnConfig
+from streamer_models.windows import Dialogue, WindowBatch
+from streamer_models.zoo.dutta2022 import Dutta2022Config
 from tests.models.tiny_bundle import make_model
 
 
@@ -59,11 +60,11 @@ def test_all_windows_of_a_dialogue_at_once_are_each_window_by_itself(model, n, s
     for end in range(n):
         part = cut(d, max(0, end - 4), end + 1)
         same = part.speaker == d.speaker[end]
-        alone = Windows(
+        alone = WindowBatch(
             *(v[None] for v in (part.audio, part.text, part.has_audio, part.has_text, same)),
             mask=torch.ones(1, len(same), dtype=torch.bool),
         )
-        torch.testing.assert_close(model.window(alone)[0], together[end], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(model.last(alone)[0], together[end], atol=1e-5, rtol=1e-5)
 
 
 @given(n=st.integers(2, 12), seed=st.integers(0, 999), data=st.data())
@@ -90,7 +91,7 @@ def test_what_came_before_counts_as_far_as_the_window_reaches(model):
 
 def test_dialogues_of_different_lengths_make_one_batch(model):
     parts = [dialogue(n, seed=n) for n in (2, 9, 1)]
-    joined = model.window(Windows.joined([part.windows(5) for part in parts]))
+    joined = model.last(WindowBatch.joined([part.windows(5) for part in parts]))
     apart = torch.cat([model.dialogue(part) for part in parts])
     torch.testing.assert_close(joined, apart, atol=1e-5, rtol=1e-5)
 
@@ -108,7 +109,7 @@ def test_the_papers_form_judges_every_utterance_by_all_of_them(paper):
 
 def test_padded_dialogues_train_in_the_papers_form_too(paper):
     parts = [dialogue(n, seed=n) for n in (2, 7)]
-    logits = paper.every(Windows.joined([part.whole() for part in parts]))
+    logits = paper.every(WindowBatch.joined([part.whole() for part in parts]))
     torch.testing.assert_close(logits[0, :2], paper.dialogue(parts[0]), atol=1e-5, rtol=1e-5)
 
 
@@ -130,8 +131,8 @@ def test_a_model_without_text_or_audio_has_no_such_encoder():
     "fields_",
     [
         {"audio": None, "text": None},
-        {"audio": AudioEncoderConfig(embedding=50)},
-        {"text": TextEncoderConfig(embedding=50)},
+        {"audio": LeafCnnConfig(embedding=50)},
+        {"text": BertGruConfig(embedding=50)},
         {"labels": ("a", "a")},
         {"labels": ("a",)},
         {"window": 0},
@@ -141,4 +142,4 @@ def test_a_model_without_text_or_audio_has_no_such_encoder():
 )
 def test_configurations_that_cannot_be_are_refused(fields_):
     with pytest.raises(ValidationError):
-        ConversationConfig(**fields_)
+        Dutta2022Config(**fields_)

@@ -8,17 +8,17 @@ import torch
 
 from streamer.runtime.classification import Judging
 from streamer_models.bundle import Bundle
-from streamer_models.memory import ConversationState, Embedded
+from streamer_models.memory import ConversationState, UtteranceEmbedding
 
 
 @pytest.fixture(scope="module")
 def judge(random_bundle):
-    return Bundle.load(random_bundle).judge(0.5)
+    return Bundle.load(random_bundle).classifier(0.5)
 
 
 @pytest.fixture(scope="module")
 def windows(judge):
-    """Windows of two conversations, from their first utterance on."""
+    """WindowBatch of two conversations, from their first utterance on."""
     random = torch.Generator().manual_seed(0)
     made = []
     for conversation in range(2):
@@ -26,7 +26,9 @@ def windows(judge):
         for number in range(state.size + 4):
             text = torch.randn(100, generator=random) if (number + conversation) % 3 else None
             audio = torch.randn(100, generator=random)
-            made.append(state.window(state.add(Embedded(number % 2, audio=audio, text=text))))
+            made.append(
+                state.window(state.add(UtteranceEmbedding(number % 2, audio=audio, text=text)))
+            )
     return made
 
 

@@ -14,7 +14,7 @@ import torch
 
 from streamer_models.bundle import Bundle
 from streamer_models.heads.calibration import Calibration, fit_temperature
-from streamer_models.zoo.dutta2022 import Dialogue
+from streamer_models.windows import Dialogue
 from tools.data.cache import open_clips
 from tools.data.conversations import in_split, read_dialogues
 from tools.evaluate.conversations import embedded, judged
@@ -32,6 +32,8 @@ NOISE = 0.3
 
 _FITTED_ON: Mapping[Modalities, str] = {"both": "both", "audio": "speech", "text": "text"}
 """What utterances have -> the development part on which their temperature is fitted."""
+_SETS: Mapping[Modalities, str] = {"both": "audio+text", "audio": "audio", "text": "text"}
+"""What utterances have -> the calibration's name for it."""
 _CALIBRATION_FOLDS = 5
 """In the card, the figures of each fifth of the speakers or dialogues are by temperatures of the others."""
 
@@ -62,9 +64,9 @@ def assemble(
     raw = Bundle.load(out)  # rounded, as it will be used
     judge_of = replace(twin, calibration=Calibration(), threshold=0.0) if twin else raw
     uncalibrated = _Development(judge_of, data, seed, cache).parts(judge_of)
-    calibration = Calibration(
-        **{
-            modality: fit_temperature(*_logits(uncalibrated[part].judgements))
+    calibration = Calibration.of(
+        {
+            _SETS[modality]: fit_temperature(*_logits(uncalibrated[part].judgements))
             for modality, part in _FITTED_ON.items()
         }
     )

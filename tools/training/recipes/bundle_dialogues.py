@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamer_models.encoders.bert_gru import TextEncoder
-from streamer_models.encoders.leaf_cnn import AudioEncoder
+from streamer_models.encoders.bert_gru import BertGru
+from streamer_models.encoders.leaf_cnn import LeafCnn
 from tools.data.cache import open_clips
 from tools.data.conversations import TextDialogue
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
@@ -77,13 +77,13 @@ def _clips(run: BundleRun) -> Tensor:
             parts=run.parts,
         )
 
-        def embed(encoder: AudioEncoder, version: int, rows: NDArray[np.int64]) -> Tensor:
+        def embed(encoder: LeafCnn, version: int, rows: NDArray[np.int64]) -> Tensor:
             if version < len(versions):
                 return embed_clips(encoder, versions[version], [places[i] for i in rows])
             short = np.random.default_rng((run.seed, 6))
             return embed_clips(encoder, versions[0], [places[i] for i in rows], short=short)
 
-        def encoder(name: str) -> AudioEncoder:
+        def encoder(name: str) -> LeafCnn:
             return audio_stage.load_audio_stage(run.out / "audio" / name)[0]
 
         folds = speaker_folds([speech.clips[i] for i in places], run.settings.folds)
@@ -113,10 +113,10 @@ def _texts(run: BundleRun, written: list[TextDialogue], folds: NDArray[np.int64]
         versions = (said, *heard)
         tokenizer = text_stage.load_text_stage(run.out / "text")[2]
 
-        def embed(encoder: TextEncoder, version: int, rows: NDArray[np.int64]) -> Tensor:
+        def embed(encoder: BertGru, version: int, rows: NDArray[np.int64]) -> Tensor:
             return text_stage.embed_texts(encoder, tokenizer, [versions[version][i] for i in rows])
 
-        def encoder(name: str) -> TextEncoder:
+        def encoder(name: str) -> BertGru:
             return text_stage.load_text_stage(run.out / "text" / name)[0]
 
         of_turns = np.repeat(folds, [len(dialogue.turns) for dialogue in written])

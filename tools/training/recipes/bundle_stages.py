@@ -9,7 +9,7 @@ from streamer_models.bundle import Bundle
 from streamer_models.context.attention import ContextConfig
 from streamer_models.context.fusion import FusionConfig
 from streamer_models.heads.calibration import Calibration
-from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
+from streamer_models.zoo.dutta2022 import Dutta2022, Dutta2022Config
 from tools.data.cache import open_clips
 from tools.data.manifest import manifest_hash
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
@@ -138,13 +138,13 @@ def train_fusion_and_assemble(run: BundleRun) -> None:
     run.provenance("bundle", {**asdict(run.settings), "parts": run.parts}, run.hashes())
 
 
-def _model(run: BundleRun) -> ConversationModel:
+def _model(run: BundleRun) -> Dutta2022:
     """The whole model with the first two stages in it, the others new."""
     audio_encoder, _ = audio_stage.load_audio_stage(run.out / "audio")
     text_encoder, _, _ = text_stage.load_text_stage(run.out / "text")
     torch.manual_seed(run.seed)
-    model = ConversationModel(
-        ConversationConfig(
+    model = Dutta2022(
+        Dutta2022Config(
             labels=LABELS,
             audio=audio_encoder.config,
             text=text_encoder.config,

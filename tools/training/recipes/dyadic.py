@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer_models.bundle import Bundle
-from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel
+from streamer_models.zoo.dutta2022 import Dutta2022, Dutta2022Config
 from tools.data.iemocap import LABELS
 from tools.evaluate.ensemble import Ensemble, put_weights
 from tools.training.parallel import cores
@@ -105,10 +105,10 @@ def train_dyadic(
     return Trained(ensembles["causal"], ensembles[WHOLE], encoders.ear)
 
 
-def _config(encoders: Encoders, settings: DyadicSettings, window: int | None) -> ConversationConfig:
+def _config(encoders: Encoders, settings: DyadicSettings, window: int | None) -> Dutta2022Config:
     """Of a model over trained encoders; it is told who speaks if it has a window."""
     hearing, reading = encoders.ear.encoder, encoders.text
-    return ConversationConfig(
+    return Dutta2022Config(
         labels=LABELS,
         audio=hearing.config if hearing is not None else None,
         text=reading.config,
@@ -120,9 +120,9 @@ def _config(encoders: Encoders, settings: DyadicSettings, window: int | None) ->
     )
 
 
-def _model(config: ConversationConfig, encoders: Encoders, members: Members) -> ConversationModel:
+def _model(config: Dutta2022Config, encoders: Encoders, members: Members) -> Dutta2022:
     """The encoders and the first member."""
-    model = ConversationModel(config)
+    model = Dutta2022(config)
     for part, trained in ((model.audio, encoders.ear.encoder), (model.text, encoders.text)):
         if part is not None and trained is not None:
             part.load_state_dict(trained.state_dict())

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamer_models.encoders.bert_gru import TextEncoder, TextTokenizer
-from streamer_models.encoders.leaf_cnn import AudioEncoder
+from streamer_models.encoders.bert_gru import BertGru
+from streamer_models.encoders.leaf_cnn import LeafCnn
+from streamer_models.tokenizer import TextTokenizer
 from tools.data.iemocap import LABELS, Utterance
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.folds import ANCHOR_STEP, FoldEmbeddings, out_of_fold
@@ -41,7 +42,7 @@ class Ear(Protocol):
     """Utterances of dialogues -> audio embeddings."""
 
     @property
-    def encoder(self) -> AudioEncoder | None:
+    def encoder(self) -> LeafCnn | None:
         """What a bundle can hold of it: nothing, where it does not hear waveforms."""
         ...
 
@@ -90,7 +91,7 @@ class Encoders:
     """Those that have learned from everything."""
 
     ear: Ear
-    text: TextEncoder
+    text: BertGru
     tokenizer: TextTokenizer
 
 
@@ -210,7 +211,7 @@ def _read(dialogues: Dialogues, without: int | None, training: EncoderTraining, 
 
 def _train_text(
     dialogues: Dialogues, out: Path, training: EncoderTraining
-) -> tuple[TextEncoder, TextTokenizer]:
+) -> tuple[BertGru, TextTokenizer]:
     utterances = [u for dialogue in dialogues for u in dialogue if u.text]
     texts = [utterance.text for utterance in utterances]
     data = LabelledTexts(

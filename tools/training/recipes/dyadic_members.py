@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from streamer_models.heads.calibration import Calibration
-from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel, Dialogue
+from streamer_models.heads.calibration import Calibration, modalities_of
+from streamer_models.zoo.dutta2022 import Dutta2022, Dutta2022Config
 from tools.data.iemocap import LABELS
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.parallel import Part, do_parts
@@ -46,7 +46,7 @@ class MemberTraining:
         folder: Where the results go.
     """
 
-    config: ConversationConfig
+    config: Dutta2022Config
     settings: DyadicSettings
     seed: int
     dialogues: Dialogues
@@ -141,7 +141,7 @@ def _train(training: MemberTraining, name: str, without: int | None, number: int
     learned = [d for d, session in zip(every, sessions, strict=True) if session != without]
     seed = training.seed * _SEEDS_APART + number
     torch.manual_seed(seed)
-    model = ConversationModel(training.config)
+    model = Dutta2022(training.config)
     train_contexts(model, learned, settings.context_stage, seed=seed)
     train_fusion(model, learned, settings.fusion_stage, seed=seed)
     model.eval()
@@ -159,15 +159,13 @@ def _train(training: MemberTraining, name: str, without: int | None, number: int
 
 @torch.inference_mode()
 def _judged(
-    model: ConversationModel, dialogues: Sequence[LabelledDialogue], sound: bool, words: bool
+    model: Dutta2022, dialogues: Sequence[LabelledDialogue], sound: bool, words: bool
 ) -> Tensor:
     """Logits [N, classes]."""
     said = []
     for labelled in dialogues:
         plain = labelled.plain()
-        given: Dialogue = replace(
-            plain, has_audio=plain.has_audio & sound, has_text=plain.has_text & words
-        )
+        given = replace(plain, has_audio=plain.has_audio & sound, has_text=plain.has_text & words)
         said.append(model.dialogue(given))
     return torch.cat(said)
 
@@ -201,14 +199,15 @@ def _calibrated(training: MemberTraining) -> tuple[Calibration, float]:
     has = torch.cat(modalities)
     calibration = Calibration.fit(torch.cat(logits), torch.cat(truth), has[:, 0], has[:, 1])
     whole = torch.ones(len(logits[0]), dtype=torch.bool)
-    confidence = calibration.probabilities(logits[0], whole, whole).max(1).values
+    both = modalities_of(whole, whole)
+    confidence = calibration.probabilities(logits[0], both).max(1).values
     return calibration, float(torch.quantile(confidence, _REJECTED))
 
 
 def _taught(training: MemberTraining) -> Tensor:
     """Probabilities [N, classes] of all utterances by those that have not learned from their session."""
     calibration, _ = _calibrated(training)
-    return (_said(training, "both") / calibration.both).softmax(-1)
+    return (_said(training, "both") / calibration["audio+text"].temperature).softmax(-1)
 
 
 def _file(training: MemberTraining, name: str) -> Path:

@@ -74,9 +74,9 @@ def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int, *, twin: bo
         speakers="\n".join(_speaker(name, part) for name, part in groups["speaker"].items()),
         spread=_spread([part["ua"]["value"] for part in groups["speaker"].values()]),
         threshold=bundle.threshold,
-        audio=bundle.calibration.audio,
-        text=bundle.calibration.text,
-        both=bundle.calibration.both,
+        audio=bundle.calibration["audio"].temperature,
+        text=bundle.calibration["text"].temperature,
+        both=bundle.calibration["audio+text"].temperature,
         twin=_TWIN if twin else "",
         command=(_COMMAND_AFTER_TWIN if twin else _COMMAND).format(seed=seed),
     )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from streamer.errors import UserError
-from streamer_models.encoders.leaf_cnn import RECEPTIVE_FIELD, AudioEncoder
+from streamer_models.encoders.leaf_cnn import RECEPTIVE_FIELD, LeafCnn
 from tools.data.iemocap import BANDS, Features
 from tools.progress import progress
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
@@ -140,7 +140,7 @@ class AcousticEar:
     acoustics: AcousticEncoder
 
     @property
-    def encoder(self) -> AudioEncoder | None:
+    def encoder(self) -> LeafCnn | None:
         """None: it does not hear waveforms."""
         return None
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from streamer.errors import UserError
-from streamer_models.encoders.leaf_cnn import AudioEncoder, AudioEncoderConfig
+from streamer_models.encoders.leaf_cnn import LeafCnn, LeafCnnConfig
 from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
 from tools.evaluate.metrics import Judgements, grouped_report
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
@@ -129,17 +129,15 @@ def train_audio(
     return results
 
 
-def save_audio_stage(
-    out: Path, encoder: AudioEncoder, head: nn.Linear, about: dict[str, Any]
-) -> None:
+def save_audio_stage(out: Path, encoder: LeafCnn, head: nn.Linear, about: dict[str, Any]) -> None:
     """Writes the stage's result in one step."""
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
-    description = {"labels": LABELS, "encoder": asdict(encoder.config), **about}
+    description = {"labels": LABELS, "encoder": encoder.config.model_dump(), **about}
     save_checkpoint(out / CHECKPOINT, tensors, description)
 
 
-def load_audio_stage(folder: Path) -> tuple[AudioEncoder, nn.Linear]:
+def load_audio_stage(folder: Path) -> tuple[LeafCnn, nn.Linear]:
     """The result of the audio stage, in evaluation mode.
 
     Args:
@@ -152,8 +150,8 @@ def load_audio_stage(folder: Path) -> tuple[AudioEncoder, nn.Linear]:
         UserError: The stage has not been trained, or the file is damaged or of another shape.
     """
     tensors, description = load_checkpoint(folder / CHECKPOINT)
-    encoder = AudioEncoder(AudioEncoderConfig())
-    if description.get("encoder") != json.loads(json.dumps(asdict(encoder.config))):
+    encoder = LeafCnn(LeafCnnConfig())
+    if description.get("encoder") != encoder.config.model_dump():
         raise UserError(
             f"{folder / CHECKPOINT}: made by another version of the encoder; train the audio stage again"
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
-from streamer_models.encoders.leaf_cnn import RECEPTIVE_FIELD, AudioEncoder
+from streamer_models.encoders.leaf_cnn import RECEPTIVE_FIELD, LeafCnn
 from tools.training.tasks.audio_data import EMOTIONS, LABELS
 
 _DB = math.log(10) / 10
@@ -17,7 +17,7 @@ _DB = math.log(10) / 10
 class AudioNetwork(nn.Module):
     """The encoder with a classifier of emotions and one of speakers on its embedding."""
 
-    def __init__(self, encoder: AudioEncoder, speakers: int, dropout: float) -> None:
+    def __init__(self, encoder: LeafCnn, speakers: int, dropout: float) -> None:
         super().__init__()
         self.encoder = encoder
         size = encoder.config.embedding

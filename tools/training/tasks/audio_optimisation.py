@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamer_models.encoders.leaf_cnn import AudioEncoder, AudioEncoderConfig
+from streamer_models.encoders.leaf_cnn import LeafCnn, LeafCnnConfig
 from tools.training.tasks.audio_data import LABELS, NONE, Batch
 from tools.training.tasks.audio_network import AudioNetwork, Masks, Variation
 
@@ -77,7 +77,7 @@ class AudioOptimisation:
     def __init__(self, settings: AudioSettings, speakers: int, seed: int) -> None:
         torch.manual_seed(seed)
         self.settings = settings
-        self.network = AudioNetwork(AudioEncoder(AudioEncoderConfig()), speakers, settings.dropout)
+        self.network = AudioNetwork(LeafCnn(LeafCnnConfig()), speakers, settings.dropout)
         for parameter in self.network.encoder.cnn.parameters():
             if parameter.ndim == 4:  # channels last: twice as fast in bfloat16
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamer_models.encoders.leaf_cnn import AudioEncoder
+from streamer_models.encoders.leaf_cnn import LeafCnn
 from tools.progress import progress
 from tools.training.tasks.energies import Energies
 
@@ -19,7 +19,7 @@ _BATCH = 32
 
 @torch.no_grad()
 def embed_clips(
-    encoder: AudioEncoder,
+    encoder: LeafCnn,
     energies: Energies,
     clips: Sequence[int],
     *,

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from streamer_models.context.attention import ContextEncoder
+from streamer_models.contract import Scores
 from streamer_models.layers.recurrent import last_real, lengths_of
-from streamer_models.zoo.dutta2022 import ConversationModel, Dialogue, Windows
+from streamer_models.windows import Dialogue, WindowBatch
+from streamer_models.zoo.dutta2022 import Dutta2022
 from tools.training.loop import Loop, adamw, warm_cosine
 
 MODALITIES = ("audio", "text")
@@ -86,7 +88,7 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 
 
 def train_contexts(
-    model: ConversationModel,
+    model: Dutta2022,
     dialogues: Sequence[LabelledDialogue],
     settings: StageSettings,
     *,
@@ -114,7 +116,7 @@ def train_contexts(
 
 
 def train_fusion(
-    model: ConversationModel,
+    model: Dutta2022,
     dialogues: Sequence[LabelledDialogue],
     settings: StageSettings,
     *,
@@ -130,14 +132,14 @@ def train_fusion(
 class ContextClassifier(nn.Module):
     """A context encoder with a linear classifier: what the third stage trains."""
 
-    def __init__(self, encoder: ContextEncoder, modality: str, model: ConversationModel) -> None:
+    def __init__(self, encoder: ContextEncoder, modality: str, model: Dutta2022) -> None:
         super().__init__()
         self.encoder = encoder
         self.modality = modality
         self.dropout = nn.Dropout(model.config.fusion.head_dropout)
         self.head = nn.Linear(2 * model.config.context.hidden, len(model.labels))
 
-    def forward(self, windows: Windows, *, last: bool) -> Tensor:
+    def forward(self, windows: WindowBatch, *, last: bool) -> Tensor:
         """Logits of the last utterance of each window [B, classes], or of each utterance [B, L, classes]."""
         x = windows.audio if self.modality == "audio" else windows.text
         has = windows.has_audio if self.modality == "audio" else windows.has_text
@@ -151,13 +153,13 @@ class ContextClassifier(nn.Module):
 class FusionClassifier(nn.Module):
     """A whole model of which only the fusion learns: what the fourth stage trains."""
 
-    def __init__(self, model: ConversationModel) -> None:
+    def __init__(self, model: Dutta2022) -> None:
         super().__init__()
         self.fusion = model.fusion
         # In a tuple, so that they are neither parameters of this nor put into training mode with it.
         self._contexts = (model.text_context.eval(), model.audio_context.eval())
 
-    def forward(self, windows: Windows, *, last: bool) -> Tensor:
+    def forward(self, windows: WindowBatch, *, last: bool) -> Tensor:
         """Logits of the last utterance of each window [B, classes], or of each utterance [B, L, classes]."""
         w = windows
         text_context, audio_context = self._contexts
@@ -165,8 +167,9 @@ class FusionClassifier(nn.Module):
             text = text_context(w.text, w.has_text, w.same_speaker, w.mask)
             audio = audio_context(w.audio, w.has_audio, w.same_speaker, w.mask)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
-            logits: Tensor = self.fusion(text, audio, w.mask, lengths_of(w.mask) if last else None)
-        return logits.float()
+            lengths = lengths_of(w.mask) if last else None
+            scores: Scores = self.fusion(text, audio, w.mask, lengths)
+        return scores.logits.float()
 
 
 @torch.inference_mode()
@@ -203,7 +206,7 @@ def _train(
     weights = _class_weights(learning, settings.class_weights)
     optimizer = adamw(classifier, settings)
 
-    def loss(batch: tuple[Windows, Tensor]) -> Tensor:
+    def loss(batch: tuple[WindowBatch, Tensor]) -> Tensor:
         windows, targets = batch
         logits = classifier(windows, last=window is not None)
         return _loss(logits[targets.any(-1)], targets[targets.any(-1)], weights, settings)
@@ -228,13 +231,13 @@ def _train(
 
 def _batches(
     dialogues: Sequence[LabelledDialogue], window: int | None, settings: StageSettings
-) -> Iterator[tuple[Windows, Tensor]]:
+) -> Iterator[tuple[WindowBatch, Tensor]]:
     """One epoch: windows and the targets, [B, classes], or [B, L, classes] where a window is a whole dialogue."""
     order = torch.randperm(len(dialogues)).tolist()
     for start in range(0, len(order), settings.batch):
         chosen = [dialogues[i] for i in order[start : start + settings.batch]]
         if window is None:
-            wholes = Windows.joined([dialogue.drawn(settings).whole() for dialogue in chosen])
+            wholes = WindowBatch.joined([dialogue.drawn(settings).whole() for dialogue in chosen])
             padded = nn.utils.rnn.pad_sequence([d.targets for d in chosen], batch_first=True)
             yield wholes, padded
             continue
@@ -245,11 +248,11 @@ def _batches(
             with_loss = dialogue.targets.any(-1)
             parts.append(_rows(dialogue.drawn(settings).windows(size), with_loss))
             targets.append(dialogue.targets[with_loss])
-        yield Windows.joined(parts), torch.cat(targets)
+        yield WindowBatch.joined(parts), torch.cat(targets)
 
 
-def _rows(windows: Windows, keep: Tensor) -> Windows:
-    return Windows(*(getattr(windows, name)[keep] for name in Windows.__slots__))
+def _rows(windows: WindowBatch, keep: Tensor) -> WindowBatch:
+    return WindowBatch(*(getattr(windows, name)[keep] for name in WindowBatch.__slots__))
 
 
 def _any_version(versions: Tensor, dropout: float) -> Tensor:

@@ -10,14 +10,14 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamer_models.encoders.leaf_cnn import AudioEncoder, AudioEncoderConfig
+from streamer_models.encoders.leaf_cnn import LeafCnn, LeafCnnConfig
 from tools.data.augmentation import Augmentation, Recipe, Wave, synthetic_room
 from tools.data.cache import DEFAULT_CACHE, DecodedClips, publish
 from tools.progress import progress
@@ -85,11 +85,11 @@ def open_energies(
         key: All else that the version depends on.
         cache: Where versions are kept.
     """
-    config = AudioEncoderConfig()
+    config = LeafCnnConfig()
     whole = {
         "speech": speech.sha256,
         "clips": list(clips),
-        "leaf": asdict(config.leaf),
+        "leaf": config.leaf.model_dump(),
         "version": VERSION,
         "copy": copy,
         "augmented": augmentation is not None,
@@ -102,7 +102,7 @@ def open_energies(
         partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
         partial.mkdir(parents=True)
         try:
-            offsets, logarithms = _compute(speech, clips, copy, augmentation, AudioEncoder(config))
+            offsets, logarithms = _compute(speech, clips, copy, augmentation, LeafCnn(config))
             logarithms.tofile(partial / "logarithms.f16")
             offsets.tofile(partial / "offsets.i64")
             publish(partial, place)
@@ -119,7 +119,7 @@ def _compute(
     clips: Sequence[int],
     copy: int,
     augmentation: Augmentation | None,
-    encoder: AudioEncoder,
+    encoder: LeafCnn,
 ) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
     def version(clip: int) -> Wave:
         wave = speech.wave(clip)

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from streamer_models.encoders.bert_gru import Bert, TextEncoder, TextEncoderConfig, TextTokenizer
+from streamer_models.encoders.bert_gru import Bert, BertGru, BertGruConfig
+from streamer_models.tokenizer import TextTokenizer
 
 
 def package_directory() -> Path:
@@ -25,10 +26,10 @@ def package_directory() -> Path:
     return Path(get_model_path())
 
 
-def encoder_config(directory: Path) -> TextEncoderConfig:
+def encoder_config(directory: Path) -> BertGruConfig:
     """The sizes of the BERT in a directory of the hub's form, with the default head."""
     sizes = json.loads((directory / "config.json").read_text())
-    return TextEncoderConfig(
+    return BertGruConfig(
         vocabulary=sizes["vocab_size"],
         width=sizes["hidden_size"],
         layers=sizes["num_hidden_layers"],
@@ -67,14 +68,14 @@ def load_bert(bert: Bert, weights: dict[str, Tensor]) -> None:
     bert.load_state_dict(state)
 
 
-def pretrained_text_encoder(config: TextEncoderConfig | None = None) -> TextEncoder:
+def pretrained_text_encoder(config: BertGruConfig | None = None) -> BertGru:
     """A text encoder that starts from MiniLM-L6; its head is new.
 
     Args:
         config: Sizes; those of the encoder must be MiniLM's. Default: MiniLM's and the default head.
     """
     directory = package_directory()
-    encoder = TextEncoder(config or encoder_config(directory))
+    encoder = BertGru(config or encoder_config(directory))
     load_bert(encoder.bert, load_file(directory / "model.safetensors"))
     return encoder
 

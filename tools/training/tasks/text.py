@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streamer.errors import UserError
-from streamer_models.encoders.bert_gru import TextEncoder, TextEncoderConfig, TextTokenizer
+from streamer_models.encoders.bert_gru import BertGru, BertGruConfig
+from streamer_models.tokenizer import TextTokenizer
 from tools.progress import progress
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.loop import Loop, triangle
@@ -29,7 +30,7 @@ from tools.training.tasks.text_noise import RecogniserNoise
 CHECKPOINT = "text.safetensors"
 _PROGRESS = "text.progress.safetensors"
 
-Start: TypeAlias = tuple[TextEncoder, TextTokenizer]
+Start: TypeAlias = tuple[BertGru, TextTokenizer]
 """What a training begins with."""
 
 TextBatch: TypeAlias = tuple[Tensor, Tensor, Tensor]
@@ -96,7 +97,7 @@ def train_text(
     settings: TextSettings | None = None,
     noise: RecogniserNoise | None = None,
     start: Start | None = None,
-) -> tuple[TextEncoder, nn.Linear]:
+) -> tuple[BertGru, nn.Linear]:
     """Trains the text encoder and a classifier, and writes `CHECKPOINT` to `out`.
 
     Args:
@@ -119,7 +120,7 @@ def train_text(
     torch.manual_seed(seed)
     encoder, tokenizer = start or (
         pretrained_text_encoder(),
-        pretrained_tokenizer(TextEncoderConfig().max_tokens),
+        pretrained_tokenizer(BertGruConfig().max_tokens),
     )
     head = nn.Linear(encoder.config.embedding, len(labels))
     identity = {"seed": seed, "settings": asdict(settings), "texts": _digest(data, labels)}
@@ -160,7 +161,7 @@ def train_text(
     return encoder.eval(), head.eval()
 
 
-def load_text_stage(folder: Path) -> tuple[TextEncoder, nn.Linear, TextTokenizer]:
+def load_text_stage(folder: Path) -> tuple[BertGru, nn.Linear, TextTokenizer]:
     """The result of the text stage, in evaluation mode.
 
     Args:
@@ -171,8 +172,8 @@ def load_text_stage(folder: Path) -> tuple[TextEncoder, nn.Linear, TextTokenizer
     """
     tensors, description = load_checkpoint(folder / CHECKPOINT)
     try:
-        config = TextEncoderConfig.model_validate(description["encoder"])
-        encoder = TextEncoder(config)
+        config = BertGruConfig.model_validate(description["encoder"])
+        encoder = BertGru(config)
         head = nn.Linear(config.embedding, len(description["labels"]))
         for module, prefix in ((encoder, "encoder."), (head, "head.")):
             module.load_state_dict(
@@ -188,7 +189,7 @@ def load_text_stage(folder: Path) -> tuple[TextEncoder, nn.Linear, TextTokenizer
 
 @torch.no_grad()
 def embed_texts(
-    encoder: TextEncoder, tokenizer: TextTokenizer, texts: Sequence[str], *, batch: int = 64
+    encoder: BertGru, tokenizer: TextTokenizer, texts: Sequence[str], *, batch: int = 64
 ) -> Tensor:
     """The embeddings of texts, float32 [n, embedding]; the encoder must be in evaluation mode."""
     rows = torch.zeros(len(texts), encoder.config.embedding)
@@ -256,9 +257,7 @@ def systematic_draw(
     return np.asarray(order[np.searchsorted(edges, points, side="right").clip(max=len(order) - 1)])
 
 
-def _optimizer(
-    encoder: TextEncoder, head: nn.Linear, settings: TextSettings
-) -> torch.optim.Optimizer:
+def _optimizer(encoder: BertGru, head: nn.Linear, settings: TextSettings) -> torch.optim.Optimizer:
     """AdamW with layer-wise learning rates; the lowest layers and the word embeddings are frozen."""
     bert = encoder.bert
     for parameter in bert.parameters():

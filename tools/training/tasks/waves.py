@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from streamer.audio import SAMPLE_RATE
-from streamer_models.encoders.leaf_cnn import AudioEncoder
+from streamer_models.encoders.leaf_cnn import LeafCnn
 from tools.data.decoding import decode
 from tools.data.iemocap import LABELS, Utterance
 from tools.progress import progress
@@ -47,7 +47,7 @@ class WaveSettings:
 class WaveEar:
     """An audio stage's result on waveforms; see `unseen.Ear`."""
 
-    encoder: AudioEncoder
+    encoder: LeafCnn
     path_of: Callable[[Utterance], Path]
 
     @torch.inference_mode()
@@ -84,7 +84,7 @@ class WaveStage:
             "utterances": hashlib.sha256(said.encode()).hexdigest(),
         }
         torch.manual_seed(seed)
-        encoder = AudioEncoder()
+        encoder = LeafCnn()
         if (out / CHECKPOINT).is_file():
             tensors, description = load_checkpoint(out / CHECKPOINT)
             if description.get("identity") == identity:
@@ -100,7 +100,7 @@ class WaveStage:
 
     def _fit(
         self,
-        encoder: AudioEncoder,
+        encoder: LeafCnn,
         utterances: Sequence[Utterance],
         out: Path,
         identity: dict[str, Any],

@@ -5,20 +5,20 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from streamer_models.encoders.leaf_cnn import AudioEncoder, ConvolutionalEncoder
+from streamer_models.encoders.leaf_cnn import ConvolutionalEncoder, LeafCnn
 from streamer_models.fast.convolution import PackedConvolution
 from streamer_models.layers.gabor_energies import pooled_energies
 from streamer_models.layers.pcen import EPS, Pcen, decaying_powers
 
 
-class AudioNetwork:
-    """The stages of `AudioEncoder` in evaluation, for one utterance at a time.
+class FastLeafCnn:
+    """The stages of `LeafCnn` in evaluation, for one utterance at a time.
 
     Args:
         encoder: Its weights are final.
     """
 
-    def __init__(self, encoder: AudioEncoder) -> None:
+    def __init__(self, encoder: LeafCnn) -> None:
         self.config = encoder.config
         self.device = encoder.leaf.centre.device
         with torch.no_grad():

@@ -1,25 +1,23 @@
 """The text encoder, for the stream."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from streamer_models.encoders.bert_gru import TextEncoder, TextTokenizer
+from streamer_models.encoders.bert_gru import BertGru
 from streamer_models.fast.linear import PackedLinear
 from streamer_models.fast.recurrent import SideBySideGrus
 from streamer_models.fast.transformer import layer_norm, layers_of
 from streamer_models.layers.recurrent import lengths_of
 
 
-class TextNetwork:
-    """What `TextEncoder` does in evaluation, in two thirds of the time or less.
+class FastBertGru:
+    """What `BertGru` does in evaluation, in two thirds of the time or less.
 
     Args:
         encoder: Its weights are final.
     """
 
-    def __init__(self, encoder: TextEncoder) -> None:
+    def __init__(self, encoder: BertGru) -> None:
         bert = encoder.bert
         self._device = bert.words.weight.device
         self._last_layers = encoder.config.last_layers
@@ -43,20 +41,3 @@ class TextNetwork:
             outputs.append(x)
         _, ends = self._gru(torch.cat(outputs[-self._last_layers :], dim=-1)[None], lengths)
         return self._projection(ends[0].flatten(1)).cpu()
-
-
-class Reader:
-    """Texts -> their embeddings.
-
-    Args:
-        tokenizer: What the network learnt to read with.
-        network: The text encoder.
-    """
-
-    def __init__(self, tokenizer: TextTokenizer, network: TextNetwork) -> None:
-        self._tokenizer = tokenizer
-        self._network = network
-
-    def __call__(self, texts: Sequence[str]) -> Tensor:
-        """[texts, embedding]."""
-        return self._network(*self._tokenizer(texts))

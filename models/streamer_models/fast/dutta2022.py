@@ -1,38 +1,42 @@
-"""Contexts and fusion, for the stream: the judgement of windows."""
+"""Contexts and fusion, for the stream: the scores of windows."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from streamer_models.context.attention import SelfAttention
 from streamer_models.context.fusion import Fusion
+from streamer_models.contract import Scores, Window
 from streamer_models.fast.linear import PackedLinear
 from streamer_models.fast.recurrent import SideBySideGrus
 from streamer_models.fast.transformer import layer_norm, layers_of
 from streamer_models.layers.recurrent import lengths_of
-from streamer_models.zoo.dutta2022 import ConversationConfig, ConversationModel, Windows
+from streamer_models.windows import WindowBatch
+from streamer_models.zoo.dutta2022 import Dutta2022, Dutta2022Config
 
 
-class WindowNetwork:
-    """What `ConversationModel.window` does in evaluation, in less than half of the time.
+class FastDutta2022:
+    """What `Dutta2022.score` does in evaluation, in less than half of the time.
 
     Args:
         model: Its weights are final.
     """
 
-    def __init__(self, model: ConversationModel) -> None:
-        self.config: ConversationConfig = model.config
+    def __init__(self, model: Dutta2022) -> None:
+        self.config: Dutta2022Config = model.config
         self.device = model.device
         self._contexts = _Contexts(model)
         self._fusion = _Fusion(model.fusion)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of the logits."""
-        return self.config.labels
+    @torch.inference_mode()
+    def classify(self, windows: Sequence[Window]) -> Scores:
+        """Score the last utterance of each window."""
+        return self.score(WindowBatch.of(windows, self.config.embedding, self.device))
 
     @torch.inference_mode()
-    def window(self, windows: Windows) -> Tensor:
-        """Judge the present, which is the last, utterance of each window: logits [B, classes]."""
+    def score(self, windows: WindowBatch) -> Scores:
+        """Score the present, which is the last, utterance of each window."""
         lengths = lengths_of(windows.mask)
         mask = windows.mask if int(lengths.min()) < windows.mask.shape[1] else None
         return self._fusion(self._contexts(windows, mask, lengths), mask, lengths)
@@ -41,7 +45,7 @@ class WindowNetwork:
 class _Contexts:
     """Both context encoders at once; text comes first wherever the modalities lie side by side."""
 
-    def __init__(self, model: ConversationModel) -> None:
+    def __init__(self, model: Dutta2022) -> None:
         encoders = (model.text_context, model.audio_context)
         self._missing = torch.stack([e.missing.detach() for e in encoders])[:, None, None]
         speakers = [e.speaker.detach() for e in encoders if e.speaker is not None]
@@ -50,7 +54,7 @@ class _Contexts:
         attentions = [a for e in encoders for a in e.attention if isinstance(a, SelfAttention)]
         self._projection = torch.stack([a.projection.weight.detach().T for a in attentions])
 
-    def __call__(self, windows: Windows, mask: Tensor | None, lengths: Tensor) -> Tensor:
+    def __call__(self, windows: WindowBatch, mask: Tensor | None, lengths: Tensor) -> Tensor:
         """[2, B, L, 2 * hidden]."""
         x = torch.stack([windows.text, windows.audio])
         has = torch.stack([windows.has_text, windows.has_audio])
@@ -76,9 +80,10 @@ class _Fusion:
         self._layers = layers_of(fusion.layers)
         self._norm = layer_norm(fusion.norm) if isinstance(fusion.norm, nn.LayerNorm) else None
         self._classifier = PackedLinear.of(fusion.classifier)
+        self._dimensions = fusion.dimensions
 
-    def __call__(self, contexts: Tensor, mask: Tensor | None, lengths: Tensor) -> Tensor:
-        """Contexts [2, B, L, inputs], what is real, and how much -> logits [B, classes] of the last ones."""
+    def __call__(self, contexts: Tensor, mask: Tensor | None, lengths: Tensor) -> Scores:
+        """Contexts [2, B, L, inputs], what is real, and how much -> scores of the B last ones."""
         rows, steps = contexts.shape[1:3]
         x = (contexts @ self._weight + self._bias).transpose(0, 1).flatten(1, 2)
         both = None if mask is None else torch.cat([mask, mask], dim=1)
@@ -92,4 +97,6 @@ class _Fusion:
         x = self._layers[-1](x, both, asked)
         if self._norm is not None:
             x = self._norm(x)
-        return self._classifier(x.flatten(1))
+        fused = x.flatten(1)
+        dimensions = None if self._dimensions is None else self._dimensions(fused)
+        return Scores(self._classifier(fused), dimensions)

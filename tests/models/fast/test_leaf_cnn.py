@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from streamer_models.bundle import Bundle, find_bundle
-from streamer_models.encoders.leaf_cnn import AudioEncoder, AudioEncoderConfig
-from streamer_models.fast.audio import AudioNetwork
+from streamer_models.encoders.leaf_cnn import LeafCnn, LeafCnnConfig
+from streamer_models.fast.leaf_cnn import FastLeafCnn
 from streamer_models.layers.leaf import LeafConfig
 
 
@@ -33,12 +33,12 @@ def encoder(request):
     torch.manual_seed(0)
     if request.param == "shipped":
         return Bundle.load(find_bundle("streamer-en-1")).model.audio
-    return settled(AudioEncoder(AudioEncoderConfig(LeafConfig(filters=int(request.param[:2])))))
+    return settled(LeafCnn(LeafCnnConfig(leaf=LeafConfig(filters=int(request.param[:2])))))
 
 
 @pytest.fixture(scope="module")
 def network(encoder):
-    return AudioNetwork(encoder)
+    return FastLeafCnn(encoder)
 
 
 def energies(frames):

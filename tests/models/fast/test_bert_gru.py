@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from streamer_models.bundle import Bundle, find_bundle
-from streamer_models.encoders.bert_gru import TextEncoder, TextTokenizer
-from streamer_models.fast.text import TextNetwork
+from streamer_models.encoders.bert_gru import BertGru
+from streamer_models.fast.bert_gru import FastBertGru
+from streamer_models.tokenizer import TextTokenizer
 from tests.models.tiny_bundle import TEXT, tokenizer_definition
 
 TEXTS = ["i am so happy", "no", "", "very very very angry today ! !"]
@@ -18,19 +19,19 @@ def assert_same(plain, fast, tokenize):
 
 def test_it_is_the_text_encoder():
     torch.manual_seed(0)
-    encoder = TextEncoder(TEXT).eval()
+    encoder = BertGru(TEXT).eval()
     torch.nn.init.normal_(encoder.bert.segment)
     tokenize = TextTokenizer(tokenizer_definition(), TEXT.max_tokens)
-    assert_same(encoder, TextNetwork(encoder), tokenize)
+    assert_same(encoder, FastBertGru(encoder), tokenize)
 
 
 def test_it_is_the_shipped_text_encoder():
     bundle = Bundle.load(find_bundle("streamer-en-1"))
-    assert_same(bundle.model.text, TextNetwork(bundle.model.text), bundle.tokenizer)
+    assert_same(bundle.model.text, FastBertGru(bundle.model.text), bundle.tokenizer)
 
 
 @pytest.mark.parametrize("row", [[False] * 3, [True, False, True]])
 def test_an_empty_or_holey_mask_is_refused(row):
-    network = TextNetwork(TextEncoder(TEXT).eval())
+    network = FastBertGru(BertGru(TEXT).eval())
     with pytest.raises(ValueError, match="run of True"):
         network(torch.ones(1, 3, dtype=torch.int64), torch.tensor([row]))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from streamer_models.bundle import Bundle, find_bundle
 from streamer_models.context.fusion import FusionConfig
-from streamer_models.fast.window import WindowNetwork
-from streamer_models.zoo.dutta2022 import Windows
+from streamer_models.fast.dutta2022 import FastDutta2022
+from streamer_models.windows import WindowBatch
 from tests.models.tiny_bundle import make_model
 
 PRE_NORM = FusionConfig(width=24, heads=4, layers=2, feed_forward=48, norm_first=True)
@@ -26,13 +26,13 @@ def models():
 
 @pytest.fixture(scope="module")
 def networks(models):
-    return {name: WindowNetwork(model) for name, model in models.items()}
+    return {name: FastDutta2022(model) for name, model in models.items()}
 
 
 def windows(lengths, seed):
     g = torch.Generator().manual_seed(seed)
     shape = len(lengths), max(lengths)
-    return Windows(
+    return WindowBatch(
         audio=torch.randn(*shape, 100, generator=g),
         text=torch.randn(*shape, 100, generator=g),
         has_audio=torch.rand(shape, generator=g) > 0.3,
@@ -48,19 +48,19 @@ def windows(lengths, seed):
 def test_it_judges_as_the_model_does(models, networks, name, lengths, seed):
     batch = windows(lengths, seed)
     with torch.inference_mode():
-        expected = models[name].window(batch)
-    torch.testing.assert_close(networks[name].window(batch), expected, atol=1e-5, rtol=1e-5)
+        expected = models[name].last(batch)
+    torch.testing.assert_close(networks[name].score(batch).logits, expected, atol=1e-5, rtol=1e-5)
 
 
 @given(lengths=st.lists(st.integers(1, 16), min_size=2, max_size=9), seed=st.integers(0, 999))
 @settings(max_examples=15, deadline=None)
 def test_a_batch_is_each_window_by_itself(networks, lengths, seed):
     batch = windows(lengths, seed)
-    together = networks["shipped"].window(batch)
+    together = networks["shipped"].score(batch).logits
     for row, length in enumerate(lengths):
-        alone = Windows(
-            *(getattr(batch, name)[row : row + 1, :length] for name in Windows.__slots__)
+        alone = WindowBatch(
+            *(getattr(batch, name)[row : row + 1, :length] for name in WindowBatch.__slots__)
         )
         torch.testing.assert_close(
-            networks["shipped"].window(alone)[0], together[row], atol=1e-5, rtol=1e-5
+            networks["shipped"].score(alone).logits[0], together[row], atol=1e-5, rtol=1e-5
         )
