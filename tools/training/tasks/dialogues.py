@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from streamer_models.context.attention import ContextEncoder
-from streamer_models.contract import Scores
 from streamer_models.layers.recurrent import last_real, lengths_of
 from streamer_models.windows import Dialogue, WindowBatch
 from streamer_models.zoo.dutta2022 import Dutta2022
@@ -168,8 +167,8 @@ class FusionClassifier(nn.Module):
             audio = audio_context(w.audio, w.has_audio, w.same_speaker, w.mask)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
             lengths = lengths_of(w.mask) if last else None
-            scores: Scores = self.fusion(text, audio, w.mask, lengths)
-        return scores.logits.float()
+            logits: Tensor = self.fusion(text, audio, w.mask, lengths).logits
+        return logits.float()
 
 
 @torch.inference_mode()
