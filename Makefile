@@ -9,7 +9,7 @@ DEBIAN := libportaudio2 mosquitto openssl pulseaudio pulseaudio-utils libasound2
 .PHONY: demo test lint format bench clean setup
 
 demo: setup
-	$(BIN)/streamer replay streamer/samples/call.ogg --channels agent,customer
+	$(BIN)/streamer replay streamer/samples/call.ogg --channels agent,customer --report build/demo.html
 
 test: lint
 	@$(MAKE) --no-print-directory debian

@@ -192,6 +192,9 @@ SINKS = Registry(
         "jsonl": "streamer.sinks.jsonl:PLUGIN",
         "mqtt": "streamer.mqtt:PLUGIN",
         "systemd": "streamer.sinks.systemd:PLUGIN",
+        "report": "streamer.sinks.report:PLUGIN",
+        "webhook": "streamer.sinks.webhook:PLUGIN",
+        "execute": "streamer.sinks.execute:PLUGIN",
         "console": "streamer.sinks.console:PLUGIN",
     },
 )

@@ -199,10 +199,14 @@ async def _replay(
 
 
 def _check(options: argparse.Namespace) -> None:
+    from streamer.sinks.report.folder import is_folder
+
     if not 1 <= options.jobs <= 256:
         raise UserError(f"--jobs {options.jobs}: expected 1 to 256")
     if options.session and len(options.files) > 1:
         raise UserError("--session names one conversation; replay one file")
+    if options.report and len(options.files) > 1 and not is_folder(options.report):
+        raise UserError("--report FILE.html holds one conversation; give it a folder: FOLDER/")
     if options.files.count("-") > 1:
         raise UserError("standard input ('-') can be given only once")
 

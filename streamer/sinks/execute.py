@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 
 from streamer.events import Alert
+from streamer.registry import Plugin, SinkContext
 from streamer.sinks.alerting import AlertSink
 
 
@@ -52,3 +53,11 @@ class ExecuteSink(AlertSink):
                 process.kill()
                 await process.wait()
         return f"{name} ended with exit code {process.returncode}" if process.returncode else ""
+
+
+def _make(*, context: SinkContext) -> ExecuteSink | None:
+    alerts = context.settings.alerts
+    return ExecuteSink(alerts.exec, timeout=alerts.exec_timeout) if alerts.exec else None
+
+
+PLUGIN = Plugin(_make)

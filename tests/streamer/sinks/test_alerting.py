@@ -9,6 +9,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from streamer import events
+from streamer.errors import UserError
+from streamer.registry import SinkContext
+from streamer.settings.tree import Settings
+from streamer.sinks import execute, webhook
 from streamer.sinks.execute import ExecuteSink
 from streamer.sinks.webhook import WebhookSink, signature
 from tests.composed_calls import compose
@@ -124,3 +128,23 @@ async def test_runs_a_program_with_the_event_as_its_input(tmp_path):
 async def test_a_program_that_fails_is_reported(command, problem):
     (reported,) = await deliver(ExecuteSink(command, timeout=0.5), alert())
     assert problem in reported
+
+
+def made(plugin, **alerts):
+    return plugin.make(context=SinkContext(Settings.model_validate({"alerts": alerts})))
+
+
+def test_the_settings_say_where_alerts_go(tmp_path):
+    (tmp_path / "key").write_text("key\n")
+    hook = {"webhook": "https://host/hook", "webhook_secret_file": str(tmp_path / "key")}
+    assert isinstance(made(webhook.PLUGIN, **hook), WebhookSink)
+    assert isinstance(made(execute.PLUGIN, exec=["page"]), ExecuteSink)
+    assert made(webhook.PLUGIN) is None
+    assert made(execute.PLUGIN) is None
+
+
+@pytest.mark.parametrize("name", ["none", "empty"])
+def test_a_secret_that_cannot_be_read_is_refused(tmp_path, name):
+    (tmp_path / "empty").write_text("")
+    with pytest.raises(UserError, match=f"webhook_secret_file .*{name}: "):
+        made(webhook.PLUGIN, webhook="https://host", webhook_secret_file=str(tmp_path / name))

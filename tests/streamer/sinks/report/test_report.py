@@ -189,3 +189,15 @@ def test_a_target_that_cannot_be_written_is_refused_before_the_conversation(tmp_
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file"):
         deliver(tmp_path / "file" / "call.html", [])
+
+
+def test_tells_where_the_page_is(tmp_path):
+    told = []
+
+    async def run():
+        async with ReportSink(tmp_path / "call.html", announce=told.append) as sink:
+            for event in call():
+                await sink.emit(event)
+
+    asyncio.run(run())
+    assert told == [f"report: {(tmp_path / 'call.html').as_uri()}\n"]
