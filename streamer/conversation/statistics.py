@@ -1,0 +1,37 @@
+"""What a conversation adds up to, from its own events: figures and alerts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from streamer import events
+from streamer.conversation.alerts import Alert, AlertRules
+from streamer.settings.alerts import Rule
+from streamer.views import View
+
+
+class Statistics:
+    """Follows the events of a conversation on their way out.
+
+    Only what is on the wire counts, so that the figures of a stored file are the same, and what privacy
+    withholds stays out of them.
+
+    Args:
+        rules: of the alerts.
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.view = View()
+        self._rules = AlertRules(rules)
+
+    def take(self, event: events.Event) -> list[Alert]:
+        """Follow an event; return the alerts that it raises or ends."""
+        self.view.take(event)
+        return self._rules.take(event)
+
+    def advance(self, position: float) -> list[Alert]:
+        """Return the alerts that are due because live audio has come this far, in seconds."""
+        return self._rules.advance(position)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the fields of a `summary` event."""
+        return dict(self.view.figures())
