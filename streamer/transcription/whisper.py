@@ -10,10 +10,10 @@ import numpy as np
 from streamer.audio import SAMPLE_RATE, Samples
 from streamer.settings.tree import Asr, Engine
 from streamer.transcription import Transcript, Word
-from streamer.transcription.features import HOP, log_mel
 from streamer.transcription.gates import invented, refused
 from streamer.transcription.whisper_loading import load
 from streamer.transcription.whisper_network import STATES, WINDOW, Context, Hypothesis
+from streamer_models.encoders.log_mel import HOP, log_mel
 
 LONGEST = (WINDOW - 200) * HOP
 """Samples (28 s) heard at once; of longer audio, one part after the other."""
@@ -43,6 +43,8 @@ class _Reading:
     log_probability: float
     reason: str
     """Why it is to be rejected, or ""."""
+    silent: bool
+    """Whether nothing seems to be said at all."""
 
     @property
     def sure(self) -> bool:
@@ -87,9 +89,11 @@ class WhisperTranscriber:
         """See `Transcriber.close`: decoding cannot be broken off, but it is bounded."""
 
     def _recognise(self, samples: Samples, language: str | None) -> Transcript:
-        """Recognise audio of one window: read it with little silence, then with more, and take the likelier text.
+        """Recognise audio of one window.
 
-        Where neither passes the gates, the whole window is encoded as Whisper was trained.
+        It is read with little silence, and if that is not sure, with more: the likelier text counts. Where neither
+        passes the gates, the whole window is encoded as Whisper was trained. Only where the first reading finds no
+        speech, there is no other: more readings of noise only invent more.
         """
         network = self._network
         features = log_mel(samples, network.bands)
@@ -98,12 +102,12 @@ class WhisperTranscriber:
         context = network.context(encoding, SILENCE)
         language = language or self._language(context)
         reading = self._read(context, language, seconds)
-        if not reading.sure:
+        if not (reading.sure or reading.silent):
             again = self._read(network.context(encoding, STATES), language, seconds)
             reading = max(reading, again, key=lambda one: one.rank)
-        if reading.reason:
-            whole = network.context(network.encode_window(features), 0)
-            reading = self._read(whole, language, seconds)
+            if reading.reason:
+                whole = network.context(network.encode_window(features), 0)
+                reading = self._read(whole, language, seconds)
         return self._transcript(reading, language, seconds)
 
     def _read(self, context: Context, language: str, seconds: float) -> _Reading:
@@ -116,7 +120,8 @@ class WhisperTranscriber:
         tokens = self._tokens.spoken(hypothesis.tokens)
         text = " ".join(self._tokens.text(tokens).split())
         reason = self._doubt(hypothesis, text, seconds) if text else "no word heard"
-        return _Reading(context, tokens, text, hypothesis.log_probability, reason)
+        silent = not text or hypothesis.no_speech > self._asr.no_speech
+        return _Reading(context, tokens, text, hypothesis.log_probability, reason, silent)
 
     def _transcript(self, reading: _Reading, language: str, seconds: float) -> Transcript:
         if not reading.text:

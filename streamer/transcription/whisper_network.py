@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.transcription.features import Features
+from streamer_models.encoders.log_mel import Features
 
 WINDOW = 3000
 """Columns of a spectrogram (30 s) that fill Whisper's window."""

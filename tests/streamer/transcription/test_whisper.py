@@ -103,6 +103,12 @@ def test_a_text_in_doubt_is_read_again_in_a_whole_window(make, monkeypatch):
     assert windows == [1]
 
 
+def test_where_no_speech_is_found_nothing_is_read_again(make, monkeypatch):
+    strict = make(no_speech=0.0)
+    monkeypatch.setattr(strict._network, "encode_window", lambda _: pytest.fail("read again"))
+    assert "no speech" in strict.transcribe(voice(), language="en").reason
+
+
 def test_an_utterance_longer_than_whispers_window_is_heard_to_its_end(make):
     transcript = make(words=True).transcribe(voice(70.0), language="en")
     assert transcript.status == "ok"

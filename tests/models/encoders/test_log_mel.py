@@ -6,7 +6,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.transcription.features import HOP, log_mel
+from streamer_models.encoders.log_mel import HOP, log_mel
 
 
 @pytest.mark.parametrize("bands", [80, 128])

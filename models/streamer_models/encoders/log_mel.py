@@ -5,8 +5,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.audio import SAMPLE_RATE, Samples
-
+SAMPLE_RATE = 16_000
 HOP = 160
 """Samples (10 ms) from one column to the next."""
 _WINDOW = 400
@@ -21,7 +20,7 @@ _LOG_STEP = np.log(6.4) / 27.0
 Features = NDArray[np.float32]
 
 
-def log_mel(samples: Samples, bands: int) -> Features:
+def log_mel(samples: NDArray[np.float32], bands: int) -> Features:
     """The spectrogram [bands, n] of samples float32 [16000 t], n = 100 t rounded up; 0 stands for silence.
 
     Values are log10 of the power, limited to 8 decades under the loudest, shifted and scaled to about -1 to 1.
