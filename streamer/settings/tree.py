@@ -60,6 +60,25 @@ class Segmentation(_Section):
     hangover: float = Field(
         default=0.5, ge=0.06, le=5, description="seconds of silence that end an utterance"
     )
+    endpoint: Literal["fixed", "adaptive"] = Field(
+        default="fixed",
+        description="what ends an utterance: the hangover, or the sound of the turn",
+    )
+    complete: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="adaptive: probability at which a turn sounds complete and the utterance ends",
+    )
+    complete_silence: float = Field(
+        default=0.21, ge=0.06, le=2, description="adaptive: seconds of silence after which it may"
+    )
+    end_silence: float = Field(
+        default=0.7,
+        ge=0.06,
+        le=5,
+        description="adaptive: seconds of silence that end an utterance, complete or not",
+    )
     pause: float = Field(
         default=0.15,
         ge=0.03,
@@ -92,11 +111,13 @@ class Segmentation(_Section):
                 f"stop_threshold {self.stop_threshold:g} is above start_threshold"
                 f" {self.start_threshold:g}: what starts speech would not keep it going"
             )
-        if self.pause >= self.hangover:
-            raise ValueError(
-                f"pause {self.pause:g} s is not below hangover {self.hangover:g} s:"
-                " speech would end before it pauses"
-            )
+        adaptive = self.endpoint == "adaptive"
+        for key in ("complete_silence", "end_silence") if adaptive else ("hangover",):
+            if self.pause >= (silence := getattr(self, key)):
+                raise ValueError(
+                    f"pause {self.pause:g} s is not below {key} {silence:g} s:"
+                    " speech would end before it pauses"
+                )
         if self.pause + self.min_speech > self.split_search:
             raise ValueError(
                 f"split_search {self.split_search:g} s is shorter than pause + min_speech"

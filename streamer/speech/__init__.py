@@ -32,6 +32,19 @@ class VoiceDetector(Protocol):
         ...
 
 
+class TurnEnd(Protocol):
+    """Judges by the sound of a turn whether it is over; shared by all channels, without a state."""
+
+    @property
+    def window(self) -> int:
+        """Samples that it judges at most."""
+        ...
+
+    def __call__(self, turn: Samples) -> float:
+        """The probability that a turn (float32 [n], n <= window, its pause included) is complete."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
     """Speech is confirmed: an utterance has begun."""

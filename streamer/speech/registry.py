@@ -12,9 +12,14 @@ def make_segmenter(settings: Segmentation, channel: int) -> Segmenter:
     """The segmenter of one channel, with a detector of its own.
 
     Raises:
-        UserError: if the detector that the settings name is not installed.
+        UserError: if the detector that the settings name, or what judges the end of turns, is not installed.
     """
-    return Segmenter(Smoothed(make_detector(settings)), settings, channel)
+    detector = Smoothed(make_detector(settings))
+    if settings.endpoint == "fixed":
+        return Segmenter(detector, settings, channel)
+    from streamer.speech.turn_end import SmartTurn
+
+    return Segmenter(detector, settings, channel, SmartTurn())
 
 
 def make_detector(settings: Segmentation) -> VoiceDetector:

@@ -14,9 +14,13 @@ from streamer.speech import (
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
+    TurnEnd,
     VoiceDetector,
 )
 from streamer.speech.tape import Tape
+
+_TURN_GAP = 2 * SAMPLE_RATE
+"""Silence that is over before one more utterance belongs to the same turn."""
 
 _SPLIT_WIDTH = 4
 """Frames (120 ms) whose energy says how quiet a place is; a split falls in their middle."""
@@ -41,7 +45,13 @@ class Segmenter:
     SpeechEnded, at the latest from `flush`. All times are indices on the audio's clock.
     """
 
-    def __init__(self, detector: VoiceDetector, settings: Segmentation, channel: int) -> None:
+    def __init__(
+        self,
+        detector: VoiceDetector,
+        settings: Segmentation,
+        channel: int,
+        turn_end: TurnEnd | None = None,
+    ) -> None:
         self._detector = detector
         self._lag = detector.delay * FRAME
         """Samples by which the end of the frame that is judged lies behind that of the last one heard."""
@@ -51,6 +61,11 @@ class Segmenter:
         self._pre_roll = to_samples(settings.pre_roll)
         self._tail = to_samples(settings.tail)
         self._hangover = _whole_frames(settings.hangover)
+        self._turn_end = turn_end
+        self._complete = settings.complete
+        self._ask_after = _whole_frames(settings.complete_silence)
+        if turn_end:
+            self._hangover = _whole_frames(settings.end_silence)
         self._pause = _whole_frames(settings.pause)
         self._confirm = _whole_frames(settings.min_speech) // FRAME
         self._longest = to_samples(settings.max_utterance)
@@ -64,6 +79,12 @@ class Segmenter:
         self._state = _State.QUIET
         self._start = 0
         self._paused = False
+        self._asked = False
+        """Whether it is known of the present pause that the turn does not sound complete."""
+        self._turn: int | None = None
+        """Where the turn began: utterances of this channel with little silence between them."""
+        self._active = 0
+        """Until when the turn was surely going on."""
         self._voiced: list[int] = []
         """Where each voiced frame of the present utterance or suspicion ends."""
 
@@ -117,6 +138,7 @@ class Segmenter:
             raise ValueError(f"a gap from {start} to {end} after audio up to {self.position}")
         events = self._break_off()
         self._detector.reset()
+        self._turn = None
         self._tape.restart(end)
         self._free = end
         self._due = (end // FRAME + 1) * FRAME
@@ -126,6 +148,7 @@ class Segmenter:
         """The audio is over: end what has not ended."""
         events = self._break_off()
         self._detector.reset()
+        self._turn = None
         return iter(events)
 
     def _break_off(self) -> list[SpeechEvent]:
@@ -181,13 +204,14 @@ class Segmenter:
         """Someone speaks: does it go on, pause, end, or take too long?"""
         if voiced:
             self._state = _State.SPEAKING
+            self._asked = False
             if self._paused:
                 self._paused = False
                 events.append(SpeechResumed(start=self._start, at=at))
         else:
             self._state = _State.STOPPING
             silence = at - self._voiced[-1]
-            if silence >= self._hangover:
+            if silence >= self._hangover or self._sounds_complete(silence, at):
                 self._end(at, events)
                 return
             if silence >= self._pause and not self._paused:
@@ -201,15 +225,28 @@ class Segmenter:
             else:
                 self._split(at, events)
 
+    def _sounds_complete(self, silence: int, at: int) -> bool:
+        """Whether the turn is over by the sound of it; found out once in a pause."""
+        if self._turn_end is None or self._turn is None or self._asked or silence < self._ask_after:
+            return False
+        self._asked = True
+        turn = self._tape.view(max(self._turn, at - self._turn_end.window), at)
+        return self._turn_end(turn) >= self._complete
+
     def _begin(self, start: int, at: int, events: list[SpeechEvent]) -> None:
         self._state = _State.SPEAKING
         self._start = start
-        self._tape.discard(start)
+        self._asked = False
+        if self._turn is None or at - self._active >= _TURN_GAP:
+            self._turn = start
+        self._active = at
+        self._discard(start, at)
         events.append(SpeechStarted(start=start, at=at, samples=self._tape.copy(start, at)))
 
     def _end(self, at: int, events: list[SpeechEvent]) -> None:
         end = self._end_of_speech(at)
         events.append(self._ended(end, self._voiced[-1], at))
+        self._active = self._voiced[-1]
         self._free = end
         self._return_to_quiet(at)
 
@@ -219,6 +256,7 @@ class Segmenter:
         spoken = bisect_right(self._voiced, cut)
         events.append(self._ended(cut, self._voiced[spoken - 1], at))
         self._voiced = self._voiced[spoken:]
+        self._active = at
         self._begin(cut, at, events)
 
     def _quietest(self, at: int) -> int:
@@ -244,7 +282,15 @@ class Segmenter:
         self._state = _State.QUIET
         self._paused = False
         self._voiced.clear()
-        self._tape.discard(max(at - self._lag - self._pre_roll, self._free))
+        self._discard(max(at - self._lag - self._pre_roll, self._free), at)
+
+    def _discard(self, before: int, at: int) -> None:
+        """Let go of what is no longer needed, at a time: not of the turn, as far as it may be asked about."""
+        if at - self._active >= _TURN_GAP:
+            self._turn = None
+        if self._turn_end and self._turn is not None:
+            before = min(before, max(self._turn, at - self._turn_end.window))
+        self._tape.discard(before)
 
 
 def _whole_frames(seconds: float) -> int:

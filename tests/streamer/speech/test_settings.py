@@ -11,6 +11,10 @@ from streamer.settings.load import load
     [
         ({"stop_threshold": 0.6}, "stop_threshold 0.6 is above start_threshold 0.5"),
         ({"pause": 0.5}, "pause 0.5 s is not below hangover 0.5 s"),
+        (
+            {"pause": 0.3, "endpoint": "adaptive"},
+            "pause 0.3 s is not below complete_silence 0.21 s",
+        ),
         ({"split_search": 0.2}, "split_search 0.2 s is shorter than pause + min_speech 0.27 s"),
         (
             {"max_utterance": 4},

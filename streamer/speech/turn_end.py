@@ -1,0 +1,57 @@
+"""Whether a turn sounds complete: Smart Turn v3.2 (Daily, 2025), a small network on the last 8 seconds of it."""
+
+import hashlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from streamer.audio import SAMPLE_RATE, Samples
+from streamer.errors import UserError
+
+_FILE = "smart-turn-3.2/smart-turn-v3.2-cpu.onnx"
+_SHA256 = "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f"
+_BANDS = 80
+_MIRRORED = 200
+"""Samples that continue the last window."""
+_LEAST_VARIANCE = 1e-7
+
+
+class SmartTurn:
+    """Gives the probability that a turn is complete; keeps no state."""
+
+    window = 8 * SAMPLE_RATE
+    """Samples before the pause that are heard."""
+
+    def __init__(self) -> None:
+        self._session = _session()
+
+    def __call__(self, turn: Samples) -> float:
+        """The probability for a turn (float32 [n], n <= window, the pause included)."""
+        from streamer_models.encoders.log_mel import HOP, log_mel
+
+        heard = np.pad(turn, (self.window - len(turn), 0))
+        heard = (heard - heard.mean()) / np.sqrt(heard.var() + np.float32(_LEAST_VARIANCE))
+        mirrored = np.pad(heard, (0, _MIRRORED), mode="reflect")  # as in its training
+        features = log_mel(mirrored, _BANDS)[None, :, : self.window // HOP]
+        return float(self._session.run(None, {"input_features": features})[0][0, 0])
+
+
+@cache
+def _session() -> Any:
+    """The network, loaded once for all channels; one thread each, so that its sums are always the same."""
+    import onnxruntime
+
+    from streamer_models.bundle import PRETRAINED
+
+    try:
+        content = (PRETRAINED / _FILE).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"segmentation.endpoint adaptive: {_FILE} is not there; set it to fixed"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != _SHA256:
+        raise UserError(f"segmentation.endpoint adaptive: {_FILE} is damaged; set it to fixed")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,167 @@
+"""The adaptive endpoint: a turn that sounds complete ends early, another one late."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer.audio import FRAME, AudioChunk
+from streamer.errors import UserError
+from streamer.settings.tree import Segmentation
+from streamer.speech import turn_end
+from streamer.speech.registry import make_segmenter
+from streamer.speech.segmenter import Segmenter
+from streamer.speech.smoothing import Smoothed
+from streamer.speech.turn_end import SmartTurn
+from tests.streamer.speech.speech import (
+    PeakDetector,
+    audio,
+    check_lifecycle,
+    listen,
+    names,
+    plain,
+    utterances,
+)
+from tests.streamer.speech.test_segmenter_properties import levels, sizes
+
+ADAPTIVE = Segmentation(endpoint="adaptive", complete=0.5)
+EARLY, LATE = 7 * FRAME, 23 * FRAME
+
+
+class Judge:
+    """Says the same of every turn, and remembers how long each was."""
+
+    window = 8 * 16000
+
+    def __init__(self, probability):
+        self.probability = probability
+        self.heard = []
+
+    def __call__(self, turn):
+        self.heard.append(len(turn))
+        return self.probability
+
+
+class Loudness:
+    """Takes loud turns for complete."""
+
+    window = 16000
+
+    def __call__(self, turn):
+        return float(np.abs(turn).mean())
+
+
+def segmenter(judge, **changes):
+    return Segmenter(PeakDetector(), ADAPTIVE.model_copy(update=changes), 0, judge)
+
+
+def test_a_turn_that_sounds_complete_ends_after_a_fifth_of_a_second():
+    (ended,) = utterances(listen(segmenter(Judge(0.9)), audio((0.6, 0), (0.9, 0.9), (1, 0))))
+    assert ended.at - ended.voice_end == EARLY
+
+
+def test_a_turn_that_does_not_ends_after_the_whole_silence():
+    judge = Judge(0.1)
+    (ended,) = utterances(listen(segmenter(judge), audio((0.6, 0), (0.9, 0.9), (1, 0))))
+    assert ended.at - ended.voice_end == LATE
+    assert len(judge.heard) == 1
+
+
+def test_each_pause_is_judged_anew():
+    judge = Judge(0.1)
+    parts = (0.6, 0), (0.6, 0.9), (0.3, 0), (0.6, 0.9), (1, 0)
+    assert names(listen(segmenter(judge), audio(*parts))).count("Ended") == 1
+    assert len(judge.heard) == 2
+
+
+def test_a_dip_that_is_shorter_costs_nothing():
+    judge = Judge(0.9)
+    listen(segmenter(judge), audio((0.6, 0), (0.6, 0.9), (0.18, 0), (0.6, 0.9)))
+    assert judge.heard == []
+
+
+def test_what_was_said_before_in_the_same_turn_is_heard_up_to_the_window():
+    judge = Judge(0.9)
+    listen(segmenter(judge, pre_roll=0.0), audio(*[(1.5, 0.9), (0.9, 0)] * 5))
+    step = round(2.4 * 16000)
+    assert judge.heard == [
+        min(judge.window, 24000 + EARLY + step * number) for number in range(len(judge.heard))
+    ]
+    assert judge.heard[-1] == judge.window
+
+
+def test_after_two_seconds_of_silence_or_a_gap_a_new_turn_begins():
+    judge = Judge(0.9)
+    adaptive = segmenter(judge, pre_roll=0.0)
+    listen(adaptive, audio((1.5, 0.9), (2.4, 0), (1.5, 0.9), (0.9, 0)))
+    assert judge.heard == [24000 + EARLY] * 2
+    end = adaptive.position
+    list(adaptive.gap(end, end + 480))
+    list(adaptive.push(AudioChunk(0, end + 480, audio((1.5, 0.9), (0.9, 0)))))
+    assert judge.heard == [24000 + EARLY] * 3
+
+
+def test_a_turn_goes_on_where_an_utterance_was_split():
+    judge = Judge(0.9)
+    limits = {"max_utterance": 5.0, "split_search": 2.0, "pre_roll": 0.0}
+    listen(segmenter(judge, **limits), audio((6.9, 0.9), (0.9, 0)))
+    assert judge.heard == [230 * FRAME + EARLY]
+
+
+@given(levels, sizes)
+@settings(max_examples=100, deadline=None)
+def test_chunk_sizes_do_not_matter(parts, chunk_sizes):
+    samples = audio(*parts)
+
+    def cut(some):
+        detector = Smoothed(PeakDetector())
+        return listen(Segmenter(detector, ADAPTIVE, 0, Loudness()), samples, some)
+
+    events = cut(chunk_sizes)
+    assert plain(events) == plain(cut([len(samples)]))
+    check_lifecycle(events, samples, ADAPTIVE)
+
+
+@given(levels, st.floats(0, 1), levels)
+@settings(max_examples=50, deadline=None)
+def test_the_future_does_not_change_the_past(parts, share, other):
+    samples = audio(*parts)
+    known = round(share * len(samples))
+    changed = np.concatenate([samples[:known], audio(*other)])
+
+    def before(some):
+        events = listen(Segmenter(PeakDetector(), ADAPTIVE, 0, Loudness()), some)
+        return plain([event for event in events if event.at < known - FRAME])
+
+    assert before(changed) == before(samples)
+
+
+def test_memory_stays_within_the_window():
+    adaptive = segmenter(Judge(0.9))
+    for number in range(60):
+        list(adaptive.push(AudioChunk(0, number * 16000, audio((0.6, 0.9), (0.4, 0)))))
+    assert adaptive._tape.end - adaptive._tape.start <= 9 * 16000
+    list(adaptive.push(AudioChunk(0, 60 * 16000, audio((30.0, 0.0)))))
+    assert adaptive._tape.end - adaptive._tape.start <= 16000
+
+
+class TestSmartTurn:
+    @pytest.mark.parametrize(
+        ("samples", "probability"), [(128000, 0.9574), (50000, 0.9076), (16000, 0.9740)]
+    )
+    def test_gives_what_its_makers_program_gives(self, samples, probability):
+        noise = np.random.default_rng(samples).normal(size=samples).astype(np.float32) * 0.05
+        assert SmartTurn()(noise) == pytest.approx(probability, abs=0.02)
+
+    def test_is_used_if_the_settings_say_so(self):
+        adaptive = make_segmenter(Segmentation(endpoint="adaptive"), 0)
+        assert isinstance(adaptive._turn_end, SmartTurn)
+        assert make_segmenter(Segmentation(), 0)._turn_end is None
+
+    @pytest.mark.parametrize(("file", "said"), [("no.onnx", "not there"), ("LICENSE", "damaged")])
+    def test_a_file_that_is_missing_or_another_is_one_line(self, monkeypatch, file, said):
+        monkeypatch.setattr(turn_end, "_FILE", f"smart-turn-3.2/{file}")
+        turn_end._session.cache_clear()
+        with pytest.raises(UserError, match=said):
+            SmartTurn()
+        turn_end._session.cache_clear()
