@@ -1,8 +1,9 @@
-"""The two clocks of the program; no other module asks the system for the time."""
+"""The clocks of the program; no other module asks the system for the time."""
 
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 
@@ -71,3 +72,18 @@ class Stopwatch:
     def milliseconds(self) -> float:
         """Milliseconds since the stopwatch was made."""
         return (time.perf_counter() - self._begun) * 1000.0
+
+
+class BootClock:
+    """Seconds since the machine started: comparable between processes, blind to leaps of the wall clock."""
+
+    def __init__(self) -> None:
+        try:
+            self.boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+            """Identifies the start of the machine; empty if unknown: nothing can be compared then."""
+        except (OSError, UnicodeDecodeError):
+            self.boot = ""
+
+    def seconds(self) -> float:
+        """Seconds since the machine started, suspended time included where the system counts it."""
+        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

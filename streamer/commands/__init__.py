@@ -51,7 +51,7 @@ def load_settings(options: argparse.Namespace, **overrides: Any) -> "Settings":
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise UserError(f"--set {assignment}: expected KEY=VALUE, e.g. asr.backend=none")
-        values[key] = configuration.scalar(f"--set {key}", value)
+        values[key] = configuration.scalar(f"--set {key}", value, key)
     values |= {k.replace("__", "."): v for k, v in overrides.items() if v is not None}
     file = resources.configuration(options.config) if options.config else None
     settings = configuration.load(file, overrides=values)

@@ -11,7 +11,7 @@ from streamer.commands import Subparsers, add_settings_options, load_settings
 
 if TYPE_CHECKING:
     from streamer import events
-    from streamer.mqtt.subscriber import Item, Speaker
+    from streamer.mqtt.items import Item, RetainedState
     from streamer.settings.tree import Settings
     from streamer.sinks.console import ConsoleSink
 
@@ -73,9 +73,9 @@ async def _watch(options: argparse.Namespace, settings: "Settings") -> None:
 
 
 def _print(item: "Item") -> None:
-    from streamer.mqtt.subscriber import Arrived
+    from streamer.mqtt.items import ReceivedEvent
 
-    if isinstance(item, Arrived):
+    if isinstance(item, ReceivedEvent):
         print(item.payload.decode(), flush=True)
     elif line := _line(item):
         print(f"streamer: {line}", file=sys.stderr)
@@ -91,13 +91,13 @@ class _View:
     async def show(self, item: "Item") -> None:
         from streamer import events
         from streamer.clock import WallClock
-        from streamer.mqtt.subscriber import Arrived, Speaker
+        from streamer.mqtt.items import ReceivedEvent, RetainedState
 
         match item:
-            case Arrived(event=event):
+            case ReceivedEvent(event=event):
                 self._sessions.add(event.session)
                 await self._console.emit(event)
-            case Speaker() if item.state.session not in self._sessions:
+            case RetainedState() if item.state.session not in self._sessions:
                 for event in _last_known(item):
                     await self._console.emit(event)
             case _:
@@ -109,7 +109,7 @@ class _View:
                     )
 
 
-def _last_known(item: "Speaker") -> "list[events.Event]":
+def _last_known(item: "RetainedState") -> "list[events.Event]":
     """The events that a speaker's retained state stands for, to begin the table with."""
     from streamer import events
 
@@ -134,16 +134,16 @@ def _last_known(item: "Speaker") -> "list[events.Event]":
 
 def _line(item: "Item") -> str:
     """What a person should hear of an item that is no event."""
-    from streamer.mqtt.subscriber import Availability, Link, Missing
+    from streamer.mqtt.items import Availability, ConnectionChange, MissingEvents
 
     match item:
-        case Missing():
+        case MissingEvents():
             count = item.last - item.first + 1
             return f"{item.session}: {count} events missing ({item.first} to {item.last})"
         case Availability(value="offline" | "stopped"):
             return f"{item.node} is {item.value}"
-        case Link(problem=None):
+        case ConnectionChange(problem=None):
             return "connected again"
-        case Link():
+        case ConnectionChange():
             return f"broker: {item.problem}; trying again"
     return ""

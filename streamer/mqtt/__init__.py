@@ -1,4 +1,4 @@
-"""MQTT: events that subscribers can rely on.
+"""MQTT: reliable delivery of events to subscribers.
 
 `mqtt_sink(settings, url=None, control=None)` gives the sink. An event is written to the `outbox` before the
 `publisher` sends it over a `connection`, and removed when the broker has acknowledged it.
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 def mqtt_sink(
     settings: "Settings", url: str | None = None, control: "Control | None" = None
 ) -> "MqttSink":
-    """The sink that publishes events over MQTT.
+    """Make the sink that publishes events over MQTT.
 
     Args:
-        settings: all settings; the section `mqtt` is about this.
-        url: broker and prefix, instead of the one in the settings.
-        control: of the conversation that commands over MQTT steer, if the settings let them.
+        settings: all settings; the section `mqtt` applies.
+        url: broker and prefix, instead of the settings' one.
+        control: of the conversation that commands over MQTT control, if the settings permit them.
 
     Raises:
         UserError: if the URL, a certificate, the password or a setting cannot be used. Entering the sink raises it
-            if the broker refuses us, or another process publishes as the same node.
+            if the broker refuses the client, or another process publishes as the same node.
     """
     from streamer.mqtt.address import broker
     from streamer.mqtt.commands import steer

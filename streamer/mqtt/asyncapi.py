@@ -1,4 +1,4 @@
-"""The topics as an AsyncAPI 3 document, made from the code that uses them."""
+"""Describe the topics as an AsyncAPI 3 document, generated from the code that uses them."""
 
 from typing import Any, get_args
 
@@ -16,12 +16,12 @@ _SEND, _RECEIVE = "send", "receive"
 _AFTER = {
     "type": ["integer", "null"],
     "description": "seq of the event before this one, if those between were left out on purpose "
-    "(mqtt.types, mqtt.update_interval); null if there is none",
+    "(mqtt.types); null if there is none",
 }
 
 
 def asyncapi() -> dict[str, Any]:
-    """What streamer publishes and reads over MQTT."""
+    """Describe what streamer publishes and reads over MQTT."""
     kinds = get_args(get_args(events.Event)[0])
     payloads: list[type[BaseModel]] = [*kinds, SpeakerState, NodeState, Instance, Command, Reply]
     references, schemas = models_json_schema(
@@ -44,7 +44,7 @@ def asyncapi() -> dict[str, Any]:
     document.add(
         "state",
         f"{root}/state/{{channel}}",
-        "The latest about a speaker.",
+        "The latest state of a speaker.",
         _JSON,
         schema(SpeakerState),
         retain=True,
@@ -52,7 +52,7 @@ def asyncapi() -> dict[str, Any]:
     document.add(
         "diagnostics",
         topics.diagnostics,
-        "How the node is doing.",
+        "Session, lag, lost audio and counters of the node.",
         _JSON,
         schema(NodeState),
         retain=True,
@@ -60,7 +60,7 @@ def asyncapi() -> dict[str, Any]:
     document.add(
         "availability",
         topics.availability,
-        "Whether the node is there: offline is its last will, stopped its farewell.",
+        "Whether the node is online: offline is its last will, stopped its farewell.",
         _TEXT,
         {"type": "string", "enum": [ONLINE, OFFLINE, STOPPED]},
         retain=True,
@@ -68,7 +68,7 @@ def asyncapi() -> dict[str, Any]:
     document.add(
         "instance",
         topics.instance,
-        "Which process publishes as the node, or claims to; empty after a farewell.",
+        "The process that publishes as the node, or claims to; empty after a farewell.",
         _JSON,
         schema(Instance),
         retain=True,
@@ -76,12 +76,12 @@ def asyncapi() -> dict[str, Any]:
     document.add(
         "command",
         topics.command,
-        "Obeyed if mqtt.commands is set; never retained.",
+        "Executed if mqtt.commands is set; never retained.",
         _JSON,
         schema(Command),
         action=_RECEIVE,
     )
-    document.add("reply", topics.reply, "How a command went.", _JSON, schema(Reply))
+    document.add("reply", topics.reply, "The result of a command.", _JSON, schema(Reply))
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -100,10 +100,10 @@ def asyncapi() -> dict[str, Any]:
 
 
 class _Document:
-    """Collects channels, their messages and what is done with them."""
+    """Collects channels, their messages and operations."""
 
     _PARAMETERS = {  # noqa: RUF012 - a constant
-        "prefix": "What the URL of the broker ends with; streamer by default.",
+        "prefix": "The path of the broker's URL; streamer by default.",
         "node": "The publisher's name.",
         "session": "The conversation's id, made safe for a topic.",
         "channel": "The speaker's channel, made safe for a topic.",

@@ -1,9 +1,10 @@
-"""Commands that come over MQTT, and their replies.
+"""Commands received over MQTT, and their replies.
 
 They are off unless configured. A payload is JSON, `{"command": "pause", "id": "7"}`, of at most 4 KB; the reply
 goes to `command/reply`: `{"id": "7", "command": "pause", "ok": true, "message": null}`.
 """
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -11,31 +12,40 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamer.clock import Clock, WallClock
+
 if TYPE_CHECKING:
     from streamer.control import Control
 
 MAX_BYTES = 4096
-_REMEMBERED = 256
+
+RATE, BURST = 10.0, 20.0
+"""Commands executed per second on average, and at once."""
+
+THROTTLE = 0.01
+"""Seconds that each excess command is delayed: live audio comes first."""
+
+_KEPT_IDS = 256
 """Ids kept to recognise a command that is delivered twice."""
 
 
 class Command(BaseModel):
-    """What a subscriber may ask of a node."""
+    """A command from a subscriber."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     command: Literal["pause", "resume", "mark"]
     id: str | None = Field(
-        default=None, max_length=100, description="returned in the reply; obeyed once"
+        default=None, max_length=100, description="returned in the reply; executed once"
     )
     session: str | None = Field(
         default=None, max_length=200, description="only if this conversation runs"
     )
-    label: str | None = Field(default=None, max_length=200, description="what a mark is called")
+    label: str | None = Field(default=None, max_length=200, description="the mark's label")
 
 
 class Reply(BaseModel):
-    """How a command went."""
+    """The result of a command."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,13 +56,13 @@ class Reply(BaseModel):
 
 
 Handler = Callable[[Command], Awaitable[str | None]]
-"""Obeys a command; gives None, or why it could not be done."""
+"""Executes a command; gives None, or why it failed."""
 
 
 def steer(control: "Control") -> Handler:
-    """A handler that steers a live conversation."""
+    """Make a handler that controls a live conversation."""
 
-    async def obey(command: Command) -> str | None:
+    async def execute(command: Command) -> str | None:
         match command.command:
             case "mark":
                 control.mark(command.label)
@@ -64,18 +74,33 @@ def steer(control: "Control") -> Handler:
                 control.paused = command.command == "pause"
         return None
 
-    return obey
+    return execute
 
 
 class Commands:
-    """Obeys what comes, each command once."""
+    """Executes commands, each once, and no more than `RATE` a second.
 
-    def __init__(self, handler: Handler) -> None:
+    Args:
+        handler: executes a valid command.
+        clock: for the rate limit.
+    """
+
+    def __init__(self, handler: Handler, clock: Clock | None = None) -> None:
         self._handler = handler
+        self._clock = clock or WallClock()
         self._replies: OrderedDict[str, Reply] = OrderedDict()
+        self._budget = BURST
+        self._refilled = self._clock.seconds()
+        self._limited = False
 
-    async def obey(self, payload: bytes) -> Reply:
-        """Obey a payload, whoever it is from, and give the reply."""
+    async def execute(self, payload: bytes) -> Reply | None:
+        """Execute a payload from any sender, and give the reply; None for all but the first excess command."""
+        if not self._permit():
+            first, self._limited = not self._limited, True
+            await asyncio.sleep(THROTTLE)
+            message = f"too many commands: at most {RATE:g} a second"
+            return Reply(ok=False, message=message) if first else None
+        self._limited = False
         try:
             command = parse(payload)
         except ValueError as error:
@@ -86,16 +111,25 @@ class Commands:
         reply = Reply(id=command.id, command=command.command, ok=problem is None, message=problem)
         if command.id is not None:
             self._replies[command.id] = reply
-            if len(self._replies) > _REMEMBERED:
+            if len(self._replies) > _KEPT_IDS:
                 self._replies.popitem(last=False)
         return reply
 
+    def _permit(self) -> bool:
+        now = self._clock.seconds()
+        self._budget = min(BURST, self._budget + RATE * (now - self._refilled))
+        self._refilled = now
+        if self._budget < 1:
+            return False
+        self._budget -= 1
+        return True
+
 
 def parse(payload: bytes) -> Command:
-    """The command that a payload holds.
+    """Parse a command.
 
     Raises:
-        ValueError: if it is too large or no command; the message is one line.
+        ValueError: if it is too large or not a command; the message is one line.
     """
     if len(payload) > MAX_BYTES:
         raise ValueError(f"larger than {MAX_BYTES} bytes")

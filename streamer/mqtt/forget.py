@@ -1,4 +1,4 @@
-"""Take a node's retained messages off its broker, as if it had never been there."""
+"""Remove a node's retained messages from its broker."""
 
 import asyncio
 import uuid
@@ -14,45 +14,45 @@ from streamer.settings import tree as config
 
 
 async def forget(settings: config.Settings, url: str | None = None, *, force: bool = False) -> int:
-    """Remove all that is retained about the node of the settings; give the number of messages.
+    """Remove the retained messages of the node in the settings; give their number.
 
     Args:
         settings: all settings.
-        url: broker and prefix, instead of the one in the settings.
-        force: also if the node is online.
+        url: broker and prefix, instead of the settings' one.
+        force: even if the node is online.
 
     Raises:
-        UserError: if the broker is away or refuses us, or if the node is online.
+        UserError: if the broker is unreachable or refuses the client, or if the node is online.
     """
     target = broker(settings.mqtt, url)
     topics = target.topics
     try:
-        async with connect(target, identifier=f"streamer-{uuid.uuid4().hex[:12]}") as link:
-            found = await _retained(link, f"{topics.root}/#", f"{topics.root}/forget")
+        async with connect(target, identifier=f"streamer-{uuid.uuid4().hex[:12]}") as connection:
+            found = await _retained(connection, f"{topics.root}/#", f"{topics.root}/forget")
             if found.get(topics.availability) == ONLINE.encode() and not force:
                 raise UserError(f"MQTT: node {topics.node} is online; stop it first, or --force")
             discovery = discovery_topic(settings.mqtt.discovery_prefix, topics)
-            # Discovery may be out of our reach: then there was nothing of ours to remove.
+            # Without the right to publish there, no device was announced either.
             with suppress(RefusedError):
-                await link.publish(discovery, "")
+                await connection.publish(discovery, "")
             for topic in found:
-                await link.publish(topic, "")
+                await connection.publish(topic, "")
     except BrokerError as error:
         raise UserError(f"MQTT broker {target}: {error}") from None
     except TimeoutError:
-        raise UserError(f"MQTT broker {target}: it lets us read nothing of {topics.root}") from None
+        raise UserError(f"MQTT broker {target}: no permission to read {topics.root}") from None
     return len(found)
 
 
-async def _retained(link: Connection, pattern: str, end: str) -> dict[str, bytes]:
-    """What is retained under a pattern; a message of our own to `end` shows that there is no more."""
-    if denied := await link.subscribe([pattern]):
-        raise RefusedError(f"not allowed to read {', '.join(denied)}")
+async def _retained(connection: Connection, pattern: str, end: str) -> dict[str, bytes]:
+    """Retained messages of a pattern, by topic; an own message to `end` marks the end of them."""
+    if denied := await connection.subscribe([pattern]):
+        raise RefusedError(f"not permitted to read {', '.join(denied)}")
     found: dict[str, bytes] = {}
-    await link.publish(end, "", retain=False)
+    await connection.publish(end, "", retain=False)
     async with asyncio.timeout(10):
-        async for message in link.messages():
-            link.acknowledge(message)
+        async for message in connection.messages():
+            connection.acknowledge(message)
             if message.topic == end:
                 break
             if message.retained and message.payload:

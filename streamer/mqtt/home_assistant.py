@@ -1,4 +1,4 @@
-"""What Home Assistant is told, so that it shows the speakers without being configured.
+"""Home Assistant discovery: entities for speakers without any configuration there.
 
 Device discovery: https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
 """
@@ -12,16 +12,16 @@ from streamer import __version__
 from streamer.mqtt.topics import Topics, segment
 
 BIRTH = "online"
-"""What Home Assistant publishes to its status topic when it has started."""
+"""Payload that Home Assistant publishes to its status topic when it has started."""
 
 
 def status_topic(prefix: str) -> str:
-    """Where Home Assistant says that it is there."""
+    """Topic on which Home Assistant announces its start."""
     return f"{prefix}/status"
 
 
 def discovery_topic(prefix: str, topics: Topics) -> str:
-    """Where a node announces itself."""
+    """Topic on which a node announces itself."""
     return f"{prefix}/device/{device_id(topics)}/config"
 
 
@@ -37,7 +37,7 @@ def discovery(
     model: str | None,
     rules: Iterable[str] = (),
 ) -> str:
-    """The announcement of a node, its speakers and the rules of its alerts, as JSON."""
+    """Make the announcement of a node, its speakers and the rules of its alerts, as JSON."""
     components: dict[str, Any] = {}
     for channel in channels:
         for name, component in _speaker(topics, channel, labels).items():

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,100 +12,105 @@ from streamer.clock import WallClock
 from streamer.errors import UserError
 from streamer.mqtt.address import Broker
 from streamer.mqtt.commands import Command, Handler
+from streamer.mqtt.database import StoredEvent
+from streamer.mqtt.identity import state_directory
 from streamer.mqtt.outbox import Outbox
-from streamer.mqtt.problems import RefusedError
+from streamer.mqtt.problems import BrokerError, RefusedError, UnreachableError
 from streamer.mqtt.publisher import Publisher
-from streamer.mqtt.store import Entry
 from streamer.settings.tree import Settings
 
 log = logging.getLogger(__name__)
 
 MAX_BEHIND = 200
-"""Events that may wait for the disk before `put` does."""
+"""Events that may wait for the disk before `put` waits."""
 
 REPORT_INTERVAL = 10.0
 """Seconds between two reports of events that were given up."""
 
-FAREWELL = 4.0
-"""Seconds that saying farewell may take."""
+FIRST_WAIT = 3.0
+"""Seconds that a conversation waits for the first attempt to connect."""
 
-_FULL = "the outbox is full, or they are too old"
+FLUSH, FLUSH_UNCONNECTED = 5.0, 2.0
+"""Seconds without an acknowledgement after which the end gives up waiting, with and without a connection."""
+
+FAREWELL = 4.0
+"""Seconds that the farewell may take."""
 
 
 @dataclass(eq=False)
-class Member:
-    """A conversation that is published."""
+class Conversation:
+    """A published conversation."""
 
     report: Callable[[str], None]
-    """Gets a line for each thing that went wrong for good."""
+    """Gets a line for each lasting failure."""
     handler: Handler | None
-    """Obeys commands."""
+    """Executes commands."""
     session: str | None = None
     """The conversation's id, once it has begun."""
 
 
 class Node:
-    """What the conversations of a node share; `join` gives it, and `leave` ends it with the last of them."""
+    """Shared by the conversations of a node; `join` gives it, and `leave` ends it with the last of them."""
 
-    _running: "dict[Path, Node]" = {}  # noqa: RUF012 - what this process publishes, by outbox
+    _running: "dict[Path, Node]" = {}  # noqa: RUF012 - this process's nodes, by outbox
 
     def __init__(self, settings: Settings, broker: Broker) -> None:
         self._settings = settings
         self._broker = broker
-        self._members: list[Member] = []
-        self._lost: Counter[str] = Counter()
-        self._reason = _FULL
-        self._told_lost: asyncio.TimerHandle | None = None
-        self.file = outbox_file(broker, settings.mqtt.outbox)
+        self._conversations: list[Conversation] = []
+        self._given_up: dict[str, Counter[str]] = {}
+        """Events given up since the last report, by reason and type."""
+        self._report_timer: asyncio.TimerHandle | None = None
+        self.file = outbox_file(broker, state_directory(settings.mqtt.outbox))
         self._outbox = Outbox(
             self.file,
             limit=settings.mqtt.outbox_megabytes * 1e6,
-            max_age=settings.mqtt.outbox_age,
+            max_age=settings.mqtt.retention,
             problem=self._report,
-            given_up=self._count_lost,
+            given_up=self._count_given_up,
         )
         self._publisher = Publisher(
             broker,
             settings,
             self._outbox,
-            handler=self._obey,
+            handler=self._execute,
             report=self._report,
             give_up=self._give_up,
         )
         self._opened = asyncio.ensure_future(self._open())
         self.leaving = False
-        """The last member is about to leave."""
+        """The last conversation is leaving."""
         self.closed = asyncio.Event()
 
     @classmethod
-    async def join(cls, settings: Settings, broker: Broker, member: Member) -> "Node":
-        """The node of these settings, connected if its broker is there.
+    async def join(cls, settings: Settings, broker: Broker, conversation: Conversation) -> "Node":
+        """Give the node of these settings, connected if its broker is reachable.
 
         Raises:
-            UserError: if the broker refuses us, or another process publishes as this node.
+            UserError: if the broker refuses the client, or another process publishes as this node.
         """
-        file = outbox_file(broker, settings.mqtt.outbox)
+        file = outbox_file(broker, state_directory(settings.mqtt.outbox))
         while (node := cls._running.get(file)) is not None and node.leaving:
             await node.closed.wait()
         if node is None:
             node = cls._running[file] = cls(settings, broker)
-        node._members.append(member)
+        node._conversations.append(conversation)
         try:
             await asyncio.shield(node._opened)
         except BaseException:
-            await node.leave(member)
+            await node.leave(conversation)
             raise
         return node
 
-    async def leave(self, member: Member) -> None:
-        """Stop publishing if nobody else is left: wait for what is under way, and say farewell."""
-        if self._members != [member]:
-            self._members.remove(member)
+    async def leave(self, conversation: Conversation) -> None:
+        """End a conversation; with the last one flush the outbox and disconnect."""
+        if self._conversations != [conversation]:
+            self._conversations.remove(conversation)
             return
         self.leaving = True
         try:
             if self._opened.done() and not self._opened.exception():
-                await self._close(member)
+                await self._close(conversation)
             else:
                 self._opened.cancel()
                 await asyncio.gather(self._opened, return_exceptions=True)
@@ -116,25 +120,27 @@ class Node:
 
     @property
     def waiting(self) -> int:
-        """Events that the broker has not yet acknowledged."""
+        """Number of events that the broker has not yet acknowledged."""
         return self._outbox.waiting
 
     @property
     def connected(self) -> bool:
-        """The broker has us."""
+        """Whether the connection to the broker is open."""
         return self._publisher.connected
 
-    async def put(self, entry: Entry) -> None:
-        """Store an event; it is sent as soon as the broker takes it."""
-        self._outbox.put(entry)
+    async def put(self, event: StoredEvent) -> None:
+        """Store an event; it is sent as soon as the broker accepts it."""
+        self._outbox.put(event)
         if self._outbox.behind > MAX_BEHIND:
-            await self._outbox.room()
+            await self._outbox.stored()
 
     async def _open(self) -> None:
         await self._outbox.open()
+        if adopted := await self._outbox.adopt(stranded(self.file, self._broker)):
+            log.warning("MQTT: %d events of an earlier node will be delivered", adopted)
         self._task = asyncio.create_task(self._publisher.run(), name="mqtt")
         try:
-            problem = await self._publisher.first_attempt()
+            problem = await self._first_attempt()
         except BaseException:
             await self._end()
             raise
@@ -145,14 +151,21 @@ class Node:
             where = self.file if self._outbox.on_disk else "memory"
             log.warning("MQTT broker %s: %s; events wait in %s", self._broker, problem, where)
 
-    async def _close(self, member: Member) -> None:
+    async def _first_attempt(self) -> BrokerError | None:
         try:
-            await self._delivered()
+            return await asyncio.wait_for(self._publisher.first_attempt(), FIRST_WAIT)
+        except TimeoutError:
+            return UnreachableError("timed out: no answer yet")
+
+    async def _close(self, conversation: Conversation) -> None:
+        try:
+            await self._flush()
             self._publisher.stop()
-            await asyncio.wait({self._task}, timeout=FAREWELL)
+            if self.connected:
+                await asyncio.wait({self._task}, timeout=FAREWELL)
         finally:
             await self._end()
-        self._report_lost()
+        self._report_given_up()
         if waiting := self._outbox.waiting:
             if self._outbox.on_disk:
                 log.warning(
@@ -162,76 +175,81 @@ class Node:
                     self.file,
                 )
             else:
-                member.report(f"MQTT: {waiting} events are lost: they waited in memory")
+                conversation.report(f"MQTT: {waiting} events are lost: they waited in memory")
 
-    async def _delivered(self) -> None:
-        """Wait until the broker has everything, or nothing has moved for a while."""
-        patience = self._settings.mqtt.flush
+    async def _flush(self) -> None:
+        """Wait until the broker has acknowledged everything, or there is no progress."""
         clock = WallClock()
-        waiting, deadline = self._outbox.waiting, clock.seconds() + patience
-        while self._outbox.waiting and clock.seconds() < deadline and not self._task.done():
+        waiting, progress = self._outbox.waiting, clock.seconds()
+        while self._outbox.waiting and not self._task.done():
+            limit = FLUSH if self.connected else min(FLUSH, FLUSH_UNCONNECTED)
+            if clock.seconds() >= progress + limit:
+                return
             await asyncio.sleep(0.02)
             if self._outbox.waiting < waiting:
-                waiting, deadline = self._outbox.waiting, clock.seconds() + patience
+                waiting, progress = self._outbox.waiting, clock.seconds()
 
     async def _end(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._outbox.close()
-        if self._told_lost:
-            self._told_lost.cancel()
+        if self._report_timer:
+            self._report_timer.cancel()
 
-    async def _obey(self, command: Command) -> str | None:
-        steered = [member for member in self._members if member.handler]
+    async def _execute(self, command: Command) -> str | None:
+        controlled = [each for each in self._conversations if each.handler]
         if command.session is not None:
-            steered = [member for member in steered if member.session == command.session]
-        problems = [await member.handler(command) for member in steered if member.handler]
+            controlled = [each for each in controlled if each.session == command.session]
+        problems = [await each.handler(command) for each in controlled if each.handler]
         if not problems:
-            return "no such conversation here, or none that can be steered"
+            return "no such conversation here, or none that can be controlled"
         return None if None in problems else problems[0]
 
-    # What is given up is told at once, and then now and then: there may be thousands.
+    # Events given up are reported at once, and then in intervals: there may be thousands.
 
     def _report(self, line: str) -> None:
-        for member in self._members:
-            member.report(f"MQTT: {line}")
+        for conversation in self._conversations:
+            conversation.report(f"MQTT: {line}")
 
-    def _give_up(self, entry: Entry, reason: str) -> None:
-        log.debug("MQTT: event %s of %s given up: %s", entry.type, entry.session, reason)
-        self._outbox.remove(entry.id)
-        self._count_lost(Counter({entry.type: 1}), reason)
+    def _give_up(self, event: StoredEvent, reason: str) -> None:
+        log.debug("MQTT: event %s of %s given up: %s", event.type, event.session, reason)
+        self._outbox.remove(event.id)
+        self._count_given_up(Counter({event.type: 1}), reason)
 
-    def _count_lost(self, types: Counter[str], reason: str = _FULL) -> None:
-        self._lost += types
-        self._reason = reason
+    def _count_given_up(self, types: Counter[str], reason: str) -> None:
+        self._given_up.setdefault(reason, Counter()).update(types)
         self._publisher.view.gave_up(types.total())
-        if self._told_lost is None:
-            self._report_lost()
+        if self._report_timer is None:
+            self._report_given_up()
             loop = asyncio.get_running_loop()
-            self._told_lost = loop.call_later(REPORT_INTERVAL, self._report_later)
+            self._report_timer = loop.call_later(REPORT_INTERVAL, self._report_later)
 
     def _report_later(self) -> None:
-        self._told_lost = None
-        self._report_lost()
+        self._report_timer = None
+        self._report_given_up()
 
-    def _report_lost(self) -> None:
-        if self._lost:
-            counts = ", ".join(f"{count} {type_}" for type_, count in self._lost.items())
-            total, self._lost = self._lost.total(), Counter()
-            self._report(f"{total} events given up ({counts}): {self._reason}")
+    def _report_given_up(self) -> None:
+        given_up, self._given_up = self._given_up, {}
+        for reason, types in given_up.items():
+            counts = ", ".join(f"{count} {type_}" for type_, count in types.items())
+            self._report(f"{types.total()} events given up ({counts}): {reason}")
 
 
-def outbox_file(broker: Broker, directory: Path | None = None) -> Path:
-    """Where what waits for a node's broker is kept: another broker must not get it."""
-    if directory is None:
-        state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd's
-        home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-        directory = Path(state) if state else Path(home) / "streamer"
-    address = f"{broker.host}:{broker.port}/{broker.topics.root}"
-    digest = hashlib.sha256(address.encode()).hexdigest()[:8]
-    try:
-        return directory.expanduser() / f"{broker.topics.node}-{digest}.sqlite"
-    except RuntimeError:
-        raise UserError(
-            "mqtt.outbox: there is no home directory; name one to keep events in"
-        ) from None
+def outbox_file(broker: Broker, directory: Path) -> Path:
+    """The outbox of a node at a broker; another broker must not get its events."""
+    return directory / f"{broker.topics.node}-{_digest(broker, broker.topics.node)}.sqlite"
+
+
+def stranded(own: Path, broker: Broker) -> list[Path]:
+    """The outboxes of other nodes for the same broker and prefix, oldest first; some may be in use."""
+    found = []
+    for file in own.parent.glob("*-????????.sqlite"):
+        node, _, digest = file.stem.rpartition("-")
+        if file != own and digest == _digest(broker, node):
+            found.append(file)
+    return sorted(found, key=lambda file: file.stat().st_mtime)
+
+
+def _digest(broker: Broker, node: str) -> str:
+    address = f"{broker.host}:{broker.port}/{broker.topics.prefix}/{node}"
+    return hashlib.sha256(address.encode()).hexdigest()[:8]

@@ -1,20 +1,21 @@
-"""What is not yet delivered: kept on disk, from before it is sent until the broker has it.
+"""Undelivered events, from before they are sent until the broker has acknowledged them.
 
-One store for a node at a broker, shared by consecutive runs. One thread owns it; what is put and removed
-meanwhile goes into one transaction.
+One store for a node at a broker, shared by consecutive runs. One thread owns it; events put and removed while it
+is busy go into one transaction.
 """
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from streamer.clock import Clock, WallClock
-from streamer.mqtt.store import Entry, Store
+from streamer.mqtt.age import AgeClock
+from streamer.mqtt.database import StoredEvent
+from streamer.mqtt.store import Store
 
 _T = TypeVar("_T")
 
@@ -26,9 +27,9 @@ class Outbox:
         file: the database; its directory is made if need be.
         limit: bytes that may wait.
         max_age: seconds that an event may wait.
-        problem: gets a line about what went wrong; the outbox goes on.
-        given_up: gets the number of events, by type, that will not be delivered.
-        clock: tells the events' age.
+        problem: gets a line about a failure; the outbox goes on.
+        given_up: gets the number of events, by type, that will not be delivered, and the reason.
+        clock: the clock that events age by.
     """
 
     def __init__(
@@ -38,28 +39,28 @@ class Outbox:
         limit: float,
         max_age: float,
         problem: Callable[[str], None],
-        given_up: Callable[[Counter[str]], None],
-        clock: Clock | None = None,
+        given_up: Callable[[Counter[str], str], None],
+        clock: AgeClock | None = None,
     ) -> None:
         self._store = Store(
             file,
             limit=limit,
             max_age=max_age,
-            clock=clock or WallClock(),
+            clock=clock or AgeClock(),
             problem=partial(self._call, problem),
             given_up=partial(self._call, given_up),
             waiting=partial(self._call, self._count),
         )
         self._owner = ThreadPoolExecutor(1, thread_name_prefix="outbox")
-        self._added: deque[Entry] = deque()
+        self._added: deque[StoredEvent] = deque()
         self._removed: deque[int] = deque()
         self._scheduled = False
-        self._stored = asyncio.Event()
+        self._news = asyncio.Event()
         self._waiting = 0
 
     @property
     def on_disk(self) -> bool:
-        """False if events wait in memory, since the disk does not take them."""
+        """False if events wait in memory, since the disk failed."""
         return self._store.on_disk
 
     @property
@@ -73,10 +74,10 @@ class Outbox:
         return len(self._added)
 
     async def open(self) -> None:
-        """Lock and open the file; what a former run left is there.
+        """Lock and open the file; a former run's events are in it.
 
         Raises:
-            UserError: if another process has it.
+            UserError: if another process holds it.
         """
         self._loop = asyncio.get_running_loop()
         try:
@@ -84,35 +85,39 @@ class Outbox:
         except BaseException:
             self._owner.shutdown(wait=False)
             raise
-        self._schedule()  # gives up what is too old
+        self._schedule()  # gives up events that are too old
+
+    async def adopt(self, files: Iterable[Path]) -> int:
+        """Take over the events of other nodes' outboxes that no process holds; give their number."""
+        return sum([await self._in_thread(self._store.adopt, file) for file in files])
 
     async def close(self) -> None:
-        """Store what is left, and unlock the file."""
+        """Store the remaining events, and unlock the file."""
         await self._in_thread(self._close)
         self._owner.shutdown()
 
-    def put(self, entry: Entry) -> None:
-        """Store an event soon; `behind` tells how many wait for that."""
+    def put(self, entry: StoredEvent) -> None:
+        """Store an event soon; `behind` is the number not yet stored."""
         self._waiting += 1
         self._added.append(entry)
         self._schedule()
 
     def remove(self, id_: int) -> None:
-        """Forget an event that has been delivered."""
+        """Remove a delivered event."""
         self._removed.append(id_)
         self._schedule()
 
-    async def fetch(self, after: int, limit: int) -> list[Entry]:
+    async def fetch(self, after: int, limit: int) -> list[StoredEvent]:
         """The next events in order, at most `limit`; empty if there are none."""
-        self._stored.clear()
+        self._news.clear()
         return await self._in_thread(self._store.fetch, after, limit)
 
     async def added(self) -> None:
-        """Wait until something has been stored since the last `fetch`."""
-        await self._stored.wait()
+        """Wait until an event has been stored since the last `fetch`."""
+        await self._news.wait()
 
-    async def room(self) -> None:
-        """Wait until all that has been put is stored."""
+    async def stored(self) -> None:
+        """Wait until all events put so far are stored."""
         await self._in_thread(_nothing)
 
     # The owner thread.
@@ -130,7 +135,7 @@ class Outbox:
         added, removed = _drain(self._added), _drain(self._removed)
         self._store.write(added, removed)
         if added:
-            self._call(self._stored.set)
+            self._call(self._news.set)
 
     def _close(self) -> None:
         self._commit()
@@ -141,12 +146,12 @@ class Outbox:
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         """Call something in the loop."""
-        with suppress(RuntimeError):  # the loop has gone, and with it whoever wanted to know
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(function, *arguments)
 
 
 def _nothing() -> None:
-    """What comes after all that was asked for before."""
+    """Run after everything submitted before."""
 
 
 def _drain(queue: deque[_T]) -> list[_T]:

@@ -1,7 +1,7 @@
-"""Which process publishes as a node, and what happens when a second one wants to.
+"""One process for each node name: claims, answers to claims, availability.
 
-Who comes claims the name on the `instance` topic, and who holds it answers; so both know. A holder that died
-leaves a retained instance behind, but does not answer.
+A new process claims the name on the `instance` topic, and the holder answers, so that both know. A dead holder
+leaves a retained instance, but does not answer.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from streamer import __version__
 from streamer.clock import WallClock
-from streamer.mqtt.client import Received
+from streamer.mqtt.client import Message
 from streamer.mqtt.connection import Connection
 from streamer.mqtt.problems import RefusedError
 from streamer.mqtt.topics import Topics
@@ -27,7 +27,7 @@ ECHO, ANSWER = 2.0, 1.5
 
 
 class Instance(BaseModel):
-    """The payload of the `instance` topic: a process, and whether it claims or holds the name."""
+    """Payload of the `instance` topic: a process that claims or holds the name."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -39,7 +39,7 @@ class Instance(BaseModel):
     claim: bool = False
 
     def __str__(self) -> str:
-        """The process as a message names it."""
+        """The process's name in messages."""
         return f"process {self.process} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S}"
 
 
@@ -48,13 +48,9 @@ class RivalError(RefusedError):
 
 
 class Presence:
-    """Our claim to the name of a node.
-
-    `told` collects what the user should hear.
-    """
+    """This process's claim to the name of a node."""
 
     def __init__(self, topics: Topics) -> None:
-        self.told: list[str] = []
         self._topics = topics
         self._me = Instance(
             instance=uuid.uuid4().hex[:12],
@@ -72,31 +68,31 @@ class Presence:
 
     @property
     def identifier(self) -> str:
-        """The MQTT client's name: of this process alone, so that no broker drops one for another."""
+        """The MQTT client's name, unique to this process: brokers drop the older of two equal ones."""
         return f"streamer-{self._me.instance}"
 
     @property
     def topics(self) -> tuple[str, str]:
-        """What must be subscribed."""
+        """The topics to subscribe to."""
         return self._topics.availability, self._topics.instance
 
-    def away(self) -> None:
-        """The connection is gone, and the name with it."""
+    def connection_lost(self) -> None:
+        """Note that the connection is lost, and the name with it."""
         self._holding = False
         self._rival = self._stale = None
         self._availability = ""
         self._echoed.clear()
         self._answered.clear()
 
-    async def claim(self, link: Connection) -> None:
-        """Take the name, unless another process that lives has it.
+    async def claim(self, connection: Connection) -> None:
+        """Take the name, unless another living process holds it.
 
         Raises:
-            RivalError: if one has.
+            RivalError: if one does.
         """
         claim = self._me.model_copy(update={"claim": True})
-        await link.publish(self._topics.instance, claim.model_dump_json(), retain=False)
-        # What was retained arrives before the claim itself comes back.
+        await connection.publish(self._topics.instance, claim.model_dump_json(), retain=False)
+        # The retained messages arrive before the returned claim.
         if await _within(ECHO, self._echoed):
             other = self._stale is not None and self._stale.instance != self._me.instance
             if self._availability == ONLINE and other:
@@ -106,19 +102,19 @@ class Presence:
                 f"{self._rival} publishes as node {self._topics.node} already; "
                 "stop it, or choose another name with mqtt.node"
             )
-        await link.publish(self._topics.instance, self._me.model_dump_json())
-        self._holding = link.will_applies = True
-        await link.publish(self._topics.availability, ONLINE)
+        await connection.publish(self._topics.instance, self._me.model_dump_json())
+        self._holding = connection.will_applies = True
+        await connection.publish(self._topics.availability, ONLINE)
 
-    async def release(self, link: Connection) -> None:
-        """Leave in good order."""
+    async def release(self, connection: Connection) -> None:
+        """Give the name up: a clean end."""
         self._holding = False
-        await link.publish(self._topics.instance, "")
-        await link.publish(self._topics.availability, STOPPED)
-        link.will_applies = False
+        await connection.publish(self._topics.instance, "")
+        await connection.publish(self._topics.availability, STOPPED)
+        connection.will_applies = False
 
-    async def take(self, link: Connection, message: Received) -> None:
-        """Deal with a message to one of `topics`.
+    async def take(self, connection: Connection, message: Message) -> list[str]:
+        """Process a message to one of `topics`; give lines for the user.
 
         Raises:
             RivalError: if another process has taken the name meanwhile.
@@ -126,32 +122,32 @@ class Presence:
         if message.topic == self._topics.availability:
             self._availability = message.payload.decode(errors="replace")
             if self._holding and self._availability != ONLINE:
-                # The last will of a connection that is long gone: we are here.
-                await link.publish(self._topics.availability, ONLINE)
-            return
+                # The last will of an older connection.
+                await connection.publish(self._topics.availability, ONLINE)
+            return []
         try:
             instance = Instance.model_validate_json(message.payload)
         except ValidationError:
-            return
+            return []
         if message.retained:
             self._stale = instance
         elif instance.instance == self._me.instance:
             self._echoed.set()
         elif instance.claim:
-            await self._contest(link, instance)
+            return await self._answer_claim(connection, instance)
         else:
-            await self._meet(link, instance)
+            await self._meet_holder(connection, instance)
+        return []
 
-    async def _contest(self, link: Connection, claimant: Instance) -> None:
-        """Another claims the name."""
+    async def _answer_claim(self, connection: Connection, claimant: Instance) -> list[str]:
         if self._holding:
-            self.told.append(f"{claimant} wants to publish as node {self._topics.node} too")
-            await link.publish(self._topics.instance, self._me.model_dump_json())
-        elif claimant.instance < self._me.instance:  # both come at once: one yields
+            await connection.publish(self._topics.instance, self._me.model_dump_json())
+            return [f"{claimant} wants to publish as node {self._topics.node} too"]
+        if claimant.instance < self._me.instance:  # simultaneous claims: one yields
             self._rival = claimant
+        return []
 
-    async def _meet(self, link: Connection, holder: Instance) -> None:
-        """Another says that it holds the name."""
+    async def _meet_holder(self, connection: Connection, holder: Instance) -> None:
         self._rival = holder
         self._answered.set()
         if not self._holding:
@@ -159,7 +155,7 @@ class Presence:
         if (holder.since, holder.instance) < (self._me.since, self._me.instance):
             self._holding = False
             raise RivalError(f"{holder} publishes as node {self._topics.node} as well")
-        await link.publish(self._topics.instance, self._me.model_dump_json())
+        await connection.publish(self._topics.instance, self._me.model_dump_json())
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

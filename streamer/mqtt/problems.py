@@ -1,4 +1,4 @@
-"""Why there is no connection to a broker: what may pass, and what somebody has to change."""
+"""Errors of a connection to a broker: temporary ones, and those that need a change of the configuration."""
 
 import ssl
 
@@ -6,9 +6,10 @@ FAILURE = 0x80
 """Reason codes from here on are failures (MQTT 5, 2.4)."""
 
 UNSUPPORTED_PROTOCOL, NOT_AUTHORIZED, TAKEN_OVER, QUOTA_EXCEEDED = 0x84, 0x87, 0x8E, 0x97
+RETAIN_NOT_SUPPORTED, QOS_NOT_SUPPORTED = 0x9A, 0x9B
 
-PASSING = frozenset({0x80, 0x83, 0x88, 0x89, 0x8B, 0x93, 0x96, 0x97, 0x98, 0x9F, 0xA1})
-"""Failures that trying again later may cure: the broker is busy, shutting down, over a quota, ..."""
+TEMPORARY = frozenset({0x80, 0x83, 0x88, 0x89, 0x8B, 0x93, 0x96, 0x97, 0x98, 0x9F, 0xA1})
+"""Failures after which a later attempt may succeed: the broker is busy, shutting down, over a quota, ..."""
 
 
 class BrokerError(Exception):
@@ -16,30 +17,45 @@ class BrokerError(Exception):
 
 
 class UnreachableError(BrokerError):
-    """The broker is away, or has gone; it may come back."""
+    """The broker is unreachable or closed the connection; a later attempt may succeed."""
 
 
 class RefusedError(BrokerError):
-    """The broker does not want us as we are; somebody has to change something."""
+    """The broker refuses this client; the configuration of one of them must change."""
 
 
 class OldBrokerError(RefusedError):
-    """The broker does not speak this version of MQTT."""
+    """The broker does not support this version of MQTT."""
+
+
+class RetainUnsupportedError(RefusedError):
+    """The broker does not retain messages."""
+
+
+class QosUnsupportedError(RefusedError):
+    """The broker supports QoS 0 only."""
 
 
 class ClosedError(UnreachableError):
-    """The broker closed the connection without an answer, as some do for a version they do not know."""
+    """The broker closed the connection without a CONNACK, as some do for an unknown version of MQTT."""
 
 
 def refusal(code: int, name: str) -> BrokerError:
-    """What a reason code means for us."""
-    if code == UNSUPPORTED_PROTOCOL:
-        return OldBrokerError("the broker does not speak this version of MQTT")
-    return (UnreachableError if code in PASSING else RefusedError)(name)
+    """Make the error of a reason code."""
+    match code:
+        case 0x84:
+            return OldBrokerError("the broker does not support this version of MQTT")
+        case 0x9A:
+            return RetainUnsupportedError(
+                "the broker does not retain messages; set mqtt.retain: false"
+            )
+        case 0x9B:
+            return QosUnsupportedError("the broker supports QoS 0 only; set mqtt.qos: 0")
+    return (UnreachableError if code in TEMPORARY else RefusedError)(name)
 
 
 def explain(error: OSError) -> str:
-    """The reason in a few words."""
+    """Describe an operating system's or TLS error in a few words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the broker's certificate: {error.verify_message.rstrip('.')}"
     if isinstance(error, ssl.SSLError):

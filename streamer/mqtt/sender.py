@@ -1,84 +1,86 @@
-"""Sends what the outbox holds, in order, several ahead of their acknowledgement."""
+"""Send the outbox's events in order, several ahead of their acknowledgement."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from streamer.clock import WallClock
+from streamer.clock import Clock, WallClock
 from streamer.mqtt.connection import Connection
+from streamer.mqtt.database import StoredEvent
 from streamer.mqtt.outbox import Outbox
-from streamer.mqtt.problems import (
-    FAILURE,
-    NOT_AUTHORIZED,
-    QUOTA_EXCEEDED,
-    BrokerError,
-    refusal,
-)
-from streamer.mqtt.store import Entry
+from streamer.mqtt.problems import FAILURE, NOT_AUTHORIZED, QUOTA_EXCEEDED, BrokerError, refusal
 from streamer.mqtt.topics import Topics
-from streamer.settings.tree import Mqtt
 
 PAGE = 200
 """Events read from the outbox at once."""
 
+IN_FLIGHT = 100
+"""Events sent ahead of their acknowledgement."""
+
+REPEAT = 5.0
+"""Seconds after its first acknowledgement in which an event is sent again over a new connection."""
+
 RECENT = 20_000
-"""Acknowledged events remembered at most."""
+"""Acknowledged events kept for that, at most."""
 
 RESERVE = 3
-"""Places in the broker's window that are left to messages that are no events."""
+"""Places in the broker's window left to messages that are not events."""
 
 OVERHEAD = 200
 """Bytes that a packet may need beside topic and payload."""
 
-SUSPECT_BYTES, SUSPECT_DROPS = 4096, 3
-"""A larger event, whose sending ends the connection so often, is what the broker will not take."""
+FATAL_DROPS = 3
+"""Times that an event, alone in flight, may break the connection before it is given up."""
+
+FATAL_WITHIN = 5.0
+"""Seconds after sending an event in which a break counts as its fault; a silent broker takes longer."""
 
 
 class Sender:
-    """Sends events over one connection after another.
+    """Sends events over one connection after another, each at most once per connection.
 
     Args:
-        outbox: what to send; acknowledged events are removed.
-        topics: where to.
-        settings: of MQTT.
-        follow: told each event that is sent, perhaps more than once.
-        give_up: told an event that will not be delivered, and why.
+        outbox: the events to send; acknowledged ones are removed.
+        topics: the node's topics.
+        follow: called with each event that is sent, perhaps more than once.
+        give_up: called with an event that will not be delivered, and the reason.
+        clock: for the age of acknowledgements.
     """
 
     def __init__(
         self,
         outbox: Outbox,
         topics: Topics,
-        settings: Mqtt,
         *,
-        follow: Callable[[Entry], None],
-        give_up: Callable[[Entry, str], None],
+        follow: Callable[[StoredEvent], None],
+        give_up: Callable[[StoredEvent, str], None],
+        clock: Clock | None = None,
     ) -> None:
         self._outbox = outbox
         self._topics = topics
-        self._settings = settings
         self._follow = follow
         self._give_up = give_up
-        self._clock = WallClock()
+        self._clock = clock or WallClock()
         self._window = asyncio.Semaphore()
         self._trouble: asyncio.Future[None] = asyncio.Future()
-        self._in_flight: set[int] = set()
-        self._progress = False
-        """This connection has brought an acknowledgement."""
-        self._recent: deque[tuple[float, Entry]] = deque(maxlen=RECENT)
-        """What the broker has acknowledged lately, and when."""
-        self._stuck = (0, 0)
-        """The event that was alone in flight when the connection broke, and how often it was."""
+        self._in_flight: dict[int, float] = {}
+        """When each unacknowledged event was sent."""
+        self._useful = False
+        """This connection has delivered an event for the first time."""
+        self._acknowledged: OrderedDict[int, tuple[float, StoredEvent]] = OrderedDict()
+        """Recent events by id, with the time of their first acknowledgement."""
+        self._suspect = (0, 0)
+        """The event that was alone in flight when the connection broke, and how often."""
 
-    async def run(self, link: Connection, caught_up: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, connection: Connection, caught_up: Callable[[], Awaitable[None]]) -> None:
         """Send until cancelled; `caught_up` is called after each page.
 
         Raises:
-            BrokerError: if the connection is gone, or the broker takes no more for now.
+            BrokerError: if the connection is lost, or the broker accepts no more for now.
         """
         self._trouble = asyncio.get_running_loop().create_future()
-        sending = asyncio.ensure_future(self._send(link, caught_up))
+        sending = asyncio.ensure_future(self._send(connection, caught_up))
         either: set[asyncio.Future[None]] = {sending, self._trouble}
         try:
             done, _ = await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -89,77 +91,95 @@ class Sender:
             self._trouble.cancel()
             await asyncio.gather(sending, self._trouble, return_exceptions=True)
 
-    def broke_off(self) -> bool:
-        """Note that the connection is gone; tell whether it was of use."""
+    def connection_lost(self) -> bool:
+        """Note that the connection is lost; give whether it had delivered anything new."""
         if len(self._in_flight) == 1:
-            (only,) = self._in_flight
-            stuck, drops = self._stuck
-            self._stuck = (only, drops + 1 if only == stuck else 1)
-        return self._progress or not self._in_flight
+            ((only, sent),) = self._in_flight.items()
+            suspect, drops = self._suspect
+            if self._clock.seconds() - sent <= FATAL_WITHIN:
+                self._suspect = (only, drops + 1 if only == suspect else 1)
+        useful, self._useful = self._useful, False
+        return useful
 
-    async def _send(self, link: Connection, caught_up: Callable[[], Awaitable[None]]) -> None:
-        size = max(1, min(self._settings.in_flight, link.receive_maximum - RESERVE))
+    async def _send(self, connection: Connection, caught_up: Callable[[], Awaitable[None]]) -> None:
+        size = max(1, min(IN_FLIGHT, connection.receive_maximum - RESERVE))
         self._window = asyncio.Semaphore(size)
-        self._progress = False
-        # One of those may be why the connection broke: alone it will show.
-        suspects, self._in_flight = self._in_flight, set()
-        # What was acknowledged lately a broker that crashed may not have handed on.
-        again = [entry for _, entry in self._lately()]
+        # One of these may have broken the connection: sent alone, it will show.
+        suspects, self._in_flight = set(self._in_flight), {}
+        # A broker that crashed may have lost what it acknowledged last.
+        self._forget_old()
+        repeats = {id_: event for id_, (_, event) in self._acknowledged.items()}
         cursor = 0
         while True:
             page = await self._outbox.fetch(cursor, PAGE)
             cursor = page[-1].id if page else cursor
-            for entry in sorted(again + page, key=lambda entry: entry.id):
-                self._follow(entry)
-                topic = self._topics.event(entry.session, entry.type)
-                if reason := self._unsendable(link, topic, entry):
-                    self._give_up(entry, reason)
-                    continue
-                alone = entry.id in suspects
-                await self._take(size if alone else 1)
-                self._in_flight.add(entry.id)
-                link.send(topic, entry.payload, partial(self._acknowledged, entry, self._window))
-                if alone:
-                    await self._take(1)  # acknowledged
-                    for _ in range(size):
-                        self._window.release()
-            again = []
+            events = repeats | {event.id: event for event in page}
+            for id_ in sorted(events):
+                await self._send_event(connection, events[id_], size if id_ in suspects else 1)
+            repeats = {}
             await caught_up()
             if not page:
                 await self._outbox.added()
 
-    async def _take(self, places: int) -> None:
-        for _ in range(places):
-            await self._window.acquire()
+    async def _send_event(self, connection: Connection, event: StoredEvent, places: int) -> None:
+        """Send an event that takes some places of the window; all of them: alone, until acknowledged."""
+        self._follow(event)
+        topic = self._topics.event(event.session, event.type)
+        if reason := self._unsendable(connection, topic, event):
+            self._give_up(event, reason)
+            return
+        window = self._window
+        await _acquire(window, places)
+        self._in_flight[event.id] = self._clock.seconds()
+        connection.send(topic, event.payload, partial(self._on_acknowledged, event, window))
+        if places > 1:
+            await window.acquire()
+            _release(window, places)
 
-    def _lately(self) -> deque[tuple[float, Entry]]:
-        oldest = self._clock.seconds() - self._settings.repeat
-        while self._recent and self._recent[0][0] < oldest:
-            self._recent.popleft()
-        return self._recent
+    def _forget_old(self) -> None:
+        oldest = self._clock.seconds() - REPEAT
+        while self._acknowledged:
+            id_, (first, _) = next(iter(self._acknowledged.items()))
+            if first >= oldest and len(self._acknowledged) <= RECENT:
+                break
+            del self._acknowledged[id_]
 
-    def _unsendable(self, link: Connection, topic: str, entry: Entry) -> str:
-        size = len(topic.encode()) + len(entry.payload) + OVERHEAD
-        if link.maximum_packet is not None and size > link.maximum_packet:
-            return f"larger than the broker's limit of {link.maximum_packet} bytes"
-        stuck, drops = self._stuck
-        if entry.id == stuck and drops >= SUSPECT_DROPS and len(entry.payload) > SUSPECT_BYTES:
-            return f"{len(entry.payload)} bytes, and the broker drops the connection each time"
+    def _unsendable(self, connection: Connection, topic: str, event: StoredEvent) -> str:
+        size = len(topic.encode()) + len(event.payload) + OVERHEAD
+        if connection.maximum_packet is not None and size > connection.maximum_packet:
+            return f"larger than the broker's limit of {connection.maximum_packet} bytes"
+        suspect, drops = self._suspect
+        if event.id == suspect and drops >= FATAL_DROPS:
+            return f"{len(event.payload)} bytes; the broker dropped the connection {drops} times"
         return ""
 
-    def _acknowledged(self, entry: Entry, window: asyncio.Semaphore, code: int, name: str) -> None:
+    def _on_acknowledged(
+        self, event: StoredEvent, window: asyncio.Semaphore, code: int, name: str
+    ) -> None:
         window.release()
         if code < FAILURE:
-            self._in_flight.discard(entry.id)
-            self._outbox.remove(entry.id)
-            self._progress = True
-            self._lately().append((self._clock.seconds(), entry))
+            self._in_flight.pop(event.id, None)
+            self._outbox.remove(event.id)
+            if event.id not in self._acknowledged:
+                self._useful = True
+                self._acknowledged[event.id] = self._clock.seconds(), event
+                self._forget_old()
             return
-        topic = self._topics.event(entry.session, entry.type)
+        topic = self._topics.event(event.session, event.type)
         problem: BrokerError = refusal(code, f"publishing to {topic}: {name.lower()}")
         if code not in {NOT_AUTHORIZED, QUOTA_EXCEEDED}:
-            self._in_flight.discard(entry.id)
-            self._give_up(entry, str(problem))
+            self._in_flight.pop(event.id, None)
+            self._give_up(event, str(problem))
         elif not self._trouble.done():
             # Not this event's fault: keep it, and those behind it.
             self._trouble.set_exception(problem)
+
+
+async def _acquire(window: asyncio.Semaphore, places: int) -> None:
+    for _ in range(places):
+        await window.acquire()
+
+
+def _release(window: asyncio.Semaphore, places: int) -> None:
+    for _ in range(places):
+        window.release()

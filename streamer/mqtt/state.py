@@ -1,6 +1,6 @@
-"""What is retained at the broker for those who come later: each speaker's latest, and how the node does.
+"""Retained messages for later subscribers: the state of each speaker, and of the node.
 
-Made from the events on their way out, so that it never says more than they do.
+Made from published events, so that they never reveal more.
 """
 
 from datetime import UTC, datetime
@@ -30,9 +30,9 @@ class SpeakerState(BaseModel):
     session: str
     channel: str
     time: datetime
-    """When the latest event about the speaker was made."""
+    """Time of the latest event about the speaker."""
     end: events.Seconds
-    """Where it ends on the audio's clock."""
+    """Its end on the audio's clock."""
     speaking: bool = False
     emotion: str | None = None
     confidence: events.Probability | None = None
@@ -66,9 +66,9 @@ class NodeState(BaseModel):
 
 
 class NodeView:
-    """Follows the events of a node, a view for each running conversation.
+    """The states of a node, from its events: a view for each running conversation.
 
-    `changed` holds the channels whose state is new since it was last cleared.
+    `changed` holds the channels whose state has changed since it was last cleared.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class NodeView:
                 pass
 
     def gave_up(self, count: int) -> None:
-        """Note events that will not be delivered."""
+        """Count events that will not be delivered."""
         self._node(given_up=self.node.given_up + count)
 
     def _end(self, session: str) -> None:

@@ -1,71 +1,43 @@
-"""The outbox's database: SQLite in WAL mode, and what happens when it is damaged, full or cannot be."""
+"""Undelivered events on disk, in order and within bounds; in memory where the disk fails."""
 
-import fcntl
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from streamer.clock import Clock
-from streamer.errors import UserError
+from streamer.clock import WallClock
+from streamer.mqtt import database as files
+from streamer.mqtt.age import AgeClock
+from streamer.mqtt.database import DAMAGE, StoredEvent
 
 IN_MEMORY_LIMIT = 16_000_000
-"""Bytes that may wait in memory when the disk does not take them."""
+"""Bytes that may wait in memory when the disk fails."""
 
-LEAST_WORTH = "speech_update"
-"""The type of event that is given up first."""
+FULL, TOO_OLD = "the outbox is full", "older than mqtt.retention"
+"""Reasons for giving events up."""
 
 _ROW = 100
-"""Bytes that a row takes beside its payload, about."""
+"""Approximate bytes of a row without its payload."""
 
 _AGE_CHECK = 60.0
-"""Seconds between looks for what has become too old."""
-
-_VERSION = 1
-
-
-_SCHEMA = f"""
-PRAGMA user_version = {_VERSION};
-CREATE TABLE IF NOT EXISTS outbox (
-    id INTEGER PRIMARY KEY,
-    created REAL NOT NULL,
-    session TEXT NOT NULL,
-    type TEXT NOT NULL,
-    payload BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS least_worth ON outbox (id) WHERE type = 'speech_update';
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An event that waits for delivery."""
-
-    session: str
-    type: str
-    payload: bytes
-    id: int = 0
-    """Its place in the order, once it is stored."""
+"""Seconds between searches for events that are too old."""
 
 
 class Store:
-    """Events on disk, in order, within bounds. Belongs to one thread.
+    """Events on disk. Belongs to one thread.
 
-    Commits survive the death of the process; after a power cut the last ones may be missing, which leaves a sound,
-    shorter store.
+    Commits survive the death of the process; a power cut may lose the last ones, which leaves a sound, shorter store.
 
     Args:
         file: the database; its directory is made if need be.
         limit: bytes that may wait.
         max_age: seconds that an event may wait.
-        clock: tells the events' age.
-        problem: gets a line about what went wrong; the store goes on.
-        given_up: gets the number of events, by type, that will not be delivered.
-        waiting: gets the change of the number of events, beyond those that are added.
+        clock: the clock that events age by.
+        problem: gets a line about a failure; the store goes on.
+        given_up: gets the number of events, by type, that will not be delivered, and the reason.
+        waiting: gets the change of the number of events, apart from added ones.
     """
 
     def __init__(
@@ -74,9 +46,9 @@ class Store:
         *,
         limit: float,
         max_age: float,
-        clock: Clock,
+        clock: AgeClock,
         problem: Callable[[str], None],
-        given_up: Callable[[Counter[str]], None],
+        given_up: Callable[[Counter[str], str], None],
         waiting: Callable[[int], None],
     ) -> None:
         self.file = file
@@ -95,67 +67,94 @@ class Store:
         self._next_age_check = 0.0
 
     def open(self) -> None:
-        """Lock and open the file; what a former run left is there.
+        """Lock and open the file; a former run's events are in it.
 
         Raises:
-            UserError: if another process has it.
+            UserError: if another process holds it.
         """
+        lock_file = self.file.with_suffix(".lock")
         try:
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _lock(self.file.with_suffix(".lock"))
+            self._lock = files.lock(lock_file)
         except OSError as error:
             self._go_to_memory(error.strerror or str(error))
             return
+        if self._lock is None:
+            raise files.held_by_another(lock_file)
         try:
-            self._database = self._connect()
-        except sqlite3.OperationalError as error:
-            self._go_to_memory(str(error))
-        except sqlite3.DatabaseError as error:
-            self._set_aside(error)
+            self._use(files.open_file(self.file))
+        except OSError as error:
+            self._go_to_memory(error.strerror or str(error))
+        except DAMAGE as error:
+            if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
+                self._go_to_memory(str(error))
+            else:
+                self._set_aside(error)
 
-    def _connect(self) -> sqlite3.Connection:
-        # Transcripts are for nobody else's eyes.
-        os.close(os.open(self.file, os.O_CREAT | os.O_RDWR, 0o600))
-        database = _database(str(self.file))
+    def _use(self, database: sqlite3.Connection) -> None:
         try:
-            (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
-            self._measure(database)
-        except sqlite3.Error:
+            self._clock.load(database)
+            rows, size, last = database.execute(
+                "SELECT count(*), coalesce(sum(length(payload)), 0), coalesce(max(id), 0) FROM outbox"
+            ).fetchone()
+        except BaseException:
             database.close()
             raise
-        return database
-
-    def _measure(self, database: sqlite3.Connection) -> None:
-        rows, size, last = database.execute(
-            "SELECT count(*), coalesce(sum(length(payload)), 0), coalesce(max(id), 0) FROM outbox"
-        ).fetchone()
+        self._database = database
         self._waiting(rows - self._rows)
         self._rows = rows
         self._bytes = size + rows * _ROW
         self._next_id = max(self._next_id, last + 1)
 
-    def fetch(self, after: int, limit: int) -> list[Entry]:
+    def fetch(self, after: int, limit: int) -> list[StoredEvent]:
         """The next events in order, at most `limit`; empty if there are none."""
         query = "SELECT session, type, payload, id FROM outbox WHERE id > ? ORDER BY id LIMIT ?"
         try:
             rows = self._database.execute(query, (after, limit)).fetchall()
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             self._recover(error)
             rows = self._database.execute(query, (after, limit)).fetchall()
-        return [Entry(*row) for row in rows]
+        return [StoredEvent(*row) for row in rows]
 
-    def write(self, added: Sequence[Entry], removed: Iterable[int]) -> None:
+    def write(self, added: Sequence[StoredEvent], removed: Iterable[int]) -> None:
         """Store and remove events in one transaction."""
         removed = list(removed)
         while True:
             try:
                 self._write(added, removed)
-            except sqlite3.Error as error:
-                self._recover(error)  # at the latest memory takes them
+            except DAMAGE as error:
+                self._recover(error)  # memory takes them in the end
             else:
                 return
+
+    def adopt(self, file: Path) -> int:
+        """Take over the events of another node's outbox and delete it; give their number.
+
+        Nothing happens if another process holds it, or if it cannot be read.
+        """
+        lock_file = file.with_suffix(".lock")
+        try:
+            lock = files.lock(lock_file)
+            if lock is None:
+                return 0
+            with lock:
+                other = files.open_file(file)
+                try:
+                    events = [StoredEvent(*row[2:]) for row in files.salvage(other)]
+                finally:
+                    other.close()
+                self.write(events, ())
+                if self.on_disk:
+                    for path in (
+                        *(Path(f"{file}{end}") for end in ("", "-wal", "-shm")),
+                        lock_file,
+                    ):
+                        path.unlink(missing_ok=True)
+        except (OSError, *DAMAGE) as error:
+            self._problem(f"{file}: cannot be adopted: {error}")
+            return 0
+        self._waiting(len(events))
+        return len(events)
 
     def close(self) -> None:
         """Close and unlock the file."""
@@ -163,27 +162,29 @@ class Store:
         if self._lock is not None:
             self._lock.close()
 
-    def _write(self, added: Sequence[Entry], removed: Iterable[int]) -> None:
-        now = self._clock.now().timestamp()
-        rows = [
-            (id_, now, entry.session, entry.type, entry.payload)
-            for id_, entry in enumerate(added, self._next_id)
-        ]
+    def _write(self, added: Sequence[StoredEvent], removed: Iterable[int]) -> None:
+        now = self._clock.seconds()
+        rows = (
+            (id_, now, event.session, event.type, event.payload)
+            for id_, event in enumerate(added, self._next_id)
+        )
         before = self._rows, self._bytes
         try:
             with self._database:
                 self._delete(removed)
-                self._database.executemany("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", rows)
+                files.insert(self._database, rows)
                 self._rows += len(added)
-                self._bytes += sum(len(entry.payload) + _ROW for entry in added)
-                lost = self._shrink() + self._expire(now)
-        except sqlite3.Error:
+                self._bytes += sum(len(event.payload) + _ROW for event in added)
+                full, old = self._shrink(), self._expire(now)
+                self._clock.store(self._database)
+        except BaseException:
             self._rows, self._bytes = before
             raise
         self._next_id += len(added)
         self._waiting(self._rows - before[0] - len(added))
-        if lost:
-            self._given_up(lost)
+        for lost, reason in ((full, FULL), (old, TOO_OLD)):
+            if lost:
+                self._given_up(lost, reason)
 
     def _delete(self, ids: Iterable[int]) -> Counter[str]:
         """Delete rows, and give the number of each type."""
@@ -203,8 +204,8 @@ class Store:
         lost: Counter[str] = Counter()
         if self._bytes <= self._limit:
             return lost
-        room = 0.9 * self._limit  # so that it need not be done for every event
-        for where in (f"WHERE type = '{LEAST_WORTH}'", ""):
+        room = 0.9 * self._limit  # so that not every event needs it
+        for where in ("WHERE type = 'speech_update'", ""):
             while self._bytes > room:
                 query = f"SELECT id FROM outbox {where} ORDER BY id LIMIT 100"  # noqa: S608 - constants
                 ids = [id_ for (id_,) in self._database.execute(query)]
@@ -222,76 +223,60 @@ class Store:
         query = "SELECT id FROM outbox WHERE created < ?"
         return self._delete([i for (i,) in self._database.execute(query, (now - self._max_age,))])
 
-    def _recover(self, error: sqlite3.Error) -> None:
-        """Go on with another database than the one that failed."""
+    def _recover(self, error: Exception) -> None:
+        """Continue with another database than the failed one."""
         if not self.on_disk:
             raise error
-        if isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
             self._go_to_memory(str(error), self._database)
         else:
-            self._database.close()
-            self._set_aside(error)
+            self._set_aside(error, self._database)
 
     def _go_to_memory(self, reason: str, disk: sqlite3.Connection | None = None) -> None:
-        """Keep events in memory from now on, with what can still be read from the disk."""
+        """Keep events in memory from now on, with the readable ones of the disk."""
         self.on_disk = False
         self._limit = min(self._limit, IN_MEMORY_LIMIT)
-        self._database = _database(":memory:")
-        if disk is not None:
-            with suppress(sqlite3.Error), self._database:
-                rows = disk.execute("SELECT * FROM outbox ORDER BY id")
-                self._database.executemany("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", rows)
-            disk.close()
-        self._measure(self._database)
+        database = files.open_database(":memory:")
+        self._move(disk, database)
+        self._use(database)
         self._problem(f"{self.file}: {reason}; events wait in memory until they are delivered")
 
-    def _set_aside(self, error: sqlite3.Error) -> None:
-        """Begin anew beside a damaged file, which is kept."""
-        stamp = self._clock.now().strftime("%Y%m%dT%H%M%S")
+    def _set_aside(self, error: Exception, damaged: sqlite3.Connection | None = None) -> None:
+        """Keep a damaged file under another name, and continue with its readable events in a new one."""
+        stamp = WallClock().now().strftime("%Y%m%dT%H%M%S")
         aside = self.file.with_suffix(f".damaged-{stamp}{self.file.suffix}")
         try:
+            if damaged is None:
+                damaged = sqlite3.connect(self.file)
+            rows = list(files.salvage(damaged))
+            damaged.close()
             for ending in ("", "-wal", "-shm"):
                 with suppress(FileNotFoundError):
                     Path(f"{self.file}{ending}").rename(f"{aside}{ending}")
-            self._database = self._connect()
-        except (OSError, sqlite3.Error) as second:
+            database = files.open_file(self.file)
+            with database:
+                files.insert(database, iter(rows))
+            self._use(database)
+        except (OSError, *DAMAGE) as second:
             self._go_to_memory(str(second))
         else:
             self._problem(
-                f"{self.file}: damaged ({error}); set aside as {aside.name}, going on with a new one"
+                f"{self.file}: damaged ({_first_line(error)}); set aside as {aside.name}, "
+                f"{len(rows)} readable events kept"
             )
 
-
-def _database(name: str) -> sqlite3.Connection:
-    # Opened and used by the owner thread alone, except for closing.
-    database = sqlite3.connect(name, check_same_thread=False)
-    try:
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version not in {0, _VERSION}:
-            raise sqlite3.DatabaseError(f"made by another version of streamer ({version})")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.executescript(_SCHEMA)
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
+    @staticmethod
+    def _move(disk: sqlite3.Connection | None, database: sqlite3.Connection) -> None:
+        if disk is not None:
+            with database:
+                files.insert(database, files.salvage(disk))
+            disk.close()
 
 
-def _lock(file: Path) -> BinaryIO:
-    """Lock a file for this process; the lock ends with it, however it ends."""
-    handle = file.open("a+b")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.seek(0)
-        holder = handle.read(20).decode(errors="replace").strip() or "?"
-        handle.close()
-        raise UserError(
-            f"MQTT: another streamer (process {holder}) publishes under the same node name to this "
-            "broker; stop it, or choose another name with mqtt.node"
-        ) from None
-    handle.truncate(0)
-    handle.write(f"{os.getpid()}\n".encode())
-    handle.flush()
-    return handle
+def _is_damage(error: sqlite3.OperationalError) -> bool:
+    """Whether an error, despite its class, is about the content: a text that is not UTF-8, a missing column."""
+    return any(part in str(error) for part in ("decode", "no such", "malformed", "no column"))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).replace("*** in database main ***", "").strip().partition("\n")[0]

@@ -1,10 +1,8 @@
-"""The names under which things are published, and the name of the publisher."""
+"""The topics of a node, and names made safe for a topic."""
 
 import hashlib
 import re
-import socket
 from dataclasses import dataclass
-from pathlib import Path
 
 from streamer.errors import UserError
 
@@ -16,9 +14,9 @@ _UNSAFE = re.compile(r"[^\w.@=-]", re.ASCII)
 
 
 def segment(name: str) -> str:
-    """One level of a topic for any name: letters, digits and `.@=_-` stay.
+    """Make one topic level of any name: letters, digits and `.@=_-` stay.
 
-    Two names never share a level: what had to be changed gets a hash of the original.
+    Two names never share a level: a changed name gets a hash of the original.
     """
     safe = _UNSAFE.sub("_", name)[:MAX_SEGMENT]
     if safe == name and name and name not in RESERVED:
@@ -27,7 +25,7 @@ def segment(name: str) -> str:
 
 
 def check_prefix(prefix: str) -> str:
-    """The prefix, if it can stand before topics.
+    """Check and return the prefix of all topics.
 
     Raises:
         UserError: if it holds wildcards, control characters or empty levels, or starts with `$`.
@@ -39,17 +37,6 @@ def check_prefix(prefix: str) -> str:
             f"MQTT prefix {prefix!r}: levels joined by /, none empty, without + # and a leading $"
         )
     return prefix
-
-
-def default_node() -> str:
-    """A name for this publisher: the same after a restart, and different on another machine."""
-    host = socket.gethostname().split(".")[0] or "streamer"
-    try:
-        machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        machine = socket.gethostname()
-    # machine-id(5) asks for it to be hashed before it is shown to others.
-    return segment(f"{host}-{_hash(f'streamer {machine}')}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +63,7 @@ class Topics:
 
     @property
     def diagnostics(self) -> str:
-        """Retained: how the node is doing."""
+        """Retained: session, lag, lost audio and counters of the node."""
         return f"{self.root}/diagnostics"
 
     @property
@@ -90,7 +77,7 @@ class Topics:
         return f"{self.root}/command/reply"
 
     def state(self, channel: str) -> str:
-        """Retained: the latest of one speaker."""
+        """Retained: the latest state of one speaker."""
         return f"{self.root}/state/{segment(channel)}"
 
     def events(self, type_: str) -> str:

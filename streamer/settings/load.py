@@ -6,7 +6,7 @@ What is not in the tree of `config`, or out of its bounds, is an error that name
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -38,8 +38,7 @@ def load(
     for name, value in sorted((os.environ if environment is None else environment).items()):
         if name.startswith(ENVIRONMENT_PREFIX):
             path = _path_of_variable(name)
-            verbatim = _is_secret(path.split("."))  # a password may look like YAML
-            _put(tree, path, value if verbatim else scalar(f"environment {name}", value))
+            _put(tree, path, scalar(f"environment {name}", value, path))
             origins[path] = name
     for path, value in (overrides or {}).items():
         if _is_secret(path.split(".")):
@@ -53,16 +52,30 @@ def load(
         raise UserError("; ".join(lines)) from None
 
 
-def scalar(origin: str, text: str) -> Any:
-    """A value written as YAML: `0.5`, `true`, `null`, `[agent, customer]`.
+def scalar(origin: str, text: str, path: str = "") -> Any:
+    """Read a value written as YAML: `0.5`, `true`, `null`, `[agent, customer]`.
+
+    Secrets, and settings that are texts, keep what was written: `0123` is no number there.
+
+    Args:
+        origin: where it stands.
+        text: the value.
+        path: the setting's dotted path.
 
     Raises:
-        UserError: if it is not YAML; `origin` says where it stands.
+        UserError: if it is not YAML.
     """
+    annotation = _annotation(path.split("."))
+    if "SecretStr" in str(annotation):
+        return text
+    is_text = str in (annotation, *get_args(annotation))
     try:
-        return yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError:
+        if is_text:
+            return text
         raise UserError(f"{origin}: not a YAML value") from None
+    return text if is_text and value is not None else value
 
 
 def describe() -> str:
@@ -166,10 +179,15 @@ def _keys_beside(path: Sequence[str | int]) -> list[str]:
 
 
 def _is_secret(path: Sequence[str | int]) -> bool:
+    return "SecretStr" in str(_annotation(path))
+
+
+def _annotation(path: Sequence[str | int]) -> Any:
+    """The type of a setting; None if there is no such setting."""
     kind: Any = Settings
     for part in path:
         fields = getattr(kind, "model_fields", {})
         if part not in fields:
-            return False
+            return None
         kind = fields[part].annotation
-    return "SecretStr" in str(kind)
+    return kind

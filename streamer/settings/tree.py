@@ -3,11 +3,11 @@
 `configuration` fills it from a file, the environment and the command line.
 """
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from streamer.mqtt.settings import Mqtt
 from streamer.registry import DETECTORS, TRANSCRIBERS
 from streamer.settings.alerts import Alerts
 
@@ -251,91 +251,6 @@ class Sinks(_Section):
     queue: int = Field(
         default=1000, ge=10, le=1_000_000, description="events that a slow sink may be behind"
     )
-
-
-class Mqtt(_Section):
-    """How events reach MQTT subscribers."""
-
-    url: str | None = Field(
-        default=None,
-        max_length=500,
-        description="broker and prefix, mqtt:// or mqtts://[USER@]HOST[:PORT][/PREFIX]; null: no MQTT",
-    )
-    node: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=64,
-        description="name of this publisher, unique at its broker; null: host name and machine id",
-    )
-    username: str | None = Field(default=None, max_length=200, description="instead of the URL's")
-    password: SecretStr | None = Field(
-        default=None, description="better given in the environment, STREAMER_MQTT_PASSWORD"
-    )
-    password_file: Path | None = Field(
-        default=None,
-        description="file that holds the password; null: systemd's credential mqtt-password, if any",
-    )
-    protocol: Literal["auto", "5", "3.1.1"] = Field(
-        default="auto", description="version of MQTT; auto: 5, or 3.1.1 if the broker has no 5"
-    )
-    ca: Path | None = Field(
-        default=None, description="certificates that a broker's is checked with; null: the system's"
-    )
-    certificate: Path | None = Field(default=None, description="our certificate for the broker")
-    key: Path | None = Field(default=None, description="key of the certificate, if not in its file")
-    check_host: bool = Field(
-        default=True, description="the broker's certificate must carry the host name of the URL"
-    )
-    keep_alive: int = Field(
-        default=15, ge=2, le=3600, description="seconds of silence after which the broker is asked"
-    )
-    in_flight: int = Field(
-        default=100, ge=1, le=10_000, description="messages sent ahead of their acknowledgement"
-    )
-    reconnect_max: float = Field(
-        default=30.0, ge=0.1, le=3600, description="most seconds between attempts to connect"
-    )
-    repeat: float = Field(
-        default=5.0,
-        ge=0,
-        le=3600,
-        description="when the connection broke, seconds of acknowledged events that are sent again",
-    )
-    types: tuple[str, ...] = Field(
-        default=(), max_length=64, description="types of events that are published; empty: all"
-    )
-    update_interval: float = Field(
-        default=0.0,
-        ge=0,
-        le=60,
-        description="least seconds between published speech_update events of an utterance",
-    )
-    expiry: float = Field(
-        default=604_800.0,
-        ge=1,
-        le=31_536_000,
-        description="seconds that a broker (MQTT 5) keeps events for absent subscribers",
-    )
-    outbox: Path | None = Field(
-        default=None,
-        description="directory of what is not yet delivered; null: streamer's own state directory",
-    )
-    outbox_megabytes: float = Field(
-        default=64.0, ge=0.01, le=100_000, description="most that waits for delivery"
-    )
-    outbox_age: float = Field(
-        default=604_800.0, ge=1, le=31_536_000, description="seconds that an event waits at most"
-    )
-    flush: float = Field(
-        default=5.0, ge=0, le=600, description="seconds without progress to wait for at the end"
-    )
-    home_assistant: bool = Field(
-        default=False, description="announce the speakers to Home Assistant"
-    )
-    discovery_prefix: str = Field(
-        default="homeassistant", min_length=1, max_length=100, description="Home Assistant's own"
-    )
-    commands: bool = Field(default=False, description="obey pause, resume and mark over MQTT")
 
 
 class Privacy(_Section):

@@ -25,7 +25,6 @@ def call(tmp_path_factory):
 def environment(environment, tmp_path):
     return environment | {
         "STREAMER_MQTT_NODE": "desk",
-        "STREAMER_MQTT_RECONNECT_MAX": "0.5",
         "XDG_STATE_HOME": str(tmp_path / "state"),
     }
 

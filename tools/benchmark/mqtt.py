@@ -25,7 +25,8 @@ from rich.table import Table
 from streamer import events
 from streamer.errors import UserError
 from streamer.mqtt import mqtt_sink
-from streamer.mqtt.subscriber import Arrived, follow
+from streamer.mqtt.items import ReceivedEvent
+from streamer.mqtt.subscriber import follow
 from streamer.settings import load as configuration
 from streamer.settings import tree as config
 from tools.benchmark.measuring import write_json
@@ -111,7 +112,7 @@ async def _one_by_one(settings: config.Settings, count: int) -> Latency:
         async with contextlib.aclosing(follow(settings=settings)) as items:
             async for item in items:
                 ready.set()  # what is retained comes first
-                if isinstance(item, Arrived):
+                if isinstance(item, ReceivedEvent):
                     arrived.set()
 
     taken: list[float] = []

@@ -33,11 +33,23 @@ def broker(make_broker: Callable[..., Mosquitto]) -> Mosquitto:
 
 
 @pytest.fixture
-def make_sink(tmp_path: Path) -> Callable[..., MqttSink]:
-    """Makes sinks of one node, `desk`, with quick reconnections; keyword arguments are settings of `mqtt`."""
+def make_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., MqttSink]:
+    """Makes sinks of one node, `desk`, with quick reconnections; other keyword arguments are settings of `mqtt`."""
+    monkeypatch.setattr("streamer.mqtt.backoff.LONGEST", 0.5)
 
-    def make(broker: Mosquitto, *, scheme: str = "mqtt", user: str = "", **settings) -> MqttSink:
-        given = {"node": "desk", "outbox": tmp_path / "outbox", "reconnect_max": 0.5, **settings}
+    def make(
+        broker: Mosquitto,
+        *,
+        scheme: str = "mqtt",
+        user: str = "",
+        flush: float = 5.0,
+        keep_alive: int = 15,
+        **settings,
+    ) -> MqttSink:
+        monkeypatch.setattr("streamer.mqtt.node.FLUSH", flush)
+        monkeypatch.setattr("streamer.mqtt.node.FLUSH_UNCONNECTED", flush)
+        monkeypatch.setattr("streamer.mqtt.client.KEEP_ALIVE", keep_alive)
+        given = {"node": "desk", "outbox": tmp_path / "outbox", **settings}
         overrides = {f"mqtt.{key}": value for key, value in given.items()}
         url = broker.url(scheme=scheme, user=user)
         return mqtt_sink(configuration.load(environment={}, overrides=overrides), url)

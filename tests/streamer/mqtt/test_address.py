@@ -22,6 +22,8 @@ def settings(environment: dict[str, str] | None = None, **values) -> config.Mqtt
         ("mqtt://broker", "broker", 1883, "streamer/n", None),
         ("mqtts://ann@broker/home/calls/", "broker", 8883, "home/calls/n", "ann"),
         ("mqtt://a%40b@[::1]:1884/x", "::1", 1884, "x/n", "a@b"),
+        ("ws://broker/x", "broker", 80, "x/n", None),
+        ("wss://broker:9001/x", "broker", 9001, "x/n", None),
     ],
 )
 def test_urls(tmp_path, url, host, port, root, username):
@@ -32,7 +34,7 @@ def test_urls(tmp_path, url, host, port, root, username):
         root,
         username,
     )
-    assert (found.tls is not None) == url.startswith("mqtts")
+    assert (found.tls is not None) == url.startswith(("mqtts", "wss"))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,10 @@ def test_urls(tmp_path, url, host, port, root, username):
         "mqtt://",
         "mqtt://h:99999",
         "mqtt://h/a?b",
+        "mqtt://h/a?",
+        "mqtt://h/a/#",
+        "mqtt://h/a/%23",
+        "tcp://h",
         "mqtt://[",
         "mqtt://h/+",
     ],
@@ -91,8 +97,8 @@ def test_a_secret_on_the_command_line_is_refused():
 
 
 def test_the_effective_settings_hide_the_password():
-    loaded = configuration.load(environment={"STREAMER_MQTT_PASSWORD": "secret"})
-    assert "secret" not in configuration.effective(loaded)
+    loaded = configuration.load(environment={"STREAMER_MQTT_PASSWORD": SECRET})
+    assert SECRET not in configuration.effective(loaded)
 
 
 def test_tls_checks_certificate_and_host_unless_told_otherwise():
@@ -116,3 +122,8 @@ def test_files_that_are_no_certificates(tmp_path, name):
 def test_node_names_that_cannot_be(node):
     with pytest.raises(UserError, match=r"mqtt\.node"):
         broker(settings(url="mqtt://h", node=node))
+
+
+def test_host_checking_cannot_be_switched_off_without_tls():
+    with pytest.raises(UserError, match="no effect without TLS"):
+        broker(settings(url="mqtt://h", check_host=False))

@@ -15,7 +15,7 @@ from tests.brokers import Recorder, wait_for
 from tests.event_streams import conversation
 
 
-class Obeyed:
+class Executed:
     """Remembers what it was told to do."""
 
     def __init__(self) -> None:
@@ -26,27 +26,27 @@ class Obeyed:
         return "already paused" if len(self.commands) > 1 else None
 
 
-async def test_a_command_is_obeyed_and_answered():
-    obeyed = Obeyed()
-    commands = Commands(obeyed)
-    reply = await commands.obey(b'{"command": "mark", "id": "7", "label": "here"}')
+async def test_a_command_is_executed_and_answered():
+    executed = Executed()
+    commands = Commands(executed)
+    reply = await commands.execute(b'{"command": "mark", "id": "7", "label": "here"}')
     assert (reply.id, reply.command, reply.ok) == ("7", "mark", True)
-    assert obeyed.commands[0].label == "here"
+    assert executed.commands[0].label == "here"
 
 
-async def test_what_cannot_be_done_is_said():
-    commands = Commands(Obeyed())
-    await commands.obey(b'{"command": "pause"}')
-    reply = await commands.obey(b'{"command": "pause"}')
+async def test_replies_why_a_command_failed():
+    commands = Commands(Executed())
+    await commands.execute(b'{"command": "pause"}')
+    reply = await commands.execute(b'{"command": "pause"}')
     assert not reply.ok
     assert reply.message == "already paused"
 
 
-async def test_a_command_that_is_delivered_twice_is_obeyed_once():
-    obeyed = Obeyed()
-    commands = Commands(obeyed)
-    replies = [await commands.obey(b'{"command": "mark", "id": "7"}') for _ in range(2)]
-    assert len(obeyed.commands) == 1
+async def test_a_command_that_is_delivered_twice_is_executed_once():
+    executed = Executed()
+    commands = Commands(executed)
+    replies = [await commands.execute(b'{"command": "mark", "id": "7"}') for _ in range(2)]
+    assert len(executed.commands) == 1
     assert replies[0] == replies[1]
 
 
@@ -65,13 +65,13 @@ async def test_a_command_that_is_delivered_twice_is_obeyed_once():
         b"\xff\xfe",
     ],
 )
-async def test_what_is_no_command_is_answered_and_not_obeyed(payload):
-    obeyed = Obeyed()
-    reply = await Commands(obeyed).obey(payload)
+async def test_answers_invalid_payloads_without_executing_them(payload):
+    executed = Executed()
+    reply = await Commands(executed).execute(payload)
     assert not reply.ok
     assert len(reply.message) <= 500
     assert "\n" not in reply.message
-    assert obeyed.commands == []
+    assert executed.commands == []
 
 
 @given(st.binary())
@@ -80,21 +80,21 @@ def test_any_payload_is_a_command_or_a_value_error(payload):
         assert parse(payload).command in {"pause", "resume", "mark"}
 
 
-async def test_a_live_conversation_is_steered():
+async def test_controls_a_live_conversation():
     control = Control()
     commands = Commands(steer(control))
 
-    async def obey(**command) -> str | None:
-        reply = await commands.obey(json.dumps(command).encode())
+    async def execute(**command) -> str | None:
+        reply = await commands.execute(json.dumps(command).encode())
         return reply.message
 
-    assert await obey(command="pause") is None
+    assert await execute(command="pause") is None
     assert control.paused
-    assert await obey(command="pause") == "already paused"
-    assert await obey(command="resume") is None
+    assert await execute(command="pause") == "already paused"
+    assert await execute(command="resume") is None
     assert not control.paused
-    assert await obey(command="resume") == "not paused"
-    assert await obey(command="mark", label="here") is None
+    assert await execute(command="resume") == "not paused"
+    assert await execute(command="mark", label="here") is None
     assert control.marks.get_nowait() == "here"
 
 
@@ -105,21 +105,21 @@ def sink_with(broker, tmp_path, handler, *, on: bool):
 
 
 async def test_over_the_broker(broker, tmp_path):
-    obeyed = Obeyed()
+    executed = Executed()
     recorder = Recorder(broker, "streamer/desk/command/reply")
-    # A retained command would be obeyed again after each reconnection.
+    # A retained command would be executed again after each reconnection.
     recorder.client.publish("streamer/desk/command", b'{"command": "pause"}', 1, retain=True)
-    async with sink_with(broker, tmp_path, obeyed, on=True):
+    async with sink_with(broker, tmp_path, executed, on=True):
         recorder.client.publish("streamer/desk/command", b'{"command": "mark", "id": "1"}', 1)
         await asyncio.to_thread(wait_for, recorder.payloads)
     recorder.close()
     (reply,) = recorder.payloads()
     assert json.loads(reply) == {"id": "1", "command": "mark", "ok": True, "message": None}
-    assert [command.command for command in obeyed.commands] == ["mark"]
+    assert [command.command for command in executed.commands] == ["mark"]
 
 
 async def test_a_command_for_one_session_reaches_that_one(broker, tmp_path):
-    here, there = Obeyed(), Obeyed()
+    here, there = Executed(), Executed()
     recorder = Recorder(broker, "streamer/desk/command/reply")
     async with (
         sink_with(broker, tmp_path, here, on=True) as one,
@@ -138,12 +138,12 @@ async def test_a_command_for_one_session_reaches_that_one(broker, tmp_path):
 
 
 async def test_commands_are_off_unless_configured(broker, tmp_path):
-    obeyed = Obeyed()
+    executed = Executed()
     recorder = Recorder(broker, "streamer/desk/#")
-    async with sink_with(broker, tmp_path, obeyed, on=False):
+    async with sink_with(broker, tmp_path, executed, on=False):
         recorder.client.publish("streamer/desk/command", b'{"command": "mark", "id": "1"}', 1)
         await asyncio.to_thread(wait_for, lambda: recorder.payloads("/command"))
     wait_for(lambda: recorder.latest("availability") == b"stopped")
     recorder.close()
-    assert obeyed.commands == []
+    assert executed.commands == []
     assert recorder.payloads("/reply") == []

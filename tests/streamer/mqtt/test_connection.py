@@ -122,7 +122,7 @@ async def test_events_carry_what_version_5_can_say(broker, make_sink):
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     wait_for(lambda: ready)
-    async with make_sink(broker, expiry=3600) as sink:
+    async with make_sink(broker, retention=3600) as sink:
         for event in conversation(10):
             await sink.emit(event)
     wait_for(lambda: any(message.payload == b"stopped" for message in found))

@@ -124,7 +124,7 @@ PUBLISHER = """
             for count, event in enumerate(conversation(2000, session)):
                 await sink.emit(event)
                 if count % 100 == 0:
-                    await sink._node._outbox.room()
+                    await sink._node._outbox.stored()
                     print(count, flush=True)  # so many are stored
 
     asyncio.run(main(*sys.argv[1:]))
@@ -191,8 +191,8 @@ def large(stream, seq: int, size: int):
     ("limit", "protocol", "reason"),
     [
         ("max_packet_size 20000", "5", "larger than the broker's limit of 20000 bytes"),
-        ("max_packet_size 20000", "3.1.1", "the broker drops the connection"),
-        ("message_size_limit 20000", "5", "the broker drops the connection"),
+        ("max_packet_size 20000", "3.1.1", "the broker dropped the connection 3 times"),
+        ("message_size_limit 20000", "5", "packet too large"),
     ],
 )
 async def test_what_is_too_large_for_the_broker_is_given_up_alone_and_told(

@@ -78,7 +78,7 @@ async def test_a_channel_that_is_only_context_is_not_announced(broker, tmp_path)
 
 
 async def test_home_assistant_hears_all_again_when_it_starts_and_when_we_return(broker, make_sink):
-    async with make_sink(broker, home_assistant=True, repeat=0) as sink:
+    async with make_sink(broker, home_assistant=True) as sink:
         for event in list(conversation(30))[:10]:
             await sink.emit(event)
         await asyncio.to_thread(wait_for, lambda: TOPIC in retained(broker))

@@ -1,19 +1,30 @@
 import asyncio
+import random
 import resource
 import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from streamer.clock import VirtualClock
 from streamer.errors import UserError
+from streamer.mqtt.age import AgeClock
+from streamer.mqtt.database import StoredEvent
 from streamer.mqtt.outbox import Outbox
-from streamer.mqtt.store import Entry
+
+
+class Machine:
+    """A machine's uptime, set by the test."""
+
+    def __init__(self) -> None:
+        self.boot = "first"
+        self.uptime = 50.0
+
+    def seconds(self) -> float:
+        return self.uptime
 
 
 class Told:
@@ -22,6 +33,11 @@ class Told:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.given_up: Counter[str] = Counter()
+        self.reasons: set[str] = set()
+
+    def give_up(self, types: Counter[str], reason: str) -> None:
+        self.given_up.update(types)
+        self.reasons.add(reason)
 
     def outbox(
         self, file: Path, *, limit: float = 1e6, max_age: float = 3600, clock=None
@@ -31,7 +47,7 @@ class Told:
             limit=limit,
             max_age=max_age,
             problem=self.problems.append,
-            given_up=self.given_up.update,
+            given_up=self.give_up,
             clock=clock,
         )
 
@@ -46,16 +62,18 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "state" / "node.sqlite"
 
 
-def entries(count: int, kind: str = "utterance", size: int = 10, first: int = 0) -> list[Entry]:
-    return [Entry("s", kind, b"%0*d" % (size, first + number)) for number in range(count)]
+def entries(
+    count: int, kind: str = "utterance", size: int = 10, first: int = 0
+) -> list[StoredEvent]:
+    return [StoredEvent("s", kind, b"%0*d" % (size, first + number)) for number in range(count)]
 
 
-async def filled(box: Outbox, *lots: list[Entry]) -> Outbox:
+async def filled(box: Outbox, *lots: list[StoredEvent]) -> Outbox:
     await box.open()
     for lot in lots:
         for entry in lot:
             box.put(entry)
-    await box.room()
+    await box.stored()
     return box
 
 
@@ -63,7 +81,7 @@ async def held(box: Outbox) -> list[bytes]:
     return [entry.payload for entry in await box.fetch(0, 100_000)]
 
 
-def payloads(lot: list[Entry]) -> list[bytes]:
+def payloads(lot: list[StoredEvent]) -> list[bytes]:
     return [entry.payload for entry in lot]
 
 
@@ -74,7 +92,7 @@ async def test_events_stay_in_order_until_they_are_removed(told, file):
     assert payloads(await box.fetch(found[99].id, 50)) == payloads(entries(50, first=100))
     for entry in found[:-1]:
         box.remove(entry.id)
-    await box.room()
+    await box.stored()
     assert await held(box) == [found[-1].payload]
     assert box.waiting == 1
     await box.close()
@@ -124,19 +142,96 @@ async def test_when_full_updates_go_first_and_then_the_oldest(told, file):
     await box.close()
 
 
-async def filled_more(box: Outbox, lot: list[Entry]) -> None:
+async def filled_more(box: Outbox, lot: list[StoredEvent]) -> None:
     for entry in lot:
         box.put(entry)
-    await box.room()
+    await box.stored()
 
 
 async def test_what_is_too_old_is_given_up(told, file):
-    long_ago = VirtualClock(datetime.now(UTC) - timedelta(hours=2))
-    box = await filled(told.outbox(file, clock=long_ago), entries(3))
+    machine = Machine()
+    box = await filled(told.outbox(file, clock=AgeClock(machine)), entries(3))
     await box.close()
-    box = await filled(told.outbox(file, max_age=3600), entries(1, first=3))
+    machine.uptime += 7200
+    later = told.outbox(file, max_age=3600, clock=AgeClock(machine))
+    box = await filled(later, entries(1, first=3))
     assert await held(box) == payloads(entries(1, first=3))
     assert told.given_up == {"utterance": 3}
+    assert told.reasons == {"older than mqtt.retention"}
+    await box.close()
+
+
+async def test_a_restart_of_the_machine_gives_up_nothing(told, file):
+    machine = Machine()
+    box = await filled(told.outbox(file, clock=AgeClock(machine)), entries(3))
+    await box.close()
+    for boot in ("second", "third"):
+        machine.boot, machine.uptime = boot, 1e9  # even with an uptime that cannot be compared
+        box = await filled(told.outbox(file, max_age=3600, clock=AgeClock(machine)))
+        assert await held(box) == payloads(entries(3))
+        await box.close()
+    assert not told.given_up
+
+
+async def test_ages_add_up_over_restarts_of_the_machine(told, file):
+    machine = Machine()
+    for number in range(4):
+        box = told.outbox(file, max_age=3600, clock=AgeClock(machine))
+        await filled(box, entries(1, first=number))
+        machine.uptime += 1500
+        await filled_more(box, entries(1, "mood", first=number))
+        await box.close()
+        machine.boot, machine.uptime = f"boot {number}", 10.0
+    box = await filled(told.outbox(file, max_age=3600, clock=AgeClock(machine)))
+    kept = [entry for entry in await box.fetch(0, 100) if entry.type == "utterance"]
+    assert [int(entry.payload) for entry in kept] == [2, 3]
+    await box.close()
+
+
+async def test_an_outbox_of_the_former_version_is_delivered(told, file):
+    file.parent.mkdir()
+    with sqlite3.connect(file) as database:
+        database.executescript(
+            "PRAGMA user_version = 1; CREATE TABLE outbox (id INTEGER PRIMARY KEY, created REAL "
+            "NOT NULL, session TEXT NOT NULL, type TEXT NOT NULL, payload BLOB NOT NULL);"
+        )
+        database.execute("INSERT INTO outbox VALUES (7, 1.7e9, 's', 'utterance', x'61')")
+    database.close()
+    box = await filled(told.outbox(file), entries(1))
+    assert [entry.payload for entry in await box.fetch(0, 10)] == [b"a", *payloads(entries(1))]
+    assert not told.problems
+    await box.close()
+
+
+async def test_a_text_that_is_not_utf8_costs_only_its_own_event(told, file):
+    box = await filled(told.outbox(file), entries(5))
+    await box.close()
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE outbox SET session = CAST(x'ff41' AS TEXT) WHERE id = 3")
+    database.close()
+    box = await filled(told.outbox(file))
+    kept = [number for number in range(5) if number != 2]
+    assert [int(payload) for payload in await held(box)] == kept
+    assert "set aside" in told.problems[0]
+    await box.close()
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_any_mutated_outbox_takes_and_gives_new_events(told, file, seed):
+    chance = random.Random(seed)
+    box = await filled(told.outbox(file), entries(40, size=chance.choice([10, 300, 5000])))
+    await box.close()
+    content = bytearray(file.read_bytes())
+    for _ in range(chance.choice([1, 1, 3, 100])):
+        content[chance.randrange(len(content))] = chance.randrange(256)
+    file.write_bytes(content)
+    box = await filled(told.outbox(file), entries(3, "mood", first=1000))
+    async with asyncio.timeout(10):
+        found = await box.fetch(0, 1000)
+    assert [int(e.payload) for e in found if e.type == "mood"] == [1000, 1001, 1002]
+    for entry in found:
+        box.remove(entry.id)
+    await box.stored()
     await box.close()
 
 
@@ -208,7 +303,7 @@ def test_a_full_disk_moves_the_events_to_memory(tmp_path):
     script = f"""
         import asyncio, collections, pathlib
         from streamer.mqtt.outbox import Outbox
-        from streamer.mqtt.store import Entry
+        from streamer.mqtt.database import StoredEvent
 
         async def main():
             problems = []
@@ -218,9 +313,9 @@ def test_a_full_disk_moves_the_events_to_memory(tmp_path):
             )
             await box.open()
             for number in range(2000):
-                box.put(Entry("s", "utterance", b"%0100d" % number))
+                box.put(StoredEvent("s", "utterance", b"%0100d" % number))
                 if number % 100 == 0:
-                    await box.room()
+                    await box.stored()
             found = await box.fetch(0, 10_000)
             assert [int(entry.payload) for entry in found] == list(range(2000)), len(found)
             assert not box.on_disk
@@ -262,17 +357,17 @@ def test_what_was_stored_survives_a_kill(tmp_path):
     script = f"""
         import asyncio, os, pathlib, signal
         from streamer.mqtt.outbox import Outbox
-        from streamer.mqtt.store import Entry
+        from streamer.mqtt.database import StoredEvent
 
         async def main():
             box = Outbox(pathlib.Path({str(file)!r}), limit=1e7, max_age=3600,
                          problem=print, given_up=print)
             await box.open()
             for number in range(1000):
-                box.put(Entry("s", "utterance", b"%d" % number))
-            await box.room()
+                box.put(StoredEvent("s", "utterance", b"%d" % number))
+            await box.stored()
             for number in range(1000, 2000):
-                box.put(Entry("s", "utterance", b"%d" % number))
+                box.put(StoredEvent("s", "utterance", b"%d" % number))
             os.kill(os.getpid(), signal.SIGKILL)
 
         asyncio.run(main())

@@ -1,10 +1,9 @@
-"""The other end: each event once, in order, and what is missing."""
+"""The subscriber: each event once, in order, with missing ones noticed."""
 
 import asyncio
 import contextlib
 import json
 import random
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,23 +12,29 @@ from hypothesis import strategies as st
 import streamer
 from streamer import events
 from streamer.errors import UserError
-from streamer.mqtt.subscriber import (
-    Arrived,
+from streamer.mqtt.items import (
     Availability,
-    Link,
-    Missing,
-    Order,
-    Speaker,
-    follow,
+    ConnectionChange,
+    EventOrder,
+    MissingEvents,
+    ReceivedEvent,
+    RetainedState,
 )
+from streamer.mqtt.selection import Selection
+from streamer.mqtt.subscriber import follow
 from streamer.settings import load as configuration
 from tests.brokers import wait_for
 from tests.event_streams import conversation
 
-SETTINGS = configuration.load(environment={}, overrides={"mqtt.reconnect_max": 0.3})
+SETTINGS = configuration.load(environment={})
 
 
-def take_all(order: Order, payloads, node: str = "desk") -> list:
+@pytest.fixture(autouse=True)
+def _quick_reconnections(monkeypatch):
+    monkeypatch.setattr("streamer.mqtt.backoff.LONGEST", 0.3)
+
+
+def take_all(order: EventOrder, payloads, node: str = "desk") -> list:
     return [item for payload in payloads for item in order.take(node, payload)]
 
 
@@ -47,32 +52,42 @@ def test_repeats_after_reconnections_are_dropped(seed, count):
         further = min(count, place + chance.randrange(1, 9))
         arriving += stream[place:further]
         place = further
-    items = take_all(Order(), arriving)
+    items = take_all(EventOrder(), arriving)
     assert [item.payload for item in items] == stream
 
 
-def test_what_is_missing_is_told_before_what_follows_it():
+def test_missing_events_precede_the_later_one():
     stream = encoded(conversation(10))
-    items = take_all(Order(), stream[:3] + stream[6:])
-    assert items[3] == Missing("desk", "call", 3, 5)
-    assert [item.event.seq for item in items if isinstance(item, Arrived)] == [0, 1, 2, 6, 7, 8, 9]
+    items = take_all(EventOrder(), stream[:3] + stream[6:])
+    assert items[3] == MissingEvents("desk", "call", 3, 5)
+    assert [item.event.seq for item in items if isinstance(item, ReceivedEvent)] == [
+        0,
+        1,
+        2,
+        6,
+        7,
+        8,
+        9,
+    ]
 
 
-def test_who_joins_in_the_middle_misses_nothing():
-    items = take_all(Order(), encoded(conversation(10))[5:])
+def test_a_late_subscriber_misses_nothing():
+    items = take_all(EventOrder(), encoded(conversation(10))[5:])
     assert [item.event.seq for item in items] == [5, 6, 7, 8, 9]
 
 
-def test_what_was_left_out_on_purpose_is_not_missing():
+def test_omitted_events_are_not_missing():
     first, _, _, fourth, *_ = encoded(conversation(10))
     marked = fourth[:-1] + b',"after":0}'
-    assert not any(isinstance(item, Missing) for item in take_all(Order(), [first, marked]))
+    assert not any(
+        isinstance(item, MissingEvents) for item in take_all(EventOrder(), [first, marked])
+    )
     late = fourth[:-1] + b',"after":2}'
-    assert take_all(Order(), [first, late])[1] == Missing("desk", "call", 1, 2)
+    assert take_all(EventOrder(), [first, late])[1] == MissingEvents("desk", "call", 1, 2)
 
 
-def test_nodes_and_sessions_are_told_apart():
-    order = Order()
+def test_distinguishes_nodes_and_sessions():
+    order = EventOrder()
     first = take_all(order, encoded(conversation(5)), "one")
     second = take_all(order, encoded(conversation(5)), "two")
     third = take_all(order, encoded(conversation(5, "other")), "one")
@@ -80,7 +95,7 @@ def test_nodes_and_sessions_are_told_apart():
 
 
 def test_the_same_recording_replayed_again_is_not_a_repeat():
-    order = Order()
+    order = EventOrder()
     stream = list(conversation(5))
     later = [event.model_copy(update={"time": event.time.replace(year=2027)}) for event in stream]
     assert len(take_all(order, encoded([*stream, *later]))) == 10
@@ -101,15 +116,15 @@ def test_the_same_recording_replayed_again_is_not_a_repeat():
         b'{"session": "s", "seq": 1, "after": "x"}',
     ],
 )
-def test_what_is_no_event_is_ignored(payload):
-    assert take_all(Order(), [payload]) == []
+def test_ignores_payloads_that_are_not_events(payload):
+    assert take_all(EventOrder(), [payload]) == []
 
 
 def test_a_type_of_a_later_version_is_no_gap():
     stream = encoded(conversation(5))
     new = stream[2].replace(b'"type":"speech_update"', b'"type":"novelty"')
     assert new != stream[2]
-    items = take_all(Order(), [*stream[:2], new, *stream[3:]])
+    items = take_all(EventOrder(), [*stream[:2], new, *stream[3:]])
     assert [item.event.seq for item in items] == [0, 1, 3, 4]
 
 
@@ -119,7 +134,7 @@ async def collect(generator, count: int | None = None) -> list:
     async with asyncio.timeout(30), contextlib.aclosing(generator) as items:
         async for item in items:
             found.append(item)
-            event = item.event if isinstance(item, Arrived) else item
+            event = item.event if isinstance(item, ReceivedEvent) else item
             ended = isinstance(event, events.SessionEnded)
             if len(found) == count or (count is None and ended):
                 break
@@ -166,10 +181,8 @@ async def test_only_one_session_or_node(broker, make_sink):
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-async def test_a_lost_connection_is_made_again_and_nothing_is_missing(broker, make_sink, protocol):
-    settings = configuration.load(
-        environment={}, overrides={"mqtt.reconnect_max": 0.3, "mqtt.protocol": protocol}
-    )
+async def test_reconnects_without_missing_events(broker, make_sink, protocol):
+    settings = configuration.load(environment={}, overrides={"mqtt.protocol": protocol})
     items = follow(broker.url(), durable="archive", settings=settings)
     task = asyncio.create_task(collect(items))
     await subscribed(broker)
@@ -179,14 +192,14 @@ async def test_a_lost_connection_is_made_again_and_nothing_is_missing(broker, ma
             if number in {100, 200}:
                 await asyncio.to_thread(broker.restart)
         found = await task
-    arrived = [item.event.seq for item in found if isinstance(item, Arrived)]
+    arrived = [item.event.seq for item in found if isinstance(item, ReceivedEvent)]
     assert arrived == list(range(300))
-    assert not any(isinstance(item, Missing) for item in found)
-    links = [item.problem is None for item in found if isinstance(item, Link)]
+    assert not any(isinstance(item, MissingEvents) for item in found)
+    links = [item.problem is None for item in found if isinstance(item, ConnectionChange)]
     assert links in ([False, True], [False, True] * 2)
 
 
-async def test_a_durable_subscriber_gets_what_came_while_it_was_away(broker, make_sink):
+async def test_a_durable_subscriber_gets_the_events_of_its_absence(broker, make_sink):
     def follower():
         return streamer.subscribe(broker.url(), durable="archive", settings=SETTINGS)
 
@@ -197,7 +210,7 @@ async def test_a_durable_subscriber_gets_what_came_while_it_was_away(broker, mak
         await task
         for event in list(conversation(50))[1:]:
             await sink.emit(event)
-    # The one that it was at when it broke off comes again.
+    # The event during which it stopped comes again.
     assert await collect(follower(), 50) == list(conversation(50))
 
 
@@ -208,7 +221,7 @@ async def test_joining_in_the_middle_brings_the_state_of_each_speaker(broker, ma
         await asyncio.to_thread(wait_for, lambda: not sink.waiting)
         found = await collect(follow(broker.url(), settings=SETTINGS), 3)
     assert Availability("desk", "online") in found
-    speakers = {item.state.channel: item.state for item in found if isinstance(item, Speaker)}
+    speakers = {item.state.channel: item.state for item in found if isinstance(item, RetainedState)}
     assert speakers["agent"].mood.probabilities
     assert speakers["customer"].session == "call"
 
@@ -219,7 +232,7 @@ async def test_no_broker_is_an_error_at_once(make_broker):
         await collect(streamer.subscribe(broker.url(), settings=SETTINGS), 1)
 
 
-async def test_a_stranger_is_refused_at_once(make_broker):
+async def test_an_anonymous_client_is_refused_at_once(make_broker):
     broker = make_broker("allow_anonymous false")
     with pytest.raises(UserError, match="not authori"):
         await collect(streamer.subscribe(broker.url(), settings=SETTINGS), 1)
@@ -232,38 +245,21 @@ async def test_left_out_types_are_no_gaps_for_the_subscriber(broker, make_sink):
         for event in conversation(50):
             await sink.emit(event)
         found = await task
-    assert not any(isinstance(item, Missing) for item in found)
-    types = [item.event.type for item in found if isinstance(item, Arrived)]
+    assert not any(isinstance(item, MissingEvents) for item in found)
+    types = [item.event.type for item in found if isinstance(item, ReceivedEvent)]
     assert types == ["session_started", *["utterance"] * 8, "session_ended"]
 
 
-async def test_updates_come_no_more_often_than_asked_for(broker, make_sink):
-    task = asyncio.create_task(collect(follow(broker.url(), settings=SETTINGS)))
-    await subscribed(broker)
-    async with make_sink(broker, update_interval=1.0) as sink:
-        for event in conversation(50):
-            await sink.emit(event)
-        found = await task
-    updates = [item.event for item in found if isinstance(item, Arrived)]
-    ends = {}
-    for event in updates:
-        if isinstance(event, events.SpeechUpdate):
-            ends.setdefault(event.utterance, []).append(event.end)
-    assert len(ends) == 8
-    assert all(b - a >= 1.0 for times in ends.values() for a, b in pairwise(times))
-    assert not any(isinstance(item, Missing) for item in found)
-
-
-def test_a_reader_of_the_plain_payload_sees_the_purpose():
-    from streamer.mqtt.sink import _Selection
-
-    settings = configuration.load(
-        environment={}, overrides={"mqtt.types": ["utterance"], "mqtt.update_interval": 1}
-    )
-    selection = _Selection(settings)
+def test_the_first_event_after_omitted_ones_names_its_predecessor():
+    selection = Selection(("utterance",))
     published = [
         json.loads(payload)
         for event in conversation(20)
         if (payload := selection.payload(event)) is not None
     ]
     assert [(event["seq"], event["after"]) for event in published] == [(5, None), (11, 5), (17, 11)]
+
+
+def test_refuses_an_unknown_type():
+    with pytest.raises(UserError, match=r"mqtt\.types: no such event: nonsense"):
+        Selection(("nonsense",))

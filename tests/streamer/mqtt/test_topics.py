@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import UserError
-from streamer.mqtt.topics import RESERVED, Topics, check_prefix, default_node, segment
+from streamer.mqtt.topics import RESERVED, Topics, check_prefix, segment
 
 
 @given(st.text())
@@ -27,11 +27,6 @@ def test_a_harmless_name_stays_as_it_is():
 def test_prefixes_that_cannot_be(prefix):
     with pytest.raises(UserError, match="prefix"):
         check_prefix(prefix)
-
-
-def test_the_node_is_stable_and_does_not_show_the_machine_id():
-    assert default_node() == default_node()
-    assert segment(default_node()) == default_node()
 
 
 def test_topics_of_a_node():

@@ -6,7 +6,7 @@ import yaml
 from streamer.errors import UserError
 from streamer.settings import load as configuration
 from streamer.settings import shipped as resources
-from streamer.settings.load import load
+from streamer.settings.load import load, scalar
 from streamer.settings.tree import Settings
 
 
@@ -68,6 +68,14 @@ def test_a_mistake_says_where_it_came_from():
         load(environment={"STREAMER_NONSENSE": "1"})
     with pytest.raises(UserError, match=r"^command line: asr.beam_size"):
         load(environment={}, overrides={"asr.beam_size": 0})
+
+
+@pytest.mark.parametrize("text", ["0123", "12345", "2026-01-01", "yes", "1e3", "a: b", "[x"])
+def test_text_settings_keep_what_was_written(text):
+    assert load(environment={"STREAMER_MQTT_USERNAME": text}).mqtt.username == text
+    value = scalar("--set", text, "mqtt.username")
+    assert load(environment={}, overrides={"mqtt.username": value}).mqtt.username == text
+    assert load(environment={"STREAMER_MQTT_USERNAME": "null"}).mqtt.username is None
 
 
 def test_an_absent_or_huge_file_is_a_clear_line(tmp_path):

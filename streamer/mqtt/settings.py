@@ -1,0 +1,94 @@
+"""The section `mqtt` of the settings."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Mqtt(BaseModel):
+    """How events reach MQTT subscribers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = Field(
+        default=None,
+        max_length=500,
+        description="broker and prefix, mqtt://, mqtts://, ws:// or wss://[USER@]HOST[:PORT][/PREFIX]; "
+        "null: no MQTT",
+    )
+    node: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="name of this publisher, unique at its broker; null: made once and kept in the "
+        "state directory",
+    )
+    required: bool = Field(
+        default=False,
+        description="exit with code 1 if events are undelivered at the end, instead of leaving them to "
+        "the next run",
+    )
+    username: str | None = Field(default=None, max_length=200, description="instead of the URL's")
+    password: SecretStr | None = Field(
+        default=None, description="better given in the environment, STREAMER_MQTT_PASSWORD"
+    )
+    password_file: Path | None = Field(
+        default=None,
+        description="file that holds the password; null: systemd's credential mqtt-password, if any",
+    )
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        default="auto", description="version of MQTT; auto: 5, or 3.1.1 if the broker has no 5"
+    )
+    websocket_path: str = Field(
+        default="/mqtt",
+        pattern=r"^/[!-~]*$",
+        max_length=200,
+        description="path of the WebSocket, for ws:// and wss://",
+    )
+    qos: Literal[0, 1] = Field(
+        default=1,
+        description="quality of service of events; 0 (at most once) for brokers without acknowledgements",
+    )
+    retain: bool = Field(
+        default=True,
+        description="false: for brokers that do not retain messages; subscribers learn states later",
+    )
+    ca: Path | None = Field(
+        default=None, description="certificates that a broker's is checked with; null: the system's"
+    )
+    certificate: Path | None = Field(default=None, description="client certificate for the broker")
+    key: Path | None = Field(default=None, description="key of the certificate, if not in its file")
+    check_host: bool = Field(
+        default=True, description="the broker's certificate must carry the host name of the URL"
+    )
+    types: tuple[str, ...] = Field(
+        default=(), max_length=64, description="types of events that are published; empty: all"
+    )
+    retention: float = Field(
+        default=604_800.0,
+        ge=1,
+        le=31_536_000,
+        description="seconds that an undelivered event is kept, here and (MQTT 5) at the broker for "
+        "absent subscribers",
+    )
+    outbox: Path | None = Field(
+        default=None,
+        description="directory of undelivered events and the node's name; null: streamer's own state "
+        "directory",
+    )
+    outbox_megabytes: float = Field(
+        default=64.0, ge=0.01, le=100_000, description="size limit of undelivered events"
+    )
+    home_assistant: bool = Field(
+        default=False, description="announce the speakers to Home Assistant"
+    )
+    discovery_prefix: str = Field(
+        default="homeassistant",
+        min_length=1,
+        max_length=100,
+        description="Home Assistant discovery topic prefix",
+    )
+    commands: bool = Field(
+        default=False, description="accept the commands pause, resume, mark and summary over MQTT"
+    )
