@@ -51,7 +51,10 @@ class Registry:
 AUDIO_ENCODERS = Registry(
     "audio encoder",
     "streamer_models.audio_encoders",
-    {"leaf_cnn": "streamer_models.encoders.leaf_cnn:LeafCnn"},
+    {
+        "leaf_cnn": "streamer_models.encoders.leaf_cnn:LeafCnn",
+        "whisper": "streamer_models.encoders.whisper:Whisper",
+    },
 )
 TEXT_ENCODERS = Registry(
     "text encoder",
@@ -61,7 +64,10 @@ TEXT_ENCODERS = Registry(
 SYSTEMS = Registry(
     "system",
     "streamer_models.systems",
-    {"dutta2022": "streamer_models.zoo.dutta2022:Dutta2022"},
+    {
+        "dutta2022": "streamer_models.zoo.dutta2022:Dutta2022",
+        "late_fusion": "streamer_models.zoo.late_fusion:LateFusion",
+    },
 )
 
 
