@@ -201,7 +201,7 @@ class View:
             case events.Gap():
                 self.gaps += 1
                 self.lost += max(0.0, _wire(event.end) - _wire(event.start))
-                self._reach(event.end)
+                self.reach(event.end)
             case events.Alert():
                 self._alert(event)
             case events.Error():
@@ -211,6 +211,10 @@ class View:
             case _:
                 pass
         self.session = event.session or self.session
+
+    def reach(self, position: float) -> None:
+        """Note how far the audio has come, in seconds."""
+        self.position = max(self.position, _wire(position))
 
     def talk_share(self, speaker: str) -> float:
         """Return a speaker's share of all talk time so far."""
@@ -289,7 +293,7 @@ class View:
 
     def _alert(self, event: events.Alert) -> None:
         key = event.rule, event.speaker
-        self._reach(event.at)
+        self.reach(event.at)
         if event.active:
             self.alerts[event.rule] += 1
             self.active[key] = event
@@ -308,11 +312,8 @@ class View:
     ) -> Channel:
         channel = self.channels.setdefault(event.channel, Channel(event.channel))
         channel.time, channel.end = event.time, event.end
-        self._reach(event.end)
+        self.reach(event.end)
         return channel
-
-    def _reach(self, position: float) -> None:
-        self.position = max(self.position, _wire(position))
 
 
 def view(stream: Iterable[events.Event]) -> View:

@@ -166,8 +166,6 @@ class _SilenceWatch(_Watch):
             case events.Utterance() if self._concerns(speaker_of(event), event.channel):
                 self._speaking.discard(event.utterance)
                 self._last = max(self._last, event.end)
-            case events.SessionEnded():
-                yield from self.advance(event.duration)
             case _:
                 pass
 

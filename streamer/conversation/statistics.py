@@ -29,7 +29,8 @@ class Statistics:
         return self._rules.take(event)
 
     def advance(self, position: float) -> list[Alert]:
-        """Return the alerts that are due because live audio has come this far, in seconds."""
+        """Return the alerts that are due because the audio has come this far, in seconds."""
+        self.view.reach(position)
         return self._rules.advance(position)
 
     def summary(self) -> dict[str, Any]:

@@ -21,9 +21,9 @@ def rule(**fields):
 
 def raised(rules, stream):
     watching = AlertRules(rules if isinstance(rules, list) else [rules])
-    return [
-        (alert.speaker, alert.active, alert.at) for each in stream for alert in watching.take(each)
-    ]
+    found = [alert for each in stream for alert in watching.take(each)]
+    found += watching.advance(stream[-1].duration)
+    return [(alert.speaker, alert.active, alert.at) for alert in found]
 
 
 def angry(probability, start, channel="customer"):
