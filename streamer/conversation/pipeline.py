@@ -26,7 +26,8 @@ from streamer.runtime.queues import BoundedQueue
 from streamer.sinks import ReportingSink, Sink
 from streamer.sinks.fanout import Outlet
 from streamer.sources import AudioSource, SourceInfo
-from streamer.speech.processor import Ended, Heard, Listener, Paused, Resumed
+from streamer.speech import SpeechEnded, SpeechEvent, SpeechPaused, SpeechResumed
+from streamer.speech.processor import SpeechProcessor
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ async def run(
         _check_modes(source.info, engine)
         for sink in sinks:
             await stack.enter_async_context(sink)
-        listener = engine.listener(source.info)
+        speech = engine.processor(source.info)
         outlet = Outlet(
             session or source.info.session,
             clock,
@@ -93,7 +94,7 @@ async def run(
             with _reports(sinks, outlet):
                 try:
                     return await _converse(
-                        source, engine, listener, outlet, clock, control, status, policy
+                        source, engine, speech, outlet, clock, control, status, policy
                     )
                 finally:
                     outlet.close()
@@ -115,7 +116,7 @@ def _reports(sinks: Sequence[Sink], outlet: Outlet) -> Iterator[None]:
 async def _converse(
     source: AudioSource,
     engine: Engine,
-    listener: Listener,
+    speech: SpeechProcessor,
     outlet: Outlet,
     clock: Clock,
     control: Control,
@@ -139,7 +140,7 @@ async def _converse(
         if info.live
         else read_until_stopped(source, control)
     )
-    ear = _Ear(audio, engine, listener, outlet, control, policy, ahead=not virtual)
+    ear = _Ear(audio, engine, speech, outlet, control, policy, ahead=not virtual)
     reason = "failed"
     try:
         async with asyncio.TaskGroup() as group:
@@ -189,7 +190,7 @@ class _Ear:
         self,
         audio: AsyncIterable[Sequence[AudioChunk | Gap]],
         engine: Engine,
-        listener: Listener,
+        speech: SpeechProcessor,
         outlet: Outlet,
         control: Control,
         policy: LoadPolicy,
@@ -198,7 +199,7 @@ class _Ear:
     ) -> None:
         self._audio = audio
         self._engine = engine
-        self._listener = listener
+        self._speech = speech
         self._outlet = outlet
         self._control = control
         self._policy = policy
@@ -222,7 +223,7 @@ class _Ear:
                 reason = "failed"
             if self._control.stopped:
                 reason = self._control.stopped
-            await self._pass_on(await self._engine.hear(self._listener, last=True))
+            await self._pass_on(await self._engine.process(self._speech, last=True))
         finally:
             self.jobs.close()
         return reason
@@ -232,39 +233,39 @@ class _Ear:
             self.position = max(self.position, item.end)
             if isinstance(item, AudioChunk) and item.captured is not None:
                 self._origins[item.channel] = item.captured - item.end / SAMPLE_RATE
-            self._listener.push(item)
-        self._listener.estimating = self._policy.estimates
+            self._speech.push(item)
+        self._speech.set_updating(updating=self._policy.estimates)
         if message := self._policy.escalation():
             await self._outlet.error("live", message)
-        if self._listener.due:
-            await self._pass_on(await self._engine.hear(self._listener))
+        if self._speech.due:
+            await self._pass_on(await self._engine.process(self._speech))
 
-    async def _pass_on(self, heard: Sequence[Heard]) -> None:
-        for what in heard:
-            transcription = self._transcription(what)
+    async def _pass_on(self, speech_events: Sequence[SpeechEvent]) -> None:
+        for event in speech_events:
+            transcription = self._transcription(event)
             seconds, spoken = 0.0, None
-            if isinstance(what, Ended):
-                seconds = len(what.speech.samples) / SAMPLE_RATE
-                if what.channel in self._origins:
-                    spoken = self._origins[what.channel] + what.speech.voice_end / SAMPLE_RATE
-            await self.jobs.put(Job(what, transcription, Stopwatch(), spoken), seconds)
+            if isinstance(event, SpeechEnded):
+                seconds = len(event.samples) / SAMPLE_RATE
+                if event.channel in self._origins:
+                    spoken = self._origins[event.channel] + event.voice_end / SAMPLE_RATE
+            await self.jobs.put(Job(event, transcription, Stopwatch(), spoken), seconds)
 
-    def _transcription(self, heard: Heard) -> Transcription | None:
-        """Begin to transcribe at a pause; give what was begun when the utterance ends there."""
-        match heard:
-            case Paused(channel=channel, end=end, samples=samples) if self._ahead:
+    def _transcription(self, event: SpeechEvent) -> Transcription | None:
+        """Begin to transcribe at a pause; return what was begun when the utterance ends there."""
+        match event:
+            case SpeechPaused(channel=channel, end=end, samples=samples) if self._ahead:
                 self._forget(channel)
                 if begun := self._begin(samples):
                     self._begun[channel] = (end, begun)
-            case Resumed(channel=channel):
+            case SpeechResumed(channel=channel):
                 self._forget(channel)
-            case Ended(channel=channel, speech=speech):
-                end, ahead = self._begun.pop(channel, (-1, None))
-                if ahead and end == speech.end:
+            case SpeechEnded(channel=channel, end=end, samples=samples):
+                begun_end, ahead = self._begun.pop(channel, (-1, None))
+                if ahead and begun_end == end:
                     return ahead
                 if ahead:
                     ahead.cancel()
-                return self._begin(speech.samples)
+                return self._begin(samples)
             case _:
                 pass
         return None

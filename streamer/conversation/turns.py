@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streamer import events
-from streamer.audio import SAMPLE_RATE, to_seconds
+from streamer.audio import SAMPLE_RATE, Gap, to_seconds
 from streamer.clock import Clock, Stopwatch, VirtualClock
 from streamer.control import Control
 from streamer.conversation.deadline import Patience
@@ -17,7 +17,7 @@ from streamer.conversation.mood import MoodTracker
 from streamer.runtime.engine import Engine, Transcription
 from streamer.sinks.fanout import Outlet
 from streamer.sources import SourceInfo
-from streamer.speech.processor import Ended, Estimate, Heard, Lost, Started
+from streamer.speech import SpeechEnded, SpeechEvent, SpeechStarted, SpeechUpdate
 from streamer.transcription import Transcript
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ PATIENCE = 1.0
 class Job:
     """Something heard, to be analysed."""
 
-    heard: Heard
+    event: SpeechEvent
     transcription: Transcription | None
     """Begun already, for an utterance that ended."""
     watch: Stopwatch
-    """Started when it was heard."""
+    """SpeechStarted when it was heard."""
     spoken: float | None = None
     """Seconds of the clock at which the speech of a live utterance ended."""
 
@@ -111,11 +111,11 @@ class Conversation:
     async def take_live(self, job: Job, group: asyncio.TaskGroup) -> None:
         """Begin a job; what has to be waited for, a judgement or a transcript, in a task of its own."""
         work = self._begin(job)
-        match job.heard:
-            case Estimate(channel=channel) if work.judgement:
+        match job.event:
+            case SpeechUpdate(channel=channel) if work.judgement:
                 last = self._estimating.get(channel)
                 self._estimating[channel] = group.create_task(self._finish_after(last, work))
-            case Ended(channel=channel):
+            case SpeechEnded(channel=channel):
                 last = self._estimating.pop(channel, None)
                 group.create_task(self._finish_after(last, work))
             case _:
@@ -131,11 +131,11 @@ class Conversation:
         """Put into the context what belongs there, and begin to judge what is known."""
         from streamer_models.memory import UtteranceEmbedding
 
-        match job.heard:
-            case Ended() as ended:
+        match job.event:
+            case SpeechEnded() as ended:
                 number = self._state.add(UtteranceEmbedding(ended.channel, audio=ended.embedding))
                 return _Work(job, number, self._judged(self._state.window(number)))
-            case Estimate() as estimate if self._estimates(estimate):
+            case SpeechUpdate() as estimate if self._estimates(estimate):
                 speaking = UtteranceEmbedding(estimate.channel, audio=estimate.embedding)
                 window = self._state.window_with(speaking)
                 return _Work(job, None, self._judged(window, patient=True))
@@ -143,32 +143,32 @@ class Conversation:
                 return _Work(job, None, None)
 
     async def _finish(self, work: "_Work") -> None:
-        match work.job.heard:
-            case Started() as started:
+        match work.job.event:
+            case SpeechStarted() as started:
                 await self._started(started)
-            case Estimate() as estimate if work.judgement:
+            case SpeechUpdate() as estimate if work.judgement:
                 await self._estimate(estimate, work.judgement)
-            case Ended() as ended if work.judgement and work.number is not None:
+            case SpeechEnded() as ended if work.judgement and work.number is not None:
                 await self._ended(ended, work.number, work.judgement, work.job)
-            case Lost() as lost:
-                await self._lost(lost)
+            case Gap() as gap:
+                await self._gap(gap)
             case _:
                 pass
 
-    def _estimates(self, estimate: Estimate) -> bool:
+    def _estimates(self, estimate: SpeechUpdate) -> bool:
         return estimate.channel not in self._silent and self._policy.estimates
 
     def _judged(self, window: "Window", *, patient: bool = False) -> "asyncio.Future[Prediction]":
         return self._engine.judge(window, live=self._info.live, patient=patient)
 
-    async def _started(self, started: Started) -> None:
+    async def _started(self, started: SpeechStarted) -> None:
         if started.channel not in self._silent:
             await self._outlet.emit(
                 events.SpeechStarted,
                 **self._about(started.channel, started.start, started.at),
             )
 
-    async def _estimate(self, estimate: Estimate, judged: "asyncio.Future[Prediction]") -> None:
+    async def _estimate(self, estimate: SpeechUpdate, judged: "asyncio.Future[Prediction]") -> None:
         try:
             judgement = await judged
         except (RuntimeError, ValueError) as error:
@@ -181,7 +181,7 @@ class Conversation:
         )
 
     async def _ended(
-        self, ended: Ended, number: int, judged: "asyncio.Future[Prediction]", job: Job
+        self, ended: SpeechEnded, number: int, judged: "asyncio.Future[Prediction]", job: Job
     ) -> None:
         heard_alone: Prediction | None = None
         judgement: Prediction | None = None
@@ -204,9 +204,9 @@ class Conversation:
         await self._emit_utterance(ended, number, judgement or heard_alone, transcript, latency)
 
     def _latency(
-        self, job: Job, ended: Ended, transcription: float, analysis: float
+        self, job: Job, ended: SpeechEnded, transcription: float, analysis: float
     ) -> events.Latency:
-        endpoint = (ended.speech.at - ended.speech.voice_end) / SAMPLE_RATE * 1000
+        endpoint = (ended.at - ended.voice_end) / SAMPLE_RATE * 1000
         total = endpoint + transcription + analysis
         if job.spoken is not None:
             total = max(0.0, self._clock.seconds() - job.spoken) * 1000
@@ -266,17 +266,17 @@ class Conversation:
         with self._control.on_stop(partial(stopped.set_result, None)):
             await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _emit_last_update(self, ended: Ended, judgement: "Prediction") -> None:
+    async def _emit_last_update(self, ended: SpeechEnded, judgement: "Prediction") -> None:
         if ended.channel not in self._silent:
             await self._outlet.emit(
                 events.SpeechUpdate,
-                **self._about(ended.channel, ended.speech.start, ended.speech.end),
+                **self._about(ended.channel, ended.start, ended.end),
                 probabilities=judgement.probabilities,
             )
 
     async def _emit_utterance(
         self,
-        ended: Ended,
+        ended: SpeechEnded,
         number: int,
         judgement: "Prediction | None",
         transcript: Transcript,
@@ -284,10 +284,9 @@ class Conversation:
     ) -> None:
         if ended.channel in self._silent:
             return
-        speech = ended.speech
         said = transcript.status == "ok"
         shown = said and self._engine.settings.privacy.text
-        about = self._about(ended.channel, speech.start, speech.end)
+        about = self._about(ended.channel, ended.start, ended.end)
         self.utterances += 1
         await self._outlet.emit(
             events.Utterance,
@@ -305,13 +304,12 @@ class Conversation:
         )
         if judgement:
             mood, trend = self._moods[ended.channel].update(
-                speech.end / SAMPLE_RATE, judgement.probabilities
+                ended.end / SAMPLE_RATE, judgement.probabilities
             )
             del about["utterance"]
             await self._outlet.emit(events.Mood, **about, probabilities=mood, trend=trend)
 
-    async def _lost(self, lost: Lost) -> None:
-        gap = lost.gap
+    async def _gap(self, gap: Gap) -> None:
         self.gaps += 1
         await self._outlet.emit(
             events.Gap,

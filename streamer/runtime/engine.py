@@ -18,7 +18,8 @@ from streamer.runtime.batching import Batcher
 from streamer.runtime.classification import Judging
 from streamer.settings.tree import Settings
 from streamer.sources import SourceInfo
-from streamer.speech.processor import Heard, Listener
+from streamer.speech import SpeechEvent
+from streamer.speech.processor import ChannelProcessor, SpeechProcessor
 from streamer.transcription import Transcriber, Transcript
 from streamer.transcription.registry import NoTranscriber
 
@@ -82,7 +83,7 @@ class Engine:
         self._ear = ThreadPoolExecutor(cores, thread_name_prefix="ear")
         self._mind = ThreadPoolExecutor(cores, thread_name_prefix="mind")
         self._scribe = ThreadPoolExecutor(len(transcribers), thread_name_prefix="scribe")
-        self._hear_together = Batcher(self._ear, cores, _hear_all, limit=_HEARD_TOGETHER)
+        self._hear_together = Batcher(self._ear, cores, _process_all, limit=_HEARD_TOGETHER)
         self._judging = Judging(self._classifier, self._mind, cores)
 
     @classmethod
@@ -139,25 +140,27 @@ class Engine:
         for transcriber in self._transcribers:
             transcriber.close()
 
-    def listener(self, info: SourceInfo) -> Listener:
-        """The ear for a source's channels, without those that the settings exclude."""
+    def processor(self, info: SourceInfo) -> SpeechProcessor:
+        """Make what processes a source's channels, without those that the settings exclude."""
         from streamer.speech.registry import make_segmenter
 
         new_stream = self._new_stream
         if new_stream is None:
             raise UserError(f"emotion.bundle: {self.bundle.name} cannot judge audio")
         modes = self.settings.privacy.channels
-        return Listener(
-            [
-                None
-                if modes.get(name) == "exclude"
-                else make_segmenter(self.settings.segmentation, channel)
-                for channel, name in enumerate(info.channels)
-            ],
-            new_stream,
-            interval=to_samples(self.settings.emotion.update_interval),
-            wait=not info.live,
-        )
+        interval = to_samples(self.settings.emotion.update_interval)
+        channels = [
+            None
+            if modes.get(name) == "exclude"
+            else ChannelProcessor(
+                channel,
+                make_segmenter(self.settings.segmentation, channel),
+                new_stream,
+                interval,
+            )
+            for channel, name in enumerate(info.channels)
+        ]
+        return SpeechProcessor(channels, wait=not info.live)
 
     @property
     def transcribes(self) -> bool:
@@ -168,9 +171,9 @@ class Engine:
         """The memory of a conversation that begins."""
         return self._classifier.new_state()
 
-    async def hear(self, listener: Listener, *, last: bool = False) -> list[Heard]:
-        """Let a listener hear what was pushed to it; all of it, if it was the last."""
-        return await self._hear_together.submit(listener.finish if last else listener.hear)
+    async def process(self, speech: SpeechProcessor, *, last: bool = False) -> list[SpeechEvent]:
+        """Process the audio that is buffered; all of it, if it was the last."""
+        return await self._hear_together.submit(speech.finish if last else speech.process)
 
     def transcribe(self, samples: Samples) -> Transcription:
         """Begin to transcribe an utterance, and to embed its text."""
@@ -220,12 +223,14 @@ class Engine:
         return await future
 
 
-def _hear_all(ears: Sequence[Callable[[], list[Heard]]]) -> list[list[Heard] | Exception]:
-    """What each of them hears; one that breaks does not touch the others."""
-    heard: list[list[Heard] | Exception] = []
-    for ear in ears:
+def _process_all(
+    calls: Sequence[Callable[[], list[SpeechEvent]]],
+) -> list[list[SpeechEvent] | Exception]:
+    """The events of each conversation; one that fails does not touch the others."""
+    results: list[list[SpeechEvent] | Exception] = []
+    for call in calls:
         try:
-            heard.append(ear())
+            results.append(call())
         except Exception as error:  # noqa: BLE001 - raised where its conversation waits for it
-            heard.append(error)
-    return heard
+            results.append(error)
+    return results

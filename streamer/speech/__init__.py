@@ -1,34 +1,40 @@
-"""Segmentation: from a channel's samples to its utterances.
+"""Speech: from the audio of a channel to its utterances and their audio embeddings.
 
-A voice detector gives each 30 ms frame a probability of speech; the segmenter (`segmenter.py`) turns
-those into the moments that later stages act on. All of it is synchronous and deterministic: no clock,
-no threads, no I/O.
+A voice detector gives each 30 ms frame a probability of speech; the `segmenter` turns those into the start, pauses
+and end of utterances; the `processor` adds the embeddings, computed while the person speaks. All of it is synchronous
+and deterministic: no clock, no threads, no I/O.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from streamer.audio import Samples
+from streamer.audio import Gap, Samples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class VoiceDetector(Protocol):
-    """One channel's judge of frames; it may keep a state from frame to frame."""
+    """Scores the frames of one channel; it may keep a state from frame to frame."""
 
     @property
     def delay(self) -> int:
-        """Frames that it hears beyond the one that it judges."""
+        """Frames of look-ahead: how many frames later than it arrives a frame is scored."""
         ...
 
     def __call__(self, frames: Samples) -> list[float]:
-        """The probabilities of as many frames as these (float32 [n, 480]) that they hold speech.
+        """Score frames.
 
-        They are those of the frames `delay` before; of what lies before the first frame, it is 0.
-        How many are judged in one call makes no difference but in speed.
+        Args:
+            frames: float32 [n, 480], consecutive; how many per call makes no difference but in speed.
+
+        Returns:
+            The probabilities of speech of the n frames that lie `delay` frames earlier; 0 for frames before the first.
         """
         ...
 
     def reset(self) -> None:
-        """Forget everything heard so far."""
+        """Forget all audio so far."""
         ...
 
 
@@ -49,47 +55,63 @@ class TurnEnd(Protocol):
 class SpeechStarted:
     """Speech is confirmed: an utterance has begun."""
 
+    channel: int
     start: int
     """First sample of the utterance, pre-roll included."""
     at: int
-    """The sample at which this became known: `start + len(samples)`."""
-    samples: Samples
-    """The utterance so far. What follows arrives by the frames pushed afterwards."""
+    """The sample at which this became known."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechUpdate:
+    """The audio embedding of an utterance that goes on."""
+
+    channel: int
+    start: int
+    at: int
+    embedding: "Tensor"
+    """float32 [embedding]."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechPaused:
     """The speaker fell silent; the utterance may end here or go on."""
 
+    channel: int
     start: int
     end: int
     """Where the utterance would end."""
     at: int
     samples: Samples
-    """The utterance from `start` to `end`: work ahead on it."""
+    """The utterance from `start` to `end`, for work ahead of the endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechResumed:
-    """The speaker went on within the hangover: work done ahead is void."""
+    """The speaker went on before the endpoint: work ahead is void."""
 
+    channel: int
     start: int
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnded:
-    """The endpoint: the utterance is whole."""
+    """The endpoint: the utterance is complete."""
 
+    channel: int
     start: int
     end: int
     """Where the utterance ends: a little after the last voiced frame, or the place of a split."""
     voice_end: int
     """The end of the last voiced frame: latency counts from here."""
     at: int
-    """The sample at which this became known; `at - voice_end` is the endpoint's delay."""
+    """The sample at which this became known; `at - voice_end` is the delay of the endpoint."""
     samples: Samples
     """The utterance from `start` to `end`."""
+    embedding: "Tensor | None" = None
+    """Audio embedding, float32 [embedding]; added by the `processor`."""
 
 
-SpeechEvent = SpeechStarted | SpeechPaused | SpeechResumed | SpeechEnded
+SpeechEvent = SpeechStarted | SpeechUpdate | SpeechPaused | SpeechResumed | SpeechEnded | Gap
+"""What a channel's audio leads to, in the order of its time; a gap is passed on behind what it ends."""

@@ -1,16 +1,15 @@
-"""The utterance state machine: from frames judged one by one to utterances."""
+"""The utterance state machine: from the speech probabilities of frames to utterances."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 
 import numpy as np
 
-from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, to_samples
+from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, Samples, to_samples
 from streamer.settings.tree import Segmentation
 from streamer.speech import (
     SpeechEnded,
-    SpeechEvent,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
@@ -23,7 +22,9 @@ _TURN_GAP = 2 * SAMPLE_RATE
 """Silence that is over before one more utterance belongs to the same turn."""
 
 _SPLIT_WIDTH = 4
-"""Frames (120 ms) whose energy says how quiet a place is; a split falls in their middle."""
+"""Frames (120 ms) whose energy is compared to find where to split; a split falls in their middle."""
+
+SegmenterEvent = SpeechStarted | SpeechPaused | SpeechResumed | SpeechEnded
 
 
 class _State(Enum):
@@ -38,11 +39,18 @@ class _State(Enum):
 class Segmenter:
     """Cuts one channel into utterances.
 
-    A frame is judged `detector.delay` frames after it was heard; the hangover begins at its end all the same.
+    Frames lie on an absolute grid, frame k = samples [480 k, 480 k + 480), so the events do not depend on the sizes
+    of the chunks. Every SpeechStarted is followed by exactly one SpeechEnded, at the latest from `flush`. All times
+    are sample indices on the audio's clock. A frame is scored `detector.delay` frames after it arrived; the silence
+    before the endpoint is counted from the frame's own end all the same.
 
-    Frames lie on the absolute grid, frame k = samples [480 k, 480 k + 480), so what comes out does not
-    depend on the sizes of the chunks that go in. Every SpeechStarted is followed by exactly one
-    SpeechEnded, at the latest from `flush`. All times are indices on the audio's clock.
+    The iterators returned do the work, so they must be read to the end. While an event is being handled, `view` holds
+    the audio of the present utterance.
+
+    Args:
+        detector: scores the frames of this channel alone.
+        settings: thresholds and lengths.
+        channel: index of the channel.
     """
 
     def __init__(
@@ -54,7 +62,7 @@ class Segmenter:
     ) -> None:
         self._detector = detector
         self._lag = detector.delay * FRAME
-        """Samples by which the end of the frame that is judged lies behind that of the last one heard."""
+        """Samples by which the frame that is scored lies behind the last one received."""
         self._channel = channel
         self._start_threshold = settings.start_threshold
         self._stop_threshold = settings.stop_threshold
@@ -73,7 +81,7 @@ class Segmenter:
 
         self._tape = Tape()
         self._due = FRAME
-        """Where the next frame ends."""
+        """End of the next frame."""
         self._free = 0
         """No utterance may begin before this: the end of the last one, or of a gap."""
         self._state = _State.QUIET
@@ -86,26 +94,28 @@ class Segmenter:
         self._active = 0
         """Until when the turn was surely going on."""
         self._voiced: list[int] = []
-        """Where each voiced frame of the present utterance or suspicion ends."""
+        """End of each voiced frame of the present utterance, or of the speech not yet confirmed."""
 
     @property
     def position(self) -> int:
-        """The end of the audio received so far; the next chunk begins here."""
+        """End of the audio received so far; the next chunk begins here."""
         return self._tape.end
 
     @property
     def next_event(self) -> int:
-        """No event can become known before this sample, whatever is said until then."""
+        """Sample before which no event can become known, whatever the audio."""
         if self._state in (_State.QUIET, _State.STARTING):
             return self._due + (self._confirm - len(self._voiced) - 1) * FRAME
         if self._paused:  # speech may resume with any frame
             return self._due
         return min(self._voiced[-1] + self._pause, self._start + self._longest - FRAME)
 
-    def push(self, chunk: AudioChunk) -> Iterator[SpeechEvent]:
-        """Take the next audio; all of its events, whether they are read or not.
+    def view(self, begin: int, end: int) -> Samples:
+        """Return samples of the present utterance, [begin, end), valid until the next event."""
+        return self._tape.view(begin, end)
 
-        Audio that begins later than the last ended is taken as a gap.
+    def push(self, chunk: AudioChunk) -> Iterator[SegmenterEvent]:
+        """Process the next audio. Audio that begins later than the last ended counts as following a gap.
 
         Raises:
             ValueError: if the chunk is another channel's or goes back in time.
@@ -114,75 +124,73 @@ class Segmenter:
             raise ValueError(f"audio of channel {chunk.channel} given to channel {self._channel}")
         if chunk.start < self.position:
             raise ValueError(f"audio at {chunk.start} after audio up to {self.position}")
-        events: list[SpeechEvent] = []
-        if chunk.start > self.position:
-            events.extend(self.gap(self.position, chunk.start))
-        samples = chunk.samples
-        if not np.isfinite(samples).all():  # one would deafen a recurrent detector for good
-            samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
-        # By the second, so that a chunk of any length leaves the tape short.
-        for first in range(0, len(samples), SAMPLE_RATE):
-            self._tape.append(samples[first : first + SAMPLE_RATE])
-            if due := range(self._due, self._tape.end + 1, FRAME):
-                self._follow_frames(due, events)
-                self._due = due[-1] + FRAME
-        return iter(events)
+        return self._push(chunk)
 
-    def gap(self, start: int, end: int) -> Iterator[SpeechEvent]:
-        """Audio [start, end) was lost: an utterance ends where the audio broke; time goes on.
+    def gap(self, start: int, end: int) -> Iterator[SegmenterEvent]:
+        """Process the loss of audio [start, end): an utterance ends where the audio broke off; time goes on.
 
         Raises:
             ValueError: if the gap ends before it starts or before the audio received so far.
         """
         if end < max(start, self.position):
             raise ValueError(f"a gap from {start} to {end} after audio up to {self.position}")
-        events = self._break_off()
+        return self._gap(end)
+
+    def flush(self) -> Iterator[SegmenterEvent]:
+        """End the audio, and with it an utterance that has not ended."""
+        yield from self._break_off()
+        self._detector.reset()
+        self._turn = None
+
+    def _push(self, chunk: AudioChunk) -> Iterator[SegmenterEvent]:
+        if chunk.start > self.position:
+            yield from self._gap(chunk.start)
+        samples = chunk.samples
+        if not np.isfinite(samples).all():  # a recurrent detector would never recover from one
+            samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+        # By the second, so that a chunk of any length leaves the tape short.
+        for first in range(0, len(samples), SAMPLE_RATE):
+            self._tape.append(samples[first : first + SAMPLE_RATE])
+            if due := range(self._due, self._tape.end + 1, FRAME):
+                yield from self._process(due)
+                self._due = due[-1] + FRAME
+
+    def _gap(self, end: int) -> Iterator[SegmenterEvent]:
+        yield from self._break_off()
         self._detector.reset()
         self._turn = None
         self._tape.restart(end)
         self._free = end
         self._due = (end // FRAME + 1) * FRAME
-        return iter(events)
 
-    def flush(self) -> Iterator[SpeechEvent]:
-        """The audio is over: end what has not ended."""
-        events = self._break_off()
-        self._detector.reset()
-        self._turn = None
-        return iter(events)
-
-    def _break_off(self) -> list[SpeechEvent]:
-        """Judge what is left, the frame that stays incomplete with it; then end a present utterance."""
-        events: list[SpeechEvent] = []
+    def _break_off(self) -> Iterator[SegmenterEvent]:
+        """Score the frames that are left, an incomplete one among them; then end a present utterance."""
         at = self.position
         last = -(-at // FRAME) * FRAME + self._lag
         if at > self._tape.start and (left := range(self._due, last + 1, FRAME)):
-            self._follow_frames(left, events)
+            yield from self._process(left)
         if self._state in (_State.SPEAKING, _State.STOPPING):
-            self._end(at, events)
+            yield from self._end(at)
         self._return_to_quiet(at)
-        return events
 
-    def _follow_frames(self, ends: range, events: list[SpeechEvent]) -> None:
-        """Hear the frames that end there, and move the machine by as many."""
-        heard = self._tape.end
-        for end, probability in zip(ends, self._judged(ends), strict=True):
-            self._step(min(end - self._lag, heard), min(end, heard), probability, events)
+    def _process(self, ends: range) -> Iterator[SegmenterEvent]:
+        """Score the frames that end there, and advance the state machine by each."""
+        known = self._tape.end
+        for end, probability in zip(ends, self._scores(ends), strict=True):
+            yield from self._step(min(end - self._lag, known), min(end, known), probability)
 
-    def _step(self, end: int, at: int, probability: float, events: list[SpeechEvent]) -> None:
-        """Move the machine by the frame that ends at `end`, `at` being the present."""
+    def _step(self, end: int, at: int, probability: float) -> Iterable[SegmenterEvent]:
+        """Advance by the frame that ends at `end`, the present being `at`."""
         settled = self._state in (_State.STARTING, _State.SPEAKING)
         threshold = self._stop_threshold if settled else self._start_threshold
         if voiced := probability >= threshold and end > self._free:
             self._voiced.append(end)
-        match self._state:
-            case _State.QUIET | _State.STARTING:
-                self._suspect(at, events, voiced=voiced)
-            case _State.SPEAKING | _State.STOPPING:
-                self._follow(at, events, voiced=voiced)
+        if self._state in (_State.SPEAKING, _State.STOPPING):
+            return self._step_speaking(at, voiced=voiced)
+        return self._step_quiet(at, voiced=voiced)
 
-    def _judged(self, ends: range) -> list[float]:
-        """Judge the frames that end there, each whole: what lies outside the audio is silence."""
+    def _scores(self, ends: range) -> list[float]:
+        """Score the frames that end there, each padded to its full length with silence."""
         begin, end = ends[0] - FRAME, ends[-1]
         known = self._tape.view(max(begin, self._tape.start), min(end, self._tape.end))
         if len(known) < end - begin:
@@ -190,50 +198,51 @@ class Segmenter:
             known = np.pad(known, (before, end - begin - len(known) - before))
         return self._detector(known.reshape(-1, FRAME))
 
-    def _suspect(self, at: int, events: list[SpeechEvent], *, voiced: bool) -> None:
-        """Nobody speaks yet: does someone begin to?"""
+    def _step_quiet(self, at: int, *, voiced: bool) -> Iterable[SegmenterEvent]:
+        """Advance outside an utterance: speech may be suspected, confirmed or dismissed."""
         if voiced:
             self._state = _State.STARTING
             if len(self._voiced) >= self._confirm:
                 onset = self._voiced[0] - FRAME
-                self._begin(max(onset - self._pre_roll, self._free), at, events)
+                return (self._begin(max(onset - self._pre_roll, self._free), at),)
         elif self._state is _State.QUIET or at - self._voiced[-1] >= self._pause:
             self._return_to_quiet(at)
+        return ()
 
-    def _follow(self, at: int, events: list[SpeechEvent], *, voiced: bool) -> None:
-        """Someone speaks: does it go on, pause, end, or take too long?"""
+    def _step_speaking(self, at: int, *, voiced: bool) -> Iterator[SegmenterEvent]:
+        """Advance inside an utterance: it may go on, pause, resume, end or become too long."""
         if voiced:
             self._state = _State.SPEAKING
             self._asked = False
             if self._paused:
                 self._paused = False
-                events.append(SpeechResumed(start=self._start, at=at))
+                yield SpeechResumed(self._channel, start=self._start, at=at)
         else:
             self._state = _State.STOPPING
             silence = at - self._voiced[-1]
             if silence >= self._hangover or self._sounds_complete(silence, at):
-                self._end(at, events)
+                yield from self._end(at)
                 return
             if silence >= self._pause and not self._paused:
                 self._paused = True
                 end = self._end_of_speech(at)
                 samples = self._tape.copy(self._start, end)
-                events.append(SpeechPaused(start=self._start, end=end, at=at, samples=samples))
+                yield SpeechPaused(self._channel, self._start, end=end, at=at, samples=samples)
         if at + FRAME - self._start > self._longest and at % FRAME == 0:
             if self._paused:  # a better place to end will not come
-                self._end(at, events)
+                yield from self._end(at)
             else:
-                self._split(at, events)
+                yield from self._split(at)
 
     def _sounds_complete(self, silence: int, at: int) -> bool:
-        """Whether the turn is over by the sound of it; found out once in a pause."""
+        """Whether the turn is over by its sound; asked once in a pause."""
         if self._turn_end is None or self._turn is None or self._asked or silence < self._ask_after:
             return False
         self._asked = True
         turn = self._tape.view(max(self._turn, at - self._turn_end.window), at)
         return self._turn_end(turn) >= self._complete
 
-    def _begin(self, start: int, at: int, events: list[SpeechEvent]) -> None:
+    def _begin(self, start: int, at: int) -> SpeechStarted:
         self._state = _State.SPEAKING
         self._start = start
         self._asked = False
@@ -241,26 +250,26 @@ class Segmenter:
             self._turn = start
         self._active = at
         self._discard(start, at)
-        events.append(SpeechStarted(start=start, at=at, samples=self._tape.copy(start, at)))
+        return SpeechStarted(self._channel, start=start, at=at)
 
-    def _end(self, at: int, events: list[SpeechEvent]) -> None:
+    def _end(self, at: int) -> Iterator[SegmenterEvent]:
         end = self._end_of_speech(at)
-        events.append(self._ended(end, self._voiced[-1], at))
+        yield self._ended(end, self._voiced[-1], at)
         self._active = self._voiced[-1]
         self._free = end
         self._return_to_quiet(at)
 
-    def _split(self, at: int, events: list[SpeechEvent]) -> None:
+    def _split(self, at: int) -> Iterator[SegmenterEvent]:
         """End the utterance at the quietest place of its last seconds, and begin the next there."""
         cut = self._quietest(at)
         spoken = bisect_right(self._voiced, cut)
-        events.append(self._ended(cut, self._voiced[spoken - 1], at))
+        yield self._ended(cut, self._voiced[spoken - 1], at)
         self._voiced = self._voiced[spoken:]
         self._active = at
-        self._begin(cut, at, events)
+        yield self._begin(cut, at)
 
     def _quietest(self, at: int) -> int:
-        """Where to split: both sides keep speech, and the energy around is the least."""
+        """Find where to split: the place of least energy with speech on both sides."""
         half = _SPLIT_WIDTH // 2 * FRAME
         first_whole = -(-self._start // FRAME) * FRAME
         low = max(at - self._search, self._voiced[0], first_whole + half)
@@ -273,7 +282,7 @@ class Segmenter:
 
     def _ended(self, end: int, voice_end: int, at: int) -> SpeechEnded:
         samples = self._tape.copy(self._start, end)
-        return SpeechEnded(start=self._start, end=end, voice_end=voice_end, at=at, samples=samples)
+        return SpeechEnded(self._channel, self._start, end, voice_end, at, samples)
 
     def _end_of_speech(self, at: int) -> int:
         return min(self._voiced[-1] + self._tail, at)

@@ -303,14 +303,14 @@ def test_no_utterance_waits_for_its_transcript_beyond_the_bound(random_bundle):
 def test_an_ear_that_is_too_slow_gives_up_estimates_and_audio_and_says_so(random_bundle):
     bound, status, lags = 1.0, LiveStatus(), []
     with engine_for(random_bundle, live__max_lag=bound) as engine:
-        hear = engine.hear
+        process = engine.process
 
-        async def tired(listener, **last):
+        async def tired(speech, **last):
             await asyncio.sleep(0.02)
             lags.append(status.lag)
-            return await hear(listener, **last)
+            return await process(speech, **last)
 
-        engine.hear = tired
+        engine.process = tired
         events, _ = asyncio.run(live_conversation(engine, Spoken(turns(12), pace=0.001), status))
     check_promises(events)
     assert bound / 2 < max(lags) <= bound + PIECE / 16_000

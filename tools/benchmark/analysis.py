@@ -7,6 +7,7 @@ them is the whole pipeline, whose cost beyond its stages is the work of tasks, t
 import argparse
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from streamer.runtime.engine import Engine
 from streamer.sinks.fanout import Outlet
 from streamer.sinks.jsonl import JsonlSink
 from streamer.sources.recording.source import RecordingSource
-from streamer.speech.processor import Ended, Estimate, Heard, Listener
+from streamer.speech import SpeechEnded, SpeechEvent, SpeechUpdate
+from streamer.speech.processor import ChannelProcessor, SpeechProcessor
 from streamer.speech.registry import make_segmenter
 from streamer.speech.segmenter import Segmenter
 from streamer_models.classifier import Classifier
@@ -106,14 +108,14 @@ class _Material:
 
     path: Path
     call: calls.Call
-    heard: list[Heard]
+    heard: list[SpeechEvent]
     streams: list[list[Use]]
     """What was asked of the audio encoder, utterance by utterance."""
     events: list[events.Event]
 
     @property
-    def ended(self) -> list[Ended]:
-        return [heard for heard in self.heard if isinstance(heard, Ended)]
+    def ended(self) -> list[SpeechEnded]:
+        return [heard for heard in self.heard if isinstance(heard, SpeechEnded)]
 
 
 class _Kept(calls.Tally):
@@ -137,10 +139,16 @@ def _material(path: Path, engine: Engine) -> _Material:
         return streams[-1]
 
     interval = to_samples(engine.settings.emotion.update_interval)
-    listener = Listener([*_segmenters(call, engine)], noted, interval=interval, wait=True)
+    speech = SpeechProcessor(
+        [
+            ChannelProcessor(channel, segmenter, noted, interval)
+            for channel, segmenter in enumerate(_segmenters(call, engine))
+        ],
+        wait=True,
+    )
     for chunk in _chunks(call):
-        listener.push(chunk)
-    heard = listener.finish()
+        speech.push(chunk)
+    heard = speech.finish()
     kept = _Kept()
     clock = VirtualClock()
     asyncio.run(pipeline.run(RecordingSource(path, clock), engine, [kept], clock))
@@ -185,9 +193,9 @@ def _decode(material: _Material, _: Engine) -> None:
 def _segment(material: _Material, engine: Engine) -> None:
     segmenters = _segmenters(material.call, engine)
     for chunk in _chunks(material.call):
-        segmenters[chunk.channel].push(chunk)
+        deque(segmenters[chunk.channel].push(chunk), maxlen=0)
     for segmenter in segmenters:
-        segmenter.flush()
+        deque(segmenter.flush(), maxlen=0)
 
 
 def _segmenters(call: calls.Call, engine: Engine) -> list[Segmenter]:
@@ -210,7 +218,7 @@ def _audio_streams(engine: Engine) -> Callable[[], AudioStream]:
 
 def _embed_texts(material: _Material, embedder: TextEmbedder) -> None:
     for ended in material.ended:
-        embedder([calls.words(len(ended.speech.samples))])
+        embedder([calls.words(len(ended.samples))])
 
 
 def _classify(material: _Material, classifier: Classifier) -> None:
@@ -219,15 +227,15 @@ def _classify(material: _Material, classifier: Classifier) -> None:
     waiting: list[Window] = []
     for heard in material.heard:
         match heard:
-            case Estimate():
+            case SpeechUpdate():
                 waiting.append(
                     state.window_with(UtteranceEmbedding(heard.channel, audio=heard.embedding))
                 )
-            case Ended():
-                number = state.add(UtteranceEmbedding(heard.channel, audio=heard.embedding))
+            case SpeechEnded(embedding=embedding) if embedding is not None:
+                number = state.add(UtteranceEmbedding(heard.channel, audio=embedding))
                 alike(classifier, [*waiting, state.window(number)])
                 waiting.clear()
-                state.set_text(number, heard.embedding)  # any vector costs the same
+                state.set_text(number, embedding)  # any vector costs the same
                 alike(classifier, [state.window(number)])
             case _:
                 pass

@@ -35,9 +35,9 @@ from streamer.registry import DETECTORS
 from streamer.settings import load as configuration
 from streamer.settings import tree as config
 from streamer.sources.recording.source import RecordingSource
-from streamer.speech import SpeechEnded, SpeechEvent
+from streamer.speech import SpeechEnded
 from streamer.speech.registry import make_segmenter
-from streamer.speech.segmenter import Segmenter
+from streamer.speech.segmenter import Segmenter, SegmenterEvent
 from tools.evaluate.detection import (
     MEASURES,
     Channel,
@@ -135,7 +135,7 @@ class _Cut:
         self._keep(self._segmenter.flush())
         return self._spans
 
-    def _keep(self, events: Iterable[SpeechEvent]) -> None:
+    def _keep(self, events: Iterable[SegmenterEvent]) -> None:
         self._spans.extend(
             (event.start / SAMPLE_RATE, event.end / SAMPLE_RATE)
             for event in events

@@ -84,7 +84,6 @@ def check_lifecycle(events, samples, settings, *, start=0):
             assert open_start is None
             assert event.start >= free
             open_start = event.start
-            assert event.start + len(event.samples) == event.at
         assert event.start == open_start
         if isinstance(event, SpeechEnded):
             assert open_start < event.voice_end <= event.end <= event.at

@@ -1,4 +1,4 @@
-"""What is heard depends on the audio alone: not on how it was cut, nor on how much of it is heard at a time."""
+"""Events depend on the audio alone: not on how it was cut, nor on how much of it is processed at a time."""
 
 import numpy as np
 import torch
@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from streamer.audio import FRAME, AudioChunk, Gap
 from streamer.settings.tree import Segmentation
-from streamer.speech.processor import Ended, Estimate, Listener, Lost, Started
+from streamer.speech import SpeechEnded, SpeechStarted, SpeechUpdate
+from streamer.speech.processor import ChannelProcessor, SpeechProcessor
 from streamer.speech.segmenter import Segmenter
 from tests.streamer.speech.speech import PeakDetector, audio
 
@@ -18,7 +19,9 @@ INTERVAL = 2000
 
 
 class Sum:
-    """An audio stream whose embedding tells what it was given: the number of samples, and their sum."""
+    """An audio stream whose embedding shows what it was given: the number of samples, and their sum."""
+
+    look_back = 16_000
 
     def __init__(self):
         self.heard = np.zeros(0, np.float32)
@@ -34,9 +37,14 @@ class Sum:
         return torch.tensor([len(heard), heard.sum()], dtype=torch.float64)
 
 
-def listener(channels, *, wait=True):
-    segmenters = [Segmenter(PeakDetector(), SHORT, channel) for channel in range(channels)]
-    return Listener(segmenters, Sum, interval=INTERVAL, wait=wait)
+def processor(channels, *, wait=True, stream=Sum):
+    return SpeechProcessor(
+        [
+            ChannelProcessor(n, Segmenter(PeakDetector(), SHORT, n), stream, INTERVAL)
+            for n in range(channels)
+        ],
+        wait=wait,
+    )
 
 
 def signals(channels):
@@ -73,29 +81,28 @@ def pieces(items, sizes):
             offset, turn = offset + size, turn + 1
 
 
-def heard(channels, sizes, *, greedy=True):
-    """All that is heard, the audio being cut to the sizes and heard as soon as possible, or at the end."""
-    ear = listener(len(channels))
-    told = []
+def process(channels, sizes, *, greedy=True):
+    """All events, the audio being cut to the sizes and processed as soon as possible, or at the end."""
+    speech = processor(len(channels))
+    events = []
     items = [piece for channel in channels for piece in pieces(channel, sizes)]
     for item in sorted(items, key=lambda item: (item.end, item.channel)):
-        ear.push(item)
-        if greedy and ear.due:
-            told += ear.hear()
-    return told + ear.finish()
+        speech.push(item)
+        if greedy and speech.due:
+            events += speech.process()
+    return events + speech.finish()
 
 
-def plain(what):
+def plain(event):
     """In a form that can be compared."""
-    match what:
-        case Started() | Lost():
-            return what
-        case Ended(channel, speech, embedding):
-            return (channel, speech.start, speech.end, speech.at, *embedding.tolist())
-        case Estimate(channel, start, at, embedding):
-            return (channel, start, at, *embedding.tolist())
-        case _:
-            return (type(what), what.channel, what.start)
+    match event:
+        case SpeechEnded():
+            return (event.channel, event.start, event.end, event.at, *event.embedding.tolist())
+        case SpeechUpdate():
+            return (event.channel, event.start, event.at, *event.embedding.tolist())
+        case SpeechStarted() | Gap():
+            return event
+    return (type(event), event.channel, event.start)
 
 
 parts = st.lists(
@@ -112,96 +119,121 @@ sizes = st.lists(st.integers(50, 20_000), min_size=1, max_size=4)
 
 @given(st.lists(parts, min_size=1, max_size=3), sizes, sizes)
 @settings(max_examples=60, deadline=None)
-def test_it_does_not_matter_how_the_audio_was_cut(parts, sizes, others):
+def test_chunk_sizes_do_not_matter(parts, sizes, others):
     channels = signals(parts)
-    told = [plain(what) for what in heard(channels, sizes)]
-    assert told == [plain(what) for what in heard(channels, others)]
-    assert told == [plain(what) for what in heard(channels, others, greedy=False)]
+    events = [plain(event) for event in process(channels, sizes)]
+    assert events == [plain(event) for event in process(channels, others)]
+    assert events == [plain(event) for event in process(channels, others, greedy=False)]
 
 
 @given(parts, st.lists(st.integers(50, 3000), min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_what_has_nothing_to_tell_is_gathered_and_nothing_is_told_later_for_it(parts, sizes):
+def test_buffering_delays_no_event(parts, sizes):
     (channel,) = signals([parts])
-    eager, patient = listener(1, wait=False), listener(1, wait=False)
+    eager, buffering = processor(1, wait=False), processor(1, wait=False)
     times = [0, 0]
     for item in pieces(channel, sizes):
-        told = []
-        for place, (ear, hears) in enumerate(((eager, True), (patient, False))):
-            ear.push(item)
-            if hears or ear.due:
+        events = [[], []]
+        for place, speech in enumerate((eager, buffering)):
+            speech.push(item)
+            if speech is eager or speech.due:
                 times[place] += 1
-                told.append([plain(what) for what in ear.hear()])
-            else:
-                told.append([])
-        assert told[0] == told[1]
+                events[place] = [plain(event) for event in speech.process()]
+        assert events[0] == events[1]
     assert times[1] <= times[0]
 
 
-def test_a_live_channel_is_heard_a_few_times_a_second():
+def test_processes_a_live_channel_a_few_times_a_second():
     (channel,) = signals([[audio((1.0, 0.0), (1.0, 0.9))]])
-    for excluded, most in ((False, 26), (True, 8)):
-        segmenter = None if excluded else Segmenter(PeakDetector(), Segmentation(), 0)
-        ear = Listener([segmenter], Sum, interval=8000, wait=False)
+    analysed = ChannelProcessor(0, Segmenter(PeakDetector(), Segmentation(), 0), Sum, 8000)
+    for one, most in ((analysed, 26), (None, 8)):
+        speech = SpeechProcessor([one], wait=False)
         times = 0
         for item in pieces(channel, [FRAME]):
-            ear.push(item)
-            if ear.due:
+            speech.push(item)
+            if speech.due:
                 times += 1
-                ear.hear()
+                speech.process()
         assert 0 < times <= most
 
 
-def test_estimates_are_made_while_somebody_speaks_at_the_end_of_a_frame():
+def test_makes_updates_at_the_ends_of_frames_while_somebody_speaks():
     (voice,) = signals([[audio((0.5, 0.0), (1.5, 0.9), (0.6, 0.0))]])
-    told = heard([voice], [160])
-    (started,) = [what for what in told if isinstance(what, Started)]
-    estimates = [what for what in told if isinstance(what, Estimate)]
-    assert len(estimates) > 5
+    events = process([voice], [160])
+    (started,) = [event for event in events if isinstance(event, SpeechStarted)]
+    updates = [event for event in events if isinstance(event, SpeechUpdate)]
+    assert len(updates) > 5
     pause = 67 * FRAME + 3 * FRAME  # the end of the voice, and SHORT.pause
-    for before, estimate in zip([started, *estimates], estimates, strict=False):
-        assert estimate.at % FRAME == 0
-        origin = before.start if before is started else before.at
-        assert INTERVAL <= estimate.at - origin < INTERVAL + FRAME or before is started
-        count, total = estimate.embedding.tolist()
-        known = min(estimate.at, pause)
-        assert count == known - estimate.start
-        assert total == voice[0].samples[estimate.start : known].astype(np.float64).sum()
+    for before, update in zip([started, *updates], updates, strict=False):
+        assert update.at % FRAME == 0
+        if before is not started:
+            assert INTERVAL <= update.at - before.at < INTERVAL + FRAME
+        count, total = update.embedding.tolist()
+        known = min(update.at, pause)
+        assert count == known - update.start
+        assert total == voice[0].samples[update.start : known].astype(np.float64).sum()
 
 
-def test_the_silence_that_ends_an_utterance_is_no_work():
-    given_to = []
+def test_pushes_no_more_than_the_pause_of_the_silence_that_ends_an_utterance():
+    streams = []
 
     class Noted(Sum):
         def __init__(self):
             super().__init__()
-            given_to.append(self)
+            streams.append(self)
 
-    segmenters = [Segmenter(PeakDetector(), SHORT, 0)]
-    ear = Listener(segmenters, Noted, interval=INTERVAL, wait=True)
-    ear.push(AudioChunk(0, 0, audio((0.5, 0.0), (0.8, 0.9), (0.2, 0.0), (0.5, 0.9), (0.6, 0.0))))
-    (ended,) = [what for what in ear.finish() if isinstance(what, Ended)]
-    (stream,) = given_to
-    assert ended.embedding[0] == ended.speech.end - ended.speech.start
-    assert (
-        len(stream.heard) <= ended.embedding[0] + 3 * FRAME
-    )  # SHORT.pause, of 10 frames' hangover
+    speech = processor(1, stream=Noted)
+    speech.push(AudioChunk(0, 0, audio((0.5, 0.0), (0.8, 0.9), (0.2, 0.0), (0.5, 0.9), (0.6, 0.0))))
+    (ended,) = [event for event in speech.finish() if isinstance(event, SpeechEnded)]
+    (stream,) = streams
+    assert ended.embedding[0] == ended.end - ended.start
+    assert len(stream.heard) <= ended.embedding[0] + 3 * FRAME  # SHORT.pause
 
 
-def test_nothing_is_estimated_for_who_is_behind_and_the_utterance_is_the_same():
+def test_recomputes_an_embedding_that_ends_far_before_what_was_pushed():
+    class Short(Sum):
+        look_back = 100
+
+        def embedding(self, end=None):
+            assert end is None or len(self.heard) - end <= self.look_back
+            return super().embedding(end)
+
+    speech = processor(1, stream=Short)
+    speech.push(AudioChunk(0, 0, audio((1.0, 0.9), (0.03, 0.7), (5.0, 0.9), (0.6, 0.0))))
+    ended = [event for event in speech.finish() if isinstance(event, SpeechEnded)]
+    assert len(ended) > 2
+    for event in ended:
+        assert event.embedding[1] == event.samples.astype(np.float64).sum()
+
+
+def test_utterances_are_the_same_without_updates():
     (voice,) = signals([[audio((0.5, 0.0), (1.5, 0.9), (0.6, 0.0))]])
-    ear = listener(1)
-    ear.estimating = False
-    ear.push(voice[0])
-    told = ear.finish()
-    assert not [what for what in told if isinstance(what, Estimate)]
-    assert [plain(w) for w in told] == [
-        plain(w) for w in heard([voice], [160]) if not isinstance(w, Estimate)
+    speech = processor(1)
+    speech.set_updating(updating=False)
+    speech.push(voice[0])
+    events = speech.finish()
+    assert not [event for event in events if isinstance(event, SpeechUpdate)]
+    assert [plain(e) for e in events] == [
+        plain(e) for e in process([voice], [160]) if not isinstance(e, SpeechUpdate)
     ]
 
 
+def test_updates_that_were_left_out_are_not_made_up_for():
+    (voice,) = signals([[audio((0.5, 0.0), (1.5, 0.9))]])
+    speech = processor(1, wait=False)
+    speech.set_updating(updating=False)
+    first, second = pieces(voice, [24_000])
+    speech.push(first)
+    speech.process()
+    speech.set_updating(updating=True)
+    speech.push(second)
+    updates = [event for event in speech.process() if isinstance(event, SpeechUpdate)]
+    assert updates[0].at == second.start
+    assert len(updates) <= 1 + (second.end - second.start) // INTERVAL
+
+
 def test_live_channels_do_not_wait_for_each_other():
-    ear = listener(2, wait=False)
-    ear.push(AudioChunk(1, 0, audio((0.5, 0.9))))
-    assert ear.due
-    assert [type(what) for what in ear.hear()][:1] == [Started]
+    speech = processor(2, wait=False)
+    speech.push(AudioChunk(1, 0, audio((0.5, 0.9))))
+    assert speech.due
+    assert [type(event) for event in speech.process()][:1] == [SpeechStarted]
