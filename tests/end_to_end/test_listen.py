@@ -107,7 +107,7 @@ def test_a_signal_ends_what_is_being_said_and_the_session(environment, number):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-", "--device", "usb"], "name no --device"),
+        (["-", "--device", "usb"], "cannot be combined"),
         (["--device", "usb", "--device", "usb"], "named twice"),
         (["--duration", "0"], "more than 0"),
         (["-", "--rate", "1"], "4000 to 384000"),
