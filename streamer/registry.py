@@ -163,6 +163,9 @@ EXTRAS = {
     "ctranslate2": "whisper",
     "huggingface_hub": "whisper",
     "pyarrow": "export",
+    "starlette": "web",
+    "uvicorn": "web",
+    "websockets": "web",
 }
 """Which extra brings a package; all others come with `analyze`."""
 

@@ -51,14 +51,21 @@ def add_plugin_options(parser: argparse.ArgumentParser, command: str) -> None:
                     notify(f"{registry.kind} {name}: its option {option.flag} is taken; left out")
 
 
-def sinks(values: Mapping[str, Any], context: SinkContext) -> "list[Sink]":
+def sinks(
+    values: Mapping[str, Any], context: SinkContext, command: str | None = None
+) -> "list[Sink]":
     """The sinks of one conversation.
 
     Args:
         values: The options of the command line, by name.
         context: What they are made with.
+        command: Only sinks that this command offers; None: all.
     """
-    made = [plugin.make(context=context, **_own(plugin, values)) for _, plugin in SINKS.items()]
+    made = [
+        plugin.make(context=context, **_own(plugin, values))
+        for _, plugin in SINKS.items()
+        if command is None or command in plugin.commands
+    ]
     return [sink for sink in made if sink is not None]
 
 

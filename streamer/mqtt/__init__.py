@@ -51,4 +51,5 @@ PLUGIN = Plugin(
             help="publish events: mqtt[s]://[USER@]HOST[:PORT][/PREFIX]",
         ),
     ),
+    commands=frozenset({"replay", "listen", "serve"}),
 )

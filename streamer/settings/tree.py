@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from streamer.mqtt.settings import Mqtt
 from streamer.registry import DETECTORS, TRANSCRIBERS
 from streamer.settings.alerts import Alerts
+from streamer.web.settings import Web
 
 
 class _Section(BaseModel):
@@ -284,4 +285,5 @@ class Settings(_Section):
     mqtt: Mqtt = Mqtt()
     privacy: Privacy = Privacy()
     alerts: Alerts = Alerts()
+    web: Web = Web()
     log: Log = Log()

@@ -80,4 +80,5 @@ PLUGIN = Plugin(
             help="append events as JSON lines; - for standard output, FOLDER/ for a file each",
         ),
     ),
+    commands=frozenset({"replay", "listen", "serve"}),
 )

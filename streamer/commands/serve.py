@@ -1,0 +1,94 @@
+"""`streamer serve`: analyse conversations that arrive over the network."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING, Any
+
+from streamer.commands import OK, Subparsers, add_settings_options, load_settings
+from streamer.commands.outputs import add_plugin_options, notify, sinks
+from streamer.registry import SinkContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streamer.control import Control, LiveStatus
+    from streamer.runtime.engine import Engine
+    from streamer.sinks import Sink
+
+
+def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "serve",
+        parents=parents,
+        help="analyse conversations that arrive over the network",
+        description="A server: a dashboard at /, audio in and events out at /ws. On loopback unless --host "
+        "names another address; then a token is needed (web.token_file, or STREAMER_WEB_TOKEN).",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8765, help="port to listen on (default %(default)s; 0: any)"
+    )
+    parser.later(lambda: add_plugin_options(parser, "serve"))
+    add_settings_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until interrupted; give the exit code."""
+    from streamer.runtime.engine import Engine
+
+    settings = load_settings(options)
+    with Engine.load(settings, notify) as engine:
+        asyncio.run(_serve(options, engine))
+    return OK
+
+
+async def _serve(options: argparse.Namespace, engine: "Engine") -> None:
+    from streamer.web.server import Address, serve
+
+    values: dict[str, Any] = vars(options)
+
+    def further(control: "Control", status: "LiveStatus") -> "list[Sink]":
+        return sinks(values, SinkContext(engine.settings, control, status, table=False), "serve")
+
+    with _signals() as stopped:
+        await serve(
+            engine,
+            engine.settings.web,
+            Address(options.host, options.port),
+            further,
+            stopped,
+            lambda url: notify(f"listening on {url}"),
+        )
+
+
+@contextlib.contextmanager
+def _signals() -> "Iterator[asyncio.Future[None]]":
+    """Give a future that is done at the first SIGINT, SIGTERM or SIGHUP."""
+    loop = asyncio.get_running_loop()
+    stopped = loop.create_future()
+
+    def stop() -> None:
+        if not stopped.done():
+            stopped.set_result(None)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 65535")
+    return port

@@ -1,0 +1,93 @@
+"""Audio that a network connection delivers: pushed in as it arrives, in any of several encodings."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples
+from streamer.errors import SourceError
+from streamer.sources import SourceInfo
+
+_QUEUED = 64
+"""Pieces of audio that wait at most; a full queue makes the sender wait."""
+
+
+class NetworkSource:
+    """An audio source fed by a connection.
+
+    The connection's task calls `push`, `skip` and `end`; the conversation iterates. All on one event loop.
+
+    Args:
+        info: name, channels, session and whether the sender keeps to real time.
+    """
+
+    def __init__(self, info: SourceInfo) -> None:
+        self._info = info
+        self._queue: asyncio.Queue[AudioChunk | Gap | SourceError | None] = asyncio.Queue(_QUEUED)
+        self._positions = [0] * len(info.channels)
+        self._closed = False
+        self._began: float | None = None
+
+    @property
+    def info(self) -> SourceInfo:
+        """See `AudioSource.info`."""
+        return self._info
+
+    @property
+    def ahead(self) -> float:
+        """Seconds of audio received beyond the time since the first piece."""
+        if self._began is None:
+            return 0.0
+        return max(self._positions) / SAMPLE_RATE - (time.monotonic() - self._began)
+
+    async def push(self, channel: int, samples: Samples) -> None:
+        """Append audio to a channel; waits while the conversation is behind.
+
+        Args:
+            channel: index of the channel.
+            samples: float32 [n] at 16 kHz; clipped to [-1, 1], NaN becomes silence.
+        """
+        if self._began is None:
+            self._began = time.monotonic()
+        if len(samples):
+            clean = np.clip(np.nan_to_num(samples, copy=False), -1.0, 1.0)
+            chunk = AudioChunk(channel, self._positions[channel], clean)
+            self._positions[channel] = chunk.end
+            await self._put(chunk)
+
+    async def skip(self, channel: int, samples: int, reason: str) -> None:
+        """Advance a channel over audio that was lost, as a gap of so many samples."""
+        start = self._positions[channel]
+        self._positions[channel] = start + samples
+        await self._put(Gap(channel, start, start + samples, reason))
+
+    async def end(self, failure: str | None = None) -> None:
+        """End the audio; a failure says why it broke off."""
+        await self._put(SourceError(failure) if failure else None)
+
+    async def _put(self, item: AudioChunk | Gap | SourceError | None) -> None:
+        if not self._closed:
+            await self._queue.put(item)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closed = True
+        while not self._queue.empty():  # a sender that waits for room must not wait for ever
+            self._queue.get_nowait()
+
+    async def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:
+        while (item := await self._queue.get()) is not None:
+            if isinstance(item, SourceError):
+                raise item
+            yield item

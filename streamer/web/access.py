@@ -1,0 +1,43 @@
+"""Who may connect: a shared token, and the origins of web pages."""
+
+import hmac
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+
+
+class Access:
+    """Decide who may connect.
+
+    Args:
+        token: the shared secret; None: everybody who reaches the address.
+        origins: web origins allowed beside the server's own, such as https://dashboard.example.
+    """
+
+    def __init__(self, token: str | None, origins: Collection[str] = ()) -> None:
+        self._token = token
+        self._origins = frozenset(origins)
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether a token is asked for."""
+        return self._token is not None
+
+    def allows_token(self, given: object) -> bool:
+        """Whether a token is the right one, compared in constant time."""
+        if self._token is None:
+            return True
+        return isinstance(given, str) and hmac.compare_digest(given.encode(), self._token.encode())
+
+    def allows_headers(self, headers: Headers) -> bool:
+        """Whether `Authorization: Bearer TOKEN` (or `Token TOKEN`) carries the right token."""
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        return self.allows_token(given.strip() if kind.lower() in ("bearer", "token") else None)
+
+    def allows_origin(self, headers: Headers) -> bool:
+        """Whether a browser's page may connect; programs send no Origin."""
+        origin = headers.get("origin")
+        if origin is None or origin in self._origins:
+            return True
+        return urlsplit(origin).netloc == headers.get("host", "")

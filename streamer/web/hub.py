@@ -1,0 +1,179 @@
+"""All conversations of a server: started, limited, found, ended."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from streamer.clock import WallClock
+from streamer.control import Control, LiveStatus
+from streamer.conversation.pipeline import Outcome, run
+from streamer.errors import UserError
+from streamer.runtime.engine import Engine
+from streamer.sinks import Sink
+from streamer.sources import AudioSource
+from streamer.web.broadcast import Broadcast
+
+log = logging.getLogger(__name__)
+
+MAX_CHANNELS = 8
+_FINISHED = 50
+"""Finished conversations that can still be looked at."""
+_LAST_EVENTS = 1.0
+"""Seconds that watchers have to receive the last events when the server is stopped."""
+_SESSION = re.compile(r"[\w.:@-]{1,100}")
+_CHANNEL = re.compile(r"[^\x00-\x1f\x7f/+#]{1,60}")
+
+
+class BusyError(Exception):
+    """No further conversation can be taken now."""
+
+
+@dataclass(eq=False)
+class Running:
+    """One conversation, running or finished."""
+
+    session: str
+    source: AudioSource
+    began: datetime
+    control: Control = field(default_factory=Control)
+    status: LiveStatus = field(default_factory=LiveStatus)
+    broadcast: Broadcast = field(default_factory=Broadcast)
+    task: "asyncio.Task[Outcome] | None" = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is over."""
+        return self.task is not None and self.task.done()
+
+
+class Hub:
+    """Owns the conversations of a server; one engine serves all.
+
+    Args:
+        engine: the models.
+        sinks: makes the sinks of a conversation beside its broadcast: files, MQTT.
+        most: conversations at a time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sinks: Callable[[Control, LiveStatus], Sequence[Sink]],
+        *,
+        most: int,
+    ) -> None:
+        self._engine = engine
+        self._sinks = sinks
+        self._most = most
+        self._running: dict[str, Running] = {}
+        self._finished: deque[Running] = deque(maxlen=_FINISHED)
+        self._closing = False
+        self.changed = asyncio.Event()
+        """Set whenever a conversation begins or ends."""
+
+    @property
+    def running(self) -> Mapping[str, Running]:
+        """The running conversations by session."""
+        return self._running
+
+    @property
+    def conversations(self) -> list[Running]:
+        """All that can be looked at, running ones first."""
+        return [*self._running.values(), *reversed(self._finished)]
+
+    def find(self, session: str) -> Running | None:
+        """Find a conversation, running or finished."""
+        return next((c for c in self.conversations if c.session == session), None)
+
+    def name_session(self, wanted: str | None, kind: str) -> str:
+        """Check the id that a client wishes for, or make one up.
+
+        Raises:
+            UserError: if the id is malformed or in use.
+        """
+        if wanted is None:
+            return f"{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        if not _SESSION.fullmatch(wanted):
+            raise UserError("session: expected 1 to 100 letters, digits or . : @ - _")
+        if wanted in self._running:
+            raise UserError(f"session {wanted}: is running already")
+        return wanted
+
+    def start(self, session: str, source: AudioSource) -> Running:
+        """Start a conversation.
+
+        Raises:
+            BusyError: if as many run as are allowed, or the server is shutting down.
+        """
+        if self._closing:
+            raise BusyError("the server is shutting down")
+        if len(self._running) >= self._most:
+            raise BusyError(f"{self._most} conversations are running, no more are taken")
+        running = Running(session, source, datetime.now(UTC))
+        self._running[session] = running
+        running.task = asyncio.create_task(self._run(running), name=f"conversation {session}")
+        self._notify()
+        return running
+
+    async def _run(self, running: Running) -> Outcome:
+        try:
+            return await run(
+                running.source,
+                self._engine,
+                [running.broadcast, *self._sinks(running.control, running.status)],
+                WallClock(),
+                session=running.session,
+                control=running.control,
+                status=running.status,
+            )
+        except Exception:
+            log.exception("conversation %s failed", running.session)
+            raise
+        finally:
+            running.broadcast.close()
+            self._running.pop(running.session, None)
+            self._finished.append(running)
+            self._notify()
+
+    def _notify(self) -> None:
+        self.changed.set()
+        self.changed.clear()
+
+    async def close(self, within: float) -> None:
+        """End all conversations properly; those that take longer than `within` seconds are cancelled."""
+        self._closing = True
+        tasks = [running.task for running in self._running.values() if running.task]
+        for running in [*self._running.values()]:
+            running.control.stop("terminated")
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=within)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_EVENTS):
+                for running in self._finished:
+                    await running.broadcast.read()
+
+
+def channel_names(given: object, count: int = 1) -> tuple[str, ...]:
+    """Check the channel names that a client gave; none: made up.
+
+    Raises:
+        UserError: if they are malformed, too many or not different.
+    """
+    if given is None:
+        return ("mono",) if count == 1 else tuple(f"channel{n}" for n in range(1, count + 1))
+    names = given if isinstance(given, list) else []
+    if not 1 <= len(names) <= MAX_CHANNELS or len({str(name) for name in names}) < len(names):
+        raise UserError(f"channels: expected a list of 1 to {MAX_CHANNELS} different names")
+    for name in names:
+        if not isinstance(name, str) or not _CHANNEL.fullmatch(name):
+            raise UserError("channels: a name has 1 to 60 characters, none of them / + #")
+    return tuple(names)

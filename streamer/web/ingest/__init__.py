@@ -1,0 +1,1 @@
+"""Protocols that bring audio from the network, one file each."""

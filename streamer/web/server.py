@@ -1,0 +1,162 @@
+"""Listening for connections, and ending in order."""
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from streamer.control import Control, LiveStatus
+from streamer.errors import UserError
+from streamer.sinks import Sink
+from streamer.web.access import Access
+from streamer.web.app import make_app
+from streamer.web.connection import Limits, Services
+from streamer.web.hub import Hub
+
+if TYPE_CHECKING:
+    from streamer.runtime.engine import Engine
+    from streamer.web.settings import Web
+
+_GRACE = 5.0
+"""Seconds in which running conversations end when the server is stopped."""
+_MIN_TOKEN, _MAX_TOKEN = 16, 1024
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+async def serve(
+    engine: "Engine",
+    web: "Web",
+    address: Address,
+    sinks: Callable[[Control, LiveStatus], Sequence[Sink]],
+    stopped: Awaitable[object],
+    ready: Callable[[str], None],
+) -> None:
+    """Serve until stopped; then end all conversations properly and close.
+
+    Args:
+        engine: the models, shared by all conversations.
+        web: limits and access.
+        address: where to listen.
+        sinks: makes the further sinks of each conversation.
+        stopped: done when the server is to end.
+        ready: called with the URL once connections are accepted.
+
+    Raises:
+        UserError: if the address cannot be used, or is open to others without a token.
+    """
+    access = Access(token(web), web.origins)
+    if not address.loopback and not access.needs_token:
+        raise UserError(
+            f"--host {address.host}: reachable by others; set web.token_file or STREAMER_WEB_TOKEN"
+        )
+    hub = Hub(engine, sinks, most=web.max_conversations)
+    limits = Limits(idle=web.idle_timeout, ahead=web.max_ahead)
+    server = _Server(
+        uvicorn.Config(
+            make_app(Services(hub, access, limits)),
+            host=address.host,
+            port=address.port,
+            ws_max_size=limits.message,
+            ws_max_queue=8,
+            ssl_certfile=web.certificate,
+            ssl_keyfile=web.key,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+    )
+    serving = asyncio.create_task(server.run_until_told())
+    try:
+        started = asyncio.create_task(server.started_event.wait())
+        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+            raise UserError(f"{address.host}:{address.port}: cannot listen there")
+        scheme = "https" if web.certificate else "http"
+        ready(f"{scheme}://{address.host}:{server.port}/")
+        await stopped
+    finally:
+        await hub.close(_GRACE)
+        server.should_exit = True
+        with contextlib.suppress(Exception):
+            await serving
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without signal handlers of its own; says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.started_event = asyncio.Event()
+
+    @property
+    def port(self) -> int:
+        """The port in use, also if 0 was asked for."""
+        sockets = self.servers[0].sockets
+        return int(sockets[0].getsockname()[1])
+
+    async def run_until_told(self) -> None:
+        """Serve until `should_exit`."""
+        try:
+            await self._serve()
+        except SystemExit:
+            raise UserError(
+                f"{self.config.host}:{self.config.port}: cannot listen there (address in use, or not ours)"
+            ) from None
+
+    async def startup(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]
+        """See uvicorn; then report."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            self.started_event.set()
+
+
+def token(web: "Web") -> str | None:
+    """Read the shared token from the settings, or from the file that they name.
+
+    Raises:
+        UserError: if the file cannot be read, or the token is too short to be a secret.
+    """
+    if web.token is not None:
+        found, source = web.token.get_secret_value(), "web.token"
+    elif web.token_file is not None:
+        found, source = _read(web.token_file), f"web.token_file {web.token_file}"
+    else:
+        return None
+    if not _MIN_TOKEN <= len(found) <= _MAX_TOKEN:
+        raise UserError(f"{source}: a token has {_MIN_TOKEN} to {_MAX_TOKEN} characters")
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open() as file:
+            return file.read(_MAX_TOKEN + 2).strip()
+    except OSError as error:
+        reason = (error.strerror or "no access").lower()
+    except UnicodeDecodeError:
+        reason = "not UTF-8 text"
+    raise UserError(f"web.token_file {path}: {reason}")

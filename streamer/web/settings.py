@@ -1,0 +1,41 @@
+"""Settings of the server."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Web(BaseModel):
+    """Server: who may connect, and how much each may ask for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: Annotated[
+        SecretStr | None,
+        Field(
+            description="secret that clients must send; beyond loopback it or token_file is needed"
+        ),
+    ] = None
+    token_file: Annotated[
+        Path | None, Field(description="file that holds the token, instead of token")
+    ] = None
+    origins: Annotated[
+        tuple[str, ...],
+        Field(description="web origins allowed beside the server's own, e.g. https://example.org"),
+    ] = ()
+    certificate: Annotated[Path | None, Field(description="TLS certificate chain (PEM file)")] = (
+        None
+    )
+    key: Annotated[Path | None, Field(description="private key of the certificate (PEM file)")] = (
+        None
+    )
+    max_conversations: Annotated[
+        int, Field(ge=1, le=1000, description="conversations at the same time")
+    ] = 64
+    max_ahead: Annotated[
+        float, Field(ge=1, le=3600, description="live audio ahead of real time (s)")
+    ] = 30.0
+    idle_timeout: Annotated[
+        float, Field(ge=1, le=3600, description="time without audio or messages (s)")
+    ] = 60.0

@@ -1,0 +1,213 @@
+"""Audio in and events out over `/ws`, with the `websockets` client against a real server."""
+
+import json
+
+import pytest
+
+from tests.streamer.web.serving import samples, server
+
+pytest.importorskip("uvicorn")
+client = pytest.importorskip("websockets.sync.client")
+exceptions = pytest.importorskip("websockets.exceptions")
+
+START = {"type": "start", "channels": ["agent", "customer"], "live": False}
+
+
+@pytest.fixture(scope="module")
+def address(random_bundle):
+    with server(random_bundle) as (address, _):
+        yield address
+
+
+def talk(address, start, pieces, *, end=True):
+    """Send audio, then read events until the server closes; give them."""
+    with client.connect(f"ws://{address}/ws") as websocket:
+        websocket.send(json.dumps(start))
+        for piece in pieces:
+            websocket.send(piece)
+        if end:
+            websocket.send(json.dumps({"type": "end"}))
+        return [json.loads(message) for message in websocket]
+
+
+def cut(data, size=32_000):
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+def utterances(events):
+    return [(e["channel"], e["start"], e["end"]) for e in events if e["type"] == "utterance"]
+
+
+def test_gives_the_events_of_a_call(address):
+    events = talk(address, START, cut(samples().tobytes()))
+    assert events[0]["type"] == "session_started"
+    assert events[0]["channels"] == ["agent", "customer"]
+    assert events[-1]["type"] == "session_ended"
+    assert events[-1]["reason"] == "finished"
+    assert [e["seq"] for e in events] == list(range(len(events)))
+    assert {channel for channel, _, _ in utterances(events)} == {"agent", "customer"}
+
+
+def test_pieces_do_not_change_the_utterances(address):
+    data = samples().tobytes()
+    assert utterances(talk(address, START, cut(data, 10_001))) == utterances(
+        talk(address, START, cut(data, 500_000))
+    )
+
+
+def test_hears_telephone_audio(address):
+    narrow = samples(rate=8_000)
+    mulaw = mulaw_of(narrow)
+    events = talk(address, {**START, "format": "mulaw", "rate": 8000}, cut(mulaw))
+    assert len(utterances(events)) >= 8
+
+
+@pytest.mark.parametrize("container", ["ogg", "webm"])
+def test_decodes_opus_in_a_container(address, container):
+    start = {**START, "format": "opus-in-webm" if container == "webm" else container}
+    events = talk(address, start, cut(encoded(container), 4_000))
+    assert len(utterances(events)) >= 8
+    assert events[-1]["reason"] == "finished"
+
+
+def test_keeps_the_session_and_its_marks(address):
+    start = {**START, "session": "call-7", "live": True}
+    with client.connect(f"ws://{address}/ws") as websocket:
+        websocket.send(json.dumps(start))
+        websocket.send(samples(1).tobytes())
+        websocket.send(json.dumps({"type": "mark", "label": "here"}))
+        websocket.send(json.dumps({"type": "end"}))
+        events = [json.loads(message) for message in websocket]
+    assert {event["session"] for event in events} == {"call-7"}
+    assert [e["label"] for e in events if e["type"] == "mark"] == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        ("nonsense", "expected a JSON object"),
+        ("[1]", "expected a JSON object"),
+        ({"type": "end"}, 'expected {"type": "start"'),
+        ({**START, "format": "mp9"}, "format"),
+        ({**START, "rate": 1}, "rate 1: expected"),
+        ({**START, "rate": "fast"}, "rate: expected"),
+        ({**START, "channels": ["a", "a"]}, "channels: expected"),
+        ({**START, "channels": ["a/b"]}, "channels: a name"),
+        ({**START, "channels": []}, "channels: expected"),
+        ({**START, "session": "../etc"}, "session: expected"),
+    ],
+)
+def test_refuses_a_wrong_start_with_its_reason(address, first, reason):
+    with client.connect(f"ws://{address}/ws") as websocket:
+        websocket.send(first if isinstance(first, str) else json.dumps(first))
+        with pytest.raises(exceptions.ConnectionClosed) as closed:
+            websocket.recv()
+    assert closed.value.rcvd.code == 4400
+    assert closed.value.rcvd.reason.startswith(reason)
+
+
+def test_refuses_audio_far_ahead_of_real_time(random_bundle):
+    with (
+        server(random_bundle, "--set", "web.max_ahead=2") as (address, _),
+        pytest.raises(exceptions.ConnectionClosed) as closed,
+    ):
+        talk(address, {**START, "live": True}, cut(samples().tobytes()), end=False)
+    assert closed.value.rcvd.code == 4429
+    assert "ahead of real time" in closed.value.rcvd.reason
+
+
+def test_says_how_many_conversations_it_takes(random_bundle):
+    with (
+        server(random_bundle, "--set", "web.max_conversations=1") as (address, _),
+        client.connect(f"ws://{address}/ws") as first,
+        client.connect(f"ws://{address}/ws") as second,
+    ):
+        first.send(json.dumps({**START, "live": True}))
+        assert json.loads(first.recv())["type"] == "session_started"
+        second.send(json.dumps(START))
+        with pytest.raises(exceptions.ConnectionClosed) as closed:
+            second.recv()
+    assert closed.value.rcvd.code == 1013
+
+
+def test_needs_the_token(random_bundle):
+    secret = "a-token-of-some-length"  # noqa: S105
+    with server(random_bundle, environment={"STREAMER_WEB_TOKEN": secret}) as (address, _):
+        for start in (START, {**START, "token": "wrong"}):
+            with client.connect(f"ws://{address}/ws") as websocket:
+                websocket.send(json.dumps(start))
+                with pytest.raises(exceptions.ConnectionClosed) as closed:
+                    websocket.recv()
+            assert closed.value.rcvd.code == 4401
+        assert talk(address, {**START, "token": secret}, [])[-1]["type"] == "session_ended"
+
+
+def test_refuses_a_foreign_page(address):
+    with pytest.raises(exceptions.InvalidStatus):
+        client.connect(f"ws://{address}/ws", additional_headers={"Origin": "https://evil.example"})
+
+
+def test_ends_conversations_when_stopped(random_bundle):
+    with server(random_bundle) as (address, process):
+        with client.connect(f"ws://{address}/ws") as websocket:
+            websocket.send(json.dumps({**START, "live": True}))
+            websocket.send(samples(2).tobytes())
+            assert json.loads(websocket.recv())["type"] == "session_started"
+            process.terminate()
+            last = [json.loads(message) for message in websocket][-1]
+        assert last["type"] == "session_ended"
+        assert last["reason"] == "terminated"
+        assert process.wait(20) == 0
+
+
+def test_watches_without_doubles(address):
+    talk(address, {**START, "session": "watched"}, cut(samples(8).tobytes()))
+    whole = watched(address, {"session": "watched"})
+    assert [event["seq"] for event in whole] == list(range(len(whole)))
+    rest = watched(address, {"session": "watched", "after": 3})
+    assert rest == whole[4:]
+
+
+def test_lists_conversations(address):
+    with client.connect(f"ws://{address}/watch") as websocket:
+        websocket.send("{}")
+        listed = json.loads(websocket.recv())
+    assert listed["type"] == "conversations"
+    assert all(row["finished"] for row in listed["conversations"])
+
+
+def watched(address, first):
+    with client.connect(f"ws://{address}/watch") as websocket:
+        websocket.send(json.dumps(first))
+        return [json.loads(message) for message in websocket]
+
+
+def mulaw_of(pcm):
+    """G.711 mu-law by nearest value of the table that the decoder uses."""
+    import numpy as np
+
+    from streamer.web.encodings import RawChannels
+
+    table = RawChannels("mulaw", 16_000, 1).decode(bytes(range(256)))[:, 0]
+    order = np.argsort(table)
+    places = np.searchsorted(table[order], pcm.astype(np.float32).ravel() / 32_768)
+    return order[places.clip(max=255)].astype(np.uint8).tobytes()
+
+
+def encoded(container):
+    """The sample call as Opus in Ogg or WebM."""
+    import io
+
+    import av
+
+    file = io.BytesIO()
+    output = av.open(file, "w", format=container)
+    stream = output.add_stream("libopus", rate=48_000, layout="stereo")
+    frame = av.AudioFrame.from_ndarray(
+        samples(rate=48_000).reshape(1, -1), format="s16", layout="stereo"
+    )
+    frame.sample_rate = 48_000
+    for packet in [*stream.encode(frame), *stream.encode(None)]:
+        output.mux(packet)
+    output.close()
+    return file.getvalue()
