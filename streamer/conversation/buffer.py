@@ -60,6 +60,7 @@ class LiveBuffer:
         try:
             with self._control.on_stop(self._changed.set):
                 while not self._control.stopped:
+                    self._changed.clear()  # before the checks: what changes after them wakes the wait
                     while self._items and not self._control.stopped:
                         items = self._next_items()
                         yield items
@@ -68,8 +69,8 @@ class LiveBuffer:
                     if filling.done():
                         filling.result()
                         return
-                    self._changed.clear()
-                    await self._changed.wait()
+                    if not self._control.stopped:
+                        await self._changed.wait()
         finally:
             filling.cancel()
             await asyncio.gather(filling, return_exceptions=True)

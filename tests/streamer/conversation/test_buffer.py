@@ -172,6 +172,15 @@ async def test_a_stop_ends_it_while_it_waits_for_audio():
         await coming
 
 
+async def test_a_stop_while_audio_is_processed_ends_it_though_no_more_comes():
+    live = Buffered()
+    live.source.speak(0.1)
+    async with asyncio.timeout(5):
+        async for _ in live.buffer:
+            await settle()
+            live.control.stop()
+
+
 async def test_a_stop_ends_a_recording_that_is_being_waited_for():
     source, control = Microphone(), Control()
     steps = read_until_stopped(source, control)
