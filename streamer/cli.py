@@ -1,7 +1,9 @@
 """The command line: thin commands, one module each in `streamer.commands`."""
 
 import argparse
+import asyncio
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -27,7 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: of the command line; None if this is the whole program: then it ends here.
     """
-    code = _run(arguments)
+    if arguments is None:
+        _open_standard_streams()
+    try:
+        code = _run(arguments)
+    except (KeyboardInterrupt, asyncio.CancelledError):  # a second signal, or one before a session
+        code = INTERRUPTED
     if arguments is None:
         _leave(code)
     return code
@@ -52,14 +59,13 @@ def _execute(options: argparse.Namespace) -> int:
     )
     try:
         code: int = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except UserError as error:
         if options.debug:
             raise
         print(f"streamer: {error}", file=sys.stderr)  # noqa: T201 - this is the terminal's program
         return WRONG
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has had enough: say nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,6 +81,23 @@ def _execute(options: argparse.Namespace) -> int:
     return code
 
 
+def _open_standard_streams() -> None:
+    """Make sure that no other file takes the place of a standard stream that is closed, and that all text can be shown.
+
+    A closed standard output cannot be written to, as in any other program; a closed standard input is empty.
+    """
+    for descriptor, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, flags)  # takes the lowest number that is free: this one
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
+
+
 def _leave(code: int) -> NoReturn:
     """End the process at once: all that was opened has been closed.
 
@@ -83,8 +106,9 @@ def _leave(code: int) -> NoReturn:
     """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # whoever read it has gone
-            stream.flush()
+        with contextlib.suppress(OSError, ValueError):  # its reader has gone
+            if stream:
+                stream.flush()
     os._exit(code)
 
 

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from streamer.commands.outputs import (
     exit_code,
     has_standard_output,
     notify,
+    reopen_all,
     sinks,
     source,
     stopped_by_signals,
@@ -89,13 +91,13 @@ async def _listen(options: argparse.Namespace, engine: "Engine") -> int:
     table = not options.quiet and not has_standard_output(values)
     chosen = sinks(values, SinkContext(engine.settings, control, status, table=table))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stopped_by_signals(control))
+        stack.enter_context(stopped_by_signals(control, partial(reopen_all, chosen)))
         if table and not options.pipe:
             stack.enter_context(keys(on_key(control)))
         outcome = await pipeline.run(
             audio, engine, chosen, clock, session=options.session, control=control, status=status
         )
-    return exit_code(outcome.reason)
+    return exit_code(outcome)
 
 
 def _seconds(text: str) -> float:

@@ -3,11 +3,11 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streamer.commands import FAILED, INTERRUPTED, OK
@@ -16,6 +16,7 @@ from streamer.registry import SINKS, SOURCES, Plugin, SinkContext, SourceContext
 
 if TYPE_CHECKING:
     from streamer.control import Control
+    from streamer.conversation.pipeline import Outcome
     from streamer.sinks import Sink
     from streamer.sources import AudioSource
 
@@ -92,7 +93,7 @@ def _own(plugin: Plugin, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def has_standard_output(values: Mapping[str, Any]) -> bool:
-    """Whether a sink writes to standard output: an option of its own is `-`.
+    """Whether a sink writes to standard output, or nothing can: an option of its own is `-`, or it is closed.
 
     Raises:
         UserError: Several do.
@@ -101,43 +102,43 @@ def has_standard_output(values: Mapping[str, Any]) -> bool:
     taken = [option.flag for option in options if values.get(option.name) == "-"]
     if len(taken) > 1:
         raise UserError(f"{' and '.join(taken)}: only one can write to standard output")
-    return bool(taken)
+    return bool(taken) or sys.stdout is None
 
 
-def event_files(jsonl: str | None, recordings: Sequence[str]) -> list[str | None]:
-    """Where each recording's events go: all to one file, or each to its own if `jsonl` is a folder."""
-    if jsonl is None or jsonl == "-" or not (jsonl.endswith("/") or Path(jsonl).is_dir()):
-        return [jsonl] * len(recordings)
-    folder = Path(jsonl)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: {(error.strerror or 'no access').lower()}") from None
-    names = Counter[str]()
-    files: list[str | None] = []
-    for recording in recordings:
-        stem = "stdin" if recording == "-" else Path(recording).stem
-        names[stem] += 1
-        suffix = f"-{names[stem]}" if names[stem] > 1 else ""
-        files.append(str(folder / f"{stem}{suffix}.jsonl"))
-    return files
+_REPEAT = 0.3
+"""Seconds within which the same signal is one: a terminal and a parent process often send it both."""
 
 
 @contextlib.contextmanager
-def stopped_by_signals(control: "Control") -> Iterator[None]:
-    """End the conversation properly at the first SIGINT or SIGTERM, at once at the second."""
+def stopped_by_signals(
+    control: "Control", reopen: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """End the conversation properly at the first SIGINT, SIGTERM or SIGHUP, at once at the second.
+
+    Args:
+        control: What is stopped.
+        reopen: Called at SIGHUP instead where there is no terminal: files are to be opened again.
+    """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
+    first = 0.0
 
     def ask(reason: str) -> None:
+        nonlocal first
         if control.stopped is None:
+            first = loop.time()
             control.stop(reason)
-        elif task:
+        elif task and loop.time() - first > _REPEAT:
             task.cancel()
 
-    signals = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-    for number, reason in signals.items():
-        loop.add_signal_handler(number, ask, reason)
+    signals: dict[int, Callable[[], None]] = {
+        signal.SIGINT: partial(ask, "interrupted"),
+        signal.SIGTERM: partial(ask, "terminated"),
+    }
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wants it
+        signals[signal.SIGHUP] = partial(ask, "hangup") if _has_terminal() else reopen
+    for number, handler in signals.items():
+        loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
@@ -145,6 +146,23 @@ def stopped_by_signals(control: "Control") -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def exit_code(reason: str) -> int:
-    """The exit code for how a conversation ended."""
-    return {"finished": OK, "failed": FAILED}.get(reason, INTERRUPTED)
+def reopen_all(sinks: "Sequence[Sink]") -> None:
+    """Let the sinks that write files open them again: the old ones were moved away."""
+    for sink in sinks:
+        if reopen := getattr(sink, "reopen", None):
+            reopen()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def exit_code(outcome: "Outcome") -> int:
+    """The exit code for how a conversation ended; a lost output counts as a failure."""
+    if outcome.lost_sinks or outcome.reason == "failed":
+        return FAILED
+    return OK if outcome.reason == "finished" else INTERRUPTED

@@ -21,7 +21,6 @@ from streamer.commands import (
 from streamer.commands.outputs import (
     add_output_options,
     add_plugin_options,
-    event_files,
     exit_code,
     has_standard_output,
     notify,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamer.clock import Clock
-    from streamer.commands.workers import Reached, Recording
+    from streamer.commands.workers import Reached
     from streamer.runtime.engine import Engine
     from streamer.settings.tree import Settings
     from streamer.sinks.progress import Progress, ProgressSink
@@ -92,58 +91,53 @@ def run(options: argparse.Namespace) -> int:
     missing = WRONG if len(files) < len(options.files) else OK
     if not files:
         return missing
-    recordings = [*zip(files, event_files(options.jsonl, files), strict=True)]
-    processes = _processes(recordings, options, settings)
+    processes = _processes(files, options, settings)
     if processes > 1:
         from streamer.commands.workers import replay_in_processes
 
         replay = partial(_replay_alone, options)
-        return max(missing, *replay_in_processes(recordings, processes, settings, replay))
+        return max(missing, *replay_in_processes(files, processes, settings, replay))
     from streamer.runtime.engine import Engine
 
     with Engine.load(settings, notify) as engine:
-        return max(missing, asyncio.run(_replay_all(recordings, options, engine)))
+        return max(missing, asyncio.run(_replay_all(files, options, engine)))
 
 
-def _processes(
-    recordings: "Sequence[Recording]", options: argparse.Namespace, settings: "Settings"
-) -> int:
+def _processes(files: "Sequence[str]", options: argparse.Namespace, settings: "Settings") -> int:
     """In how many processes to replay: several where cores are left over and no output is shared."""
-    outputs = [jsonl for _, jsonl in recordings if jsonl]
-    shares = len({*outputs}) < len(outputs) or "-" in outputs or options.mqtt or settings.mqtt.url
-    paced = options.speed is not None or any(file == "-" for file, _ in recordings)
+    from streamer.sinks.jsonl import is_folder
+
+    shares = options.mqtt or settings.mqtt.url or (options.jsonl and not is_folder(options.jsonl))
+    paced = options.speed is not None or "-" in files
     if shares or paced or sys.platform != "linux":
         return 1
     cores = settings.engine.threads or len(os.sched_getaffinity(0))
     jobs: int = options.jobs
-    return min(jobs, cores, len(recordings))
+    return min(jobs, cores, len(files))
 
 
 async def _replay_alone(
-    options: argparse.Namespace, engine: "Engine", recording: "Recording", reached: "Reached"
+    options: argparse.Namespace, engine: "Engine", file: str, reached: "Reached"
 ) -> int:
     """Replay one recording of an archive in a process of its own."""
     from streamer.sinks.progress import ProgressSink
 
     control = Control()
     with stopped_by_signals(control):
-        return await _replay(recording, options, engine, control, ProgressSink(reached))
+        return await _replay(file, options, engine, control, ProgressSink(reached))
 
 
-async def _replay_all(
-    recordings: "Sequence[Recording]", options: argparse.Namespace, engine: "Engine"
-) -> int:
+async def _replay_all(files: "Sequence[str]", options: argparse.Namespace, engine: "Engine") -> int:
     """Replay the recordings, some at the same time; what becomes of one does not touch the others."""
     control = Control()
-    waiting = deque(recordings)
+    waiting = deque(files)
     codes: list[int] = []
 
     async def work(progress: "Progress | None") -> None:
         while waiting and control.stopped is None:
-            recording = waiting.popleft()
-            file, _ = recording
+            file = waiting.popleft()
             sink = progress.sink(file) if progress else None
-            codes.append(await _replay(recording, options, engine, control, sink))
+            codes.append(await _replay(file, options, engine, control, sink))
             if progress:
                 progress.finish(file)
 
@@ -153,15 +147,15 @@ async def _replay_all(
         if options.jobs > 1:
             from streamer.sinks.progress import Progress
 
-            progress = stack.enter_context(Progress([file for file, _ in recordings]))
+            progress = stack.enter_context(Progress(files))
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(options.jobs, len(recordings))):
+            for _ in range(min(options.jobs, len(files))):
                 group.create_task(work(progress))
     return max([*codes, INTERRUPTED if waiting else OK])
 
 
 async def _replay(
-    recording: "Recording",
+    file: str,
     options: argparse.Namespace,
     engine: "Engine",
     control: Control,
@@ -172,30 +166,27 @@ async def _replay(
     from streamer.conversation import pipeline
 
     clock: Clock = VirtualClock() if options.speed is None else WallClock()
-    file, jsonl = recording
-    values = vars(options) | {"jsonl": jsonl}
-    table = not options.quiet and not has_standard_output(values) and progress is None
+    values = vars(options)
+    table = not options.quiet and progress is None and not has_standard_output(values)
     chosen = sinks(values, SinkContext(engine.settings, table=table))
     if progress:
         chosen.append(progress)
+    audio = SourceContext(engine.settings.audio, clock, speed=options.speed or 1.0)
+    own = Control()
     try:
-        outcome = await pipeline.run(
-            source(
-                file,
-                "recording",
-                values,
-                SourceContext(engine.settings.audio, clock, speed=options.speed or 1.0),
-            ),
-            engine,
-            chosen,
-            clock,
-            session=options.session,
-            control=control,
-        )
+        with control.on_stop(lambda: own.stop(control.stopped or "")):
+            outcome = await pipeline.run(
+                source(file, "recording", values, audio),
+                engine,
+                chosen,
+                clock,
+                session=options.session,
+                control=own,
+            )
     except UserError as error:
         notify(str(error))
         return WRONG
-    return exit_code(outcome.reason)
+    return exit_code(outcome)
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -28,13 +28,10 @@ if TYPE_CHECKING:
     from streamer.settings.tree import Settings
     from streamer.sinks.progress import Progress
 
-Recording = tuple[str, str | None]
-"""A file, and where its events go."""
-
 Reached = Callable[[float], None]
 """Told how far a recording has been analysed, in seconds."""
 
-Replay = Callable[["Engine", Recording, Reached], Coroutine[Any, Any, int]]
+Replay = Callable[["Engine", str, Reached], Coroutine[Any, Any, int]]
 """Replays a recording; gives its exit code, and tells the user what is wrong with it."""
 
 _SHARED = (
@@ -61,14 +58,14 @@ class _Worker:
 
 
 def replay_in_processes(
-    recordings: Sequence[Recording], count: int, settings: "Settings", replay: Replay
+    files: Sequence[str], count: int, settings: "Settings", replay: Replay
 ) -> list[int]:
     """Replay recordings, as many at the same time as there are processes, behind one progress bar.
 
     A signal ends the conversations under way properly; no others are begun.
 
     Args:
-        recordings: what to replay, in this order.
+        files: what to replay, in this order.
         count: how many processes.
         settings: all settings.
         replay: what each process does with a recording.
@@ -83,13 +80,13 @@ def replay_in_processes(
 
     for module in _SHARED:
         import_module(module)
-    waiting = deque(recordings)
+    waiting = deque(files)
     workers = _fork(count, settings, replay)
     try:
         with _signals_passed_on(workers, waiting) as signals:
-            with Progress([file for file, _ in recordings]) as progress:
+            with Progress(files) as progress:
                 codes = _share_out(waiting, workers, progress, signals)
-            for file, _ in waiting:
+            for file in waiting:
                 notify(f"{file}: not analysed, as no process was left to do it")
                 codes.append(FAILED)
             return [*codes, INTERRUPTED] if signals else codes
@@ -101,7 +98,7 @@ def replay_in_processes(
 
 
 def _share_out(
-    waiting: deque[Recording],
+    waiting: deque[str],
     workers: Sequence[_Worker],
     progress: "Progress",
     signals: Sequence[int],
@@ -120,16 +117,16 @@ def _share_out(
         codes += [code for code in heard if code is not None]
 
 
-def _hand(worker: _Worker, waiting: deque[Recording]) -> None:
+def _hand(worker: _Worker, waiting: deque[str]) -> None:
     """Give a process the next recording."""
-    recording = waiting[0]
+    file = waiting[0]
     try:
-        worker.connection.send(recording)
+        worker.connection.send(file)
     except ConnectionError:
         worker.is_alive = False
         return
     waiting.popleft()
-    worker.file, _ = recording
+    worker.file = file
 
 
 def _hear(worker: _Worker, progress: "Progress", signals: Sequence[int]) -> int | None:
@@ -175,9 +172,7 @@ def _fork(count: int, settings: "Settings", replay: Replay) -> list[_Worker]:
 
 
 @contextlib.contextmanager
-def _signals_passed_on(
-    workers: Sequence[_Worker], waiting: deque[Recording]
-) -> Iterator[Sequence[int]]:
+def _signals_passed_on(workers: Sequence[_Worker], waiting: deque[str]) -> Iterator[Sequence[int]]:
     """SIGINT and SIGTERM go to all processes, and nothing new is begun; gives those that came."""
     signals: list[int] = []
 
@@ -219,5 +214,5 @@ def _work(
             return
         with engine:
             while True:
-                recording = connection.recv()
-                connection.send(asyncio.run(replay(engine, recording, connection.send)))
+                file = connection.recv()
+                connection.send(asyncio.run(replay(engine, file, connection.send)))

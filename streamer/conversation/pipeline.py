@@ -8,10 +8,9 @@ source waits when analysis is behind. Live, whatever is ready goes out.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncIterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 
 from streamer import __version__, events
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples, to_seconds
@@ -23,8 +22,8 @@ from streamer.conversation.turns import Conversation, Job
 from streamer.errors import SourceError, UserError
 from streamer.runtime.engine import Engine, Transcription
 from streamer.runtime.queues import BoundedQueue
-from streamer.sinks import ReportingSink, Sink
-from streamer.sinks.fanout import Outlet
+from streamer.sinks import Sink
+from streamer.sinks.fanout import EventBus
 from streamer.sources import AudioSource, SourceInfo
 from streamer.speech import SpeechEnded, SpeechEvent, SpeechPaused, SpeechResumed
 from streamer.speech.processor import SpeechProcessor
@@ -45,6 +44,8 @@ class Outcome:
     utterances: int
     gaps: int
     errors: int
+    lost_sinks: tuple[str, ...] = ()
+    """Outputs that failed: they lack events."""
 
 
 async def run(
@@ -74,50 +75,31 @@ async def run(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(source)
         _check_modes(source.info, engine)
-        for sink in sinks:
-            await stack.enter_async_context(sink)
         speech = engine.processor(source.info)
-        outlet = Outlet(
+        control, status = control or Control(), status or LiveStatus()
+        outlet = EventBus(
             session or source.info.session,
             clock,
-            len(sinks),
+            sinks,
+            control,
             limit=engine.settings.sinks.queue,
             wait=not source.info.live,
         )
-        control, status = control or Control(), status or LiveStatus()
         policy = (
             LoadPolicy(engine.settings.live.max_lag, status) if source.info.live else LoadPolicy()
         )
-        async with asyncio.TaskGroup() as group:
-            for index, sink in enumerate(sinks):
-                group.create_task(outlet.drain(index, sink), name=f"sink {index}")
-            with _reports(sinks, outlet):
-                try:
-                    return await _converse(
-                        source, engine, speech, outlet, clock, control, status, policy
-                    )
-                finally:
-                    outlet.close()
-
-
-@contextmanager
-def _reports(sinks: Sequence[Sink], outlet: Outlet) -> Iterator[None]:
-    """While the conversation runs, what sinks have to tell goes into its events."""
-    reporting = [(sink, sink.report) for sink in sinks if isinstance(sink, ReportingSink)]
-    for sink, _ in reporting:
-        sink.report = partial(outlet.report, sink)
-    try:
-        yield
-    finally:
-        for sink, before in reporting:
-            sink.report = before
+        async with outlet:
+            outcome = await _converse(
+                source, engine, speech, outlet, clock, control, status, policy
+            )
+    return replace(outcome, lost_sinks=tuple(outlet.lost))
 
 
 async def _converse(
     source: AudioSource,
     engine: Engine,
     speech: SpeechProcessor,
-    outlet: Outlet,
+    outlet: EventBus,
     clock: Clock,
     control: Control,
     status: LiveStatus,
@@ -176,7 +158,7 @@ async def _converse(
     )
 
 
-async def _mark(control: Control, status: LiveStatus, outlet: Outlet) -> None:
+async def _mark(control: Control, status: LiveStatus, outlet: EventBus) -> None:
     """Report the moments that are marked."""
     while True:
         label = await control.marks.get()
@@ -191,7 +173,7 @@ class _Ear:
         audio: AsyncIterable[Sequence[AudioChunk | Gap]],
         engine: Engine,
         speech: SpeechProcessor,
-        outlet: Outlet,
+        outlet: EventBus,
         control: Control,
         policy: LoadPolicy,
         *,

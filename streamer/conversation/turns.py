@@ -15,7 +15,7 @@ from streamer.conversation.deadline import Patience
 from streamer.conversation.load import LoadPolicy
 from streamer.conversation.mood import MoodTracker
 from streamer.runtime.engine import Engine, Transcription
-from streamer.sinks.fanout import Outlet
+from streamer.sinks.fanout import EventBus
 from streamer.sources import SourceInfo
 from streamer.speech import SpeechEnded, SpeechEvent, SpeechStarted, SpeechUpdate
 from streamer.transcription import Transcript
@@ -74,7 +74,7 @@ class Conversation:
         self,
         info: SourceInfo,
         engine: Engine,
-        outlet: Outlet,
+        outlet: EventBus,
         clock: Clock,
         control: Control,
         policy: LoadPolicy,

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import signal
 from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ParamSpec, Self
 
 from streamer import events
 from streamer.registry import Plugin, SinkContext
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from streamer.control import LiveStatus
+
+P = ParamSpec("P")
 
 _LINES = 200
 """Lines that are written again when the terminal's size changes, if they fit."""
@@ -43,13 +48,12 @@ class ConsoleSink:
         self._live: Live | None = None
         self._lines: deque[Text] = deque(maxlen=_LINES)
         self._redrawing: asyncio.TimerHandle | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="console")
 
     async def __aenter__(self) -> Self:
-        from rich.console import Console
-
-        self._console = self._console or Console(highlight=False)
+        self._console = self._console or _console()
         if self._console.is_terminal:
-            self._begin(self._console)
+            await self._run(self._begin, self._console)
             with contextlib.suppress(NotImplementedError, RuntimeError):  # not on every system
                 asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._resized)
         return self
@@ -65,15 +69,25 @@ class ConsoleSink:
                 asyncio.get_running_loop().remove_signal_handler(signal.SIGWINCH)
             if self._redrawing:
                 self._redrawing.cancel()
-            self._live.stop()
+            await self._run(self._live.stop)
+        self._thread.shutdown(wait=False)
 
     async def emit(self, event: events.Event) -> None:
         """Show one event."""
         self._view.take(event)
-        for line in event_lines(event, self._view):
-            self._lines.append(line)
-            if self._console:
-                self._write(self._console, line)
+        lines = [*event_lines(event, self._view)]
+        if lines and self._console:
+            self._lines.extend(lines)
+            await self._run(self._write_all, self._console, lines)
+
+    async def _run(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Write in a thread: the terminal, or what reads the pipe, may be slow."""
+        work = partial(function, *args, **kwargs)
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _write_all(self, console: "Console", lines: "Iterable[Text]") -> None:
+        for line in lines:
+            self._write(console, line)
 
     def _write(self, console: "Console", line: "Text") -> None:
         shown = line.copy()
@@ -93,7 +107,8 @@ class ConsoleSink:
     def _resized(self) -> None:
         if self._redrawing:
             self._redrawing.cancel()
-        self._redrawing = asyncio.get_running_loop().call_later(_SETTLED, self._redraw)
+        loop = asyncio.get_running_loop()
+        self._redrawing = loop.call_later(_SETTLED, self._thread.submit, self._redraw)
 
     def _redraw(self) -> None:
         """Write all lines again: terminals differ in how they break lines when their size changes."""
@@ -104,8 +119,7 @@ class ConsoleSink:
         self._live.stop()
         self._console.control(Control.clear(), Control.home())
         room = max(1, self._console.height - len(self._view.channels) - 2)
-        for line in list(self._lines)[-room:]:
-            self._write(self._console, line)
+        self._write_all(self._console, list(self._lines)[-room:])
         self._begin(self._console)
 
     def _now(self) -> "RenderableType":
@@ -122,6 +136,18 @@ class ConsoleSink:
         if self._status and lines:
             lines.append(status_line(self._status, percentiles(view)))
         return Group(*lines)
+
+
+def _console() -> "Console":
+    """Standard output; when its reader has gone, printing raises, and does not end the program."""
+    from rich.console import Console
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            raise BrokenPipeError
+
+    return Output(highlight=False)
 
 
 def _make(*, context: SinkContext) -> ConsoleSink | None:

@@ -1,82 +1,260 @@
-"""The one place where events get their number and time and leave for the sinks."""
+"""The fan-out: events get their number and time here, and leave for every sink."""
 
+import asyncio
 import logging
 from collections import deque
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
 
 from streamer import events
 from streamer.clock import Clock
+from streamer.control import Control
 from streamer.runtime.queues import BoundedQueue, Closed
-from streamer.sinks import Sink
+from streamer.sinks import ReportingSink, Sink
+from streamer.text import well_formed
 
 log = logging.getLogger(__name__)
 
+STUCK = 0.75
+"""Seconds for which a sink may still be busy with one event after a signal asked the conversation to end."""
+LAST_WAIT = 0.75
+"""Seconds that the sinks together have for what still waits when such a conversation has ended."""
 
-class Outlet:
+
+class EventBus:
     """Numbers events and hands each to every sink, through a queue of its own.
 
-    A replay waits for a slow sink. Live audio cannot: what a sink has no room for is dropped for that
-    sink, and an `error` event says how much, as soon as there is room again.
+    An asynchronous context manager that enters and leaves the sinks. A replay waits for a slow sink. Live audio cannot:
+    events that a sink has no room for are dropped for that sink, and an `error` event says how many as soon as there is
+    room again. A sink that raises gets no more events: an `error` event says so, the others go on. When the last sink
+    is lost, the conversation is stopped.
+
+    Args:
+        session: The id of the conversation.
+        clock: The time of the events.
+        sinks: Where the events go.
+        control: Of the conversation.
+        limit: Events that a sink may be behind.
+        wait: Whether the source can be made to wait.
     """
 
-    def __init__(self, session: str, clock: Clock, sinks: int, *, limit: int, wait: bool) -> None:
-        self.session = session
-        self._clock = clock
-        self._wait = wait
-        self._queues = [BoundedQueue[events.Event](limit) for _ in range(sinks)]
-        self._dropped = [0] * sinks
-        self._seq = 0
-        self._reports: deque[tuple[str, str]] = deque()
+    def __init__(
+        self,
+        session: str,
+        clock: Clock,
+        sinks: Sequence[Sink],
+        control: Control,
+        *,
+        limit: int,
+        wait: bool,
+    ) -> None:
+        self.session = well_formed(session)
         self.errors = 0
+        self.lost: list[str] = []
+        """The sinks that failed."""
+        self._clock = clock
+        self._control = control
+        self._wait = wait
+        self._outlets = [_Outlet(sink, limit) for sink in sinks]
+        self._seq = 0
+        self._order = asyncio.Lock()
+        self._reports: deque[tuple[str, str]] = deque()
+        self._ended = False
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Open the sinks.
+
+        Raises:
+            UserError: One cannot be opened.
+        """
+        async with self._stack as stack:
+            for outlet in self._outlets:
+                await outlet.sink.__aenter__()
+                stack.push_async_exit(partial(self._leave, outlet))
+                if isinstance(outlet.sink, ReportingSink):
+                    outlet.sink.report = partial(self.report, outlet.sink)
+            stack.enter_context(self._control.on_stop(self._stopping))
+            for outlet in self._outlets:
+                outlet.task = asyncio.create_task(self._deliver(outlet), name=outlet.name)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        async with self._stack:
+            try:
+                for outlet in self._outlets:
+                    outlet.queue.close()
+                if exc is None:
+                    await self._finish()
+            finally:
+                tasks = [outlet.task for outlet in self._outlets if outlet.task]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def emit(self, kind: type[Any], **fields: Any) -> None:
-        """Make an event and let it go."""
-        event: events.Event = kind(
-            session=self.session, seq=self._seq, time=self._clock.now(), **fields
-        )
-        self._seq += 1
-        for index, waiting in enumerate(self._queues):
-            if self._wait:
-                try:
-                    await waiting.put(event)
-                except Closed:
-                    continue
-            elif not waiting.offer(event):
-                self._dropped[index] += 1
+        """Make an event and hand it to every sink."""
+        fields = {name: _safe(value) for name, value in fields.items()}
+        async with self._order:
+            event: events.Event = kind(
+                session=self.session, seq=self._seq, time=self._clock.now(), **fields
+            )
+            self._seq += 1
+            self._ended |= isinstance(event, events.SessionEnded)
+            for outlet in self._outlets:
+                await self._hand(outlet, event)
 
     async def error(self, part: str, message: str) -> None:
-        """Say that a part failed."""
+        """Report that a part failed; once the session has ended, in the log only."""
         self.errors += 1
         log.warning("%s: %s", part, message)
-        await self.emit(events.Error, part=part, message=message)
+        if not self._ended:
+            await self.emit(events.Error, part=part, message=message)
 
     def report(self, sink: Sink, message: str) -> None:
-        """Keep what a sink has to tell until `emit_reports`: it must not wait for its own queue."""
-        self._reports.append((_name(sink), message))
+        """Keep what a sink reports until `emit_reports`: it must not wait for its own queue."""
+        self._reports.append((sink_name(sink), message))
 
     async def emit_reports(self) -> None:
-        """Make `error` events of what sinks have told."""
+        """Make `error` events of what sinks have reported."""
         while self._reports:
             await self.error(*self._reports.popleft())
 
-    def close(self) -> None:
-        """No more events; the sinks finish what is theirs."""
-        for waiting in self._queues:
-            waiting.close()
-
-    async def drain(self, index: int, sink: Sink) -> None:
-        """Bring a sink its events until the outlet is closed. A sink that fails is given up."""
-        waiting = self._queues[index]
+    async def _hand(self, outlet: "_Outlet", event: events.Event) -> None:
+        if not self._wait:
+            outlet.dropped += not outlet.queue.offer(event)
+            return
         try:
-            async for event in waiting:
-                await sink.emit(event)
-                if self._dropped[index] and waiting.weight == 0:
-                    count, self._dropped[index] = self._dropped[index], 0
-                    await self.error(_name(sink), f"too slow: {count} events were dropped for it")
-        except (OSError, ValueError) as error:
-            waiting.close()
-            await self.error(_name(sink), f"failed and gets no more events: {error}")
+            await outlet.queue.put(event)
+        except Closed:
+            return
+
+    async def _deliver(self, outlet: "_Outlet") -> None:
+        """Bring a sink its events until the bus is closed, or the sink fails."""
+        loop = asyncio.get_running_loop()
+        try:
+            async for event in outlet.queue:
+                outlet.since = loop.time()
+                await outlet.sink.emit(event)
+                outlet.since = None
+                if outlet.dropped and outlet.queue.weight == 0 and not outlet.lost:
+                    count, outlet.dropped = outlet.dropped, 0
+                    message = f"too slow: {count} events were dropped for it"
+                    await self.error(outlet.name, message)
+        except Exception as error:  # noqa: BLE001 - one sink never ends the conversation of the others
+            await self._lose(outlet, error)
+
+    async def _lose(self, outlet: "_Outlet", error: Exception) -> None:
+        """Give a sink up."""
+        if outlet.lost:
+            return
+        outlet.lost = True
+        outlet.queue.close()
+        self.lost.append(outlet.name)
+        log.debug("%s failed", outlet.name, exc_info=error)
+        if isinstance(error, BrokenPipeError):
+            message = "its reader has gone; it gets no more events"
+        else:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            message = f"failed and gets no more events: {reason}"
+        await self.error(outlet.name, message)
+        if all(each.lost for each in self._outlets if each.counts):
+            self._control.stop("failed")
+
+    async def _leave(
+        self,
+        outlet: "_Outlet",
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close a sink; one that cannot deliver its last is a lost one."""
+        try:
+            await outlet.sink.__aexit__(exc_type, exc, traceback)
+        except Exception as error:  # noqa: BLE001 - the others are closed all the same
+            await self._lose(outlet, error)
+        while self._reports:
+            log.warning("%s: %s", *self._reports.popleft())
+
+    def _stopping(self) -> None:
+        """Bound the wait for sinks that are stuck when a signal asks the conversation to end."""
+        if self._control.stopped not in ("finished", "failed"):
+            loop = asyncio.get_running_loop()
+            loop.call_later(STUCK, self._lose_stuck, loop.time())
+
+    def _lose_stuck(self, moment: float) -> None:
+        for outlet in self._outlets:
+            if outlet.since is not None and outlet.since <= moment and outlet.task:
+                outlet.task.cancel()
+                outlet.closing = asyncio.ensure_future(self._lose(outlet, _stuck(outlet)))
+
+    async def _finish(self) -> None:
+        """Wait until the sinks have everything; not for long once a signal has come."""
+        tasks = [outlet.task for outlet in self._outlets if outlet.task]
+        if not tasks:
+            return
+        stopped = asyncio.Event()
+        if self._control.stopped not in (None, "finished", "failed"):
+            stopped.set()
+        with self._control.on_stop(stopped.set):
+            signalled = asyncio.create_task(_set(stopped))
+            delivered = asyncio.create_task(_all(tasks))
+            await asyncio.wait({delivered, signalled}, return_when=asyncio.FIRST_COMPLETED)
+            delivered.cancel()
+            signalled.cancel()
+        await asyncio.wait(tasks, timeout=LAST_WAIT)
+        for outlet in self._outlets:
+            if outlet.task and not outlet.task.done():
+                outlet.task.cancel()
+                await self._lose(outlet, _stuck(outlet))
 
 
-def _name(sink: Sink) -> str:
+class _Outlet:
+    """A sink, and the events that wait for it."""
+
+    def __init__(self, sink: Sink, limit: int) -> None:
+        self.sink = sink
+        self.name = sink_name(sink)
+        self.counts: bool = getattr(sink, "delivers", True)
+        self.queue = BoundedQueue[events.Event](limit)
+        self.dropped = 0
+        self.lost = False
+        self.since: float | None = None
+        """When it was handed the event that it is busy with, by the event loop's time."""
+        self.task: asyncio.Task[None] | None = None
+        self.closing: asyncio.Future[None] | None = None
+
+
+def sink_name(sink: Sink) -> str:
+    """The name of a sink in `error` events."""
     return f"sink {type(sink).__name__.removesuffix('Sink').lower()}"
+
+
+async def _all(tasks: "Sequence[asyncio.Task[None]]") -> None:
+    await asyncio.wait(tasks)
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def _stuck(outlet: _Outlet) -> TimeoutError:
+    return TimeoutError(f"stuck when the conversation had to end, {outlet.queue.weight:.0f} waited")
+
+
+def _safe(value: Any) -> Any:
+    """Text that is sure to be UTF-8, whatever the names of files are."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, list):
+        return [_safe(each) for each in value]
+    return value

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from streamer import events
+from streamer.text import printable
 from streamer.views import Channel, View, speaker_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,16 @@ _NO_TEXT = {
 
 
 def event_lines(event: events.Event, view: View) -> "Iterator[Text]":
-    """Yield the lines that an event is worth; the view has already taken it."""
+    """Yield the lines that an event is worth; the view has already taken it.
+
+    Names, labels and messages come from strangers: what steers a terminal is removed.
+    """
+    for line in _lines(event, view):
+        line.plain = printable(line.plain)
+        yield line
+
+
+def _lines(event: events.Event, view: View) -> "Iterator[Text]":
     from rich.text import Text
 
     match event:
@@ -59,7 +69,7 @@ def present_line(channel: Channel, view: View, width: int, meter: "Text | None")
 
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append("● " if channel.speaking is not None else "  ", "green")
-    line.append(f"{channel.name:<{width}}  ")
+    line.append(f"{printable(channel.name):<{width}}  ")
     if meter is not None:
         line.append_text(meter)
     own = [each.name for each in view.speakers.values() if each.channel == channel.name]

@@ -71,6 +71,8 @@ class Progress:
 class ProgressSink(Sink):
     """Tells how far its conversation is, in seconds."""
 
+    delivers = False
+
     def __init__(self, reached: Callable[[float], None]) -> None:
         self._reached = reached
 

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 class SystemdSink:
     """Ready with the first event; alive as long as the event loop turns; stopping with the last."""
 
+    delivers = False
+    """Nobody reads events here: a conversation does not go on for this sink alone."""
+
     def __init__(self) -> None:
         self._address = os.environ["NOTIFY_SOCKET"]
         self._interval = _watchdog_seconds() / 2

@@ -51,4 +51,4 @@ async def talk(crash_after=None):
             outcome = await pipeline.run(
                 Endless(), engine, chosen, WallClock(), control=control, status=status
             )
-    return exit_code(outcome.reason)
+    return exit_code(outcome)

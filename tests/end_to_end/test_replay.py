@@ -119,11 +119,12 @@ def test_an_archive_gives_each_call_a_file_and_a_bad_one_touches_no_other(stream
         f"{out}/",
     )
     assert done.returncode == 2
-    assert {path.name for path in out.iterdir()} == {"call.jsonl", "twin.jsonl"}
+    ours, _ = sorted(out.iterdir())
+    assert [path.name.split("-")[0] for path in sorted(out.iterdir())] == ["call", "twin"]
     alone = streamer("replay", call, "--speed", "max", "--jsonl", "-").stdout
     for path in out.iterdir():
         check_promises(parsed(path.read_bytes()))
-    assert stripped((out / "call.jsonl").read_bytes()) == stripped(alone)
+    assert stripped(ours.read_bytes()) == stripped(alone)
     for name in ("letter.wav: not a recording", "nowhere.wav: no such file"):
         assert name in done.stderr.decode()
 
@@ -196,13 +197,65 @@ def test_a_signal_ends_the_session_properly(environment, tmp_path, number, reaso
     assert program.returncode == 130
 
 
-def test_a_reader_that_leaves_early_is_no_error(environment, call):
-    command = f"{sys.executable} -m streamer.cli replay {call} --speed max --jsonl - | head -1"
-    done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, timeout=LATE, env=environment, check=False
-    )
-    assert done.stdout.count(b"\n") == 1
+@pytest.fixture
+def shell(environment):
+    """Runs a line of bash in which $STREAMER is the program."""
+
+    def run(line, **variables):
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line],
+            capture_output=True,
+            timeout=LATE,
+            check=False,
+            env=environment | {"STREAMER": f"{sys.executable} -m streamer.cli"} | variables,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("output", ["--jsonl -", ""])
+def test_a_reader_that_leaves_early_ends_the_program_quietly(shell, call, output):
+    done = shell(f"$STREAMER replay {call} {call} --speed max {output} | head -1")
+    assert (done.stdout.count(b"\n"), done.returncode) == (1, 1)
     assert b"Traceback" not in done.stderr
+
+
+def test_a_full_disk_is_exit_code_1(shell, call):
+    done = shell(f"$STREAMER replay {call} --speed max --quiet --jsonl /dev/full")
+    assert done.returncode == 1
+    assert b"sink jsonl: failed" in done.stderr
+
+
+def test_closed_standard_streams_cost_nothing_else(shell, call, tmp_path):
+    out = tmp_path / "events.jsonl"
+    done = shell(f"$STREAMER replay {call} --speed max --jsonl {out} <&- >&- 2>&-")
+    assert done.returncode == 0
+    check_promises(parsed(out.read_bytes()))
+    done = shell(f"$STREAMER replay {call} --speed max --jsonl - >&-")
+    assert done.returncode == 2
+    assert b"standard output is closed" in done.stderr
+
+
+def test_a_terminal_that_lacks_characters_still_gets_the_table(shell, call):
+    done = shell(f"$STREAMER replay {call} --speed max", PYTHONIOENCODING="latin-1")
+    assert done.returncode == 0
+    assert done.stdout.count(b"\n") > 5
+
+
+def test_a_name_that_is_not_utf8_costs_no_event(streamer, call, tmp_path):
+    odd = os.path.join(os.fsencode(tmp_path), b"caf\xe9.wav")  # noqa: PTH118 - bytes
+    with open(odd, "wb") as copy:  # noqa: PTH123
+        copy.write(call.read_bytes())
+    done = streamer("replay", os.fsdecode(odd), "--speed", "max", "--jsonl", "-")
+    assert done.returncode == 0
+    check_promises(parsed(done.stdout))
+
+
+@pytest.mark.parametrize("option", ["--jsonl", "--mqtt", "--config", "--set"])
+def test_an_empty_argument_is_a_mistake(streamer, call, option):
+    done = streamer("replay", call, option, "")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == f"streamer: {option}: empty\n"
 
 
 def test_the_help_says_what_there_is_without_loading_anything_heavy(streamer):

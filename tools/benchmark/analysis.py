@@ -18,10 +18,11 @@ import torch
 from streamer import events
 from streamer.audio import FRAME, AudioChunk, Samples, to_samples
 from streamer.clock import VirtualClock
+from streamer.control import Control
 from streamer.conversation import pipeline
 from streamer.runtime.classification import alike
 from streamer.runtime.engine import Engine
-from streamer.sinks.fanout import Outlet
+from streamer.sinks.fanout import EventBus
 from streamer.sinks.jsonl import JsonlSink
 from streamer.sources.recording.source import RecordingSource
 from streamer.speech import SpeechEnded, SpeechEvent, SpeechUpdate
@@ -247,12 +248,11 @@ def _emit(material: _Material, engine: Engine) -> None:
 
 
 async def _emit_all(given: Sequence[events.Event], limit: int) -> None:
-    outlet = Outlet("benchmark", VirtualClock(), 1, limit=limit, wait=True)
-    async with JsonlSink(Path(os.devnull)) as sink, asyncio.TaskGroup() as group:
-        group.create_task(outlet.drain(0, sink))
+    sinks = [JsonlSink(Path(os.devnull))]
+    bus = EventBus("benchmark", VirtualClock(), sinks, Control(), limit=limit, wait=True)
+    async with bus:
         for event in given:
-            await outlet.emit(type(event), **_fields(event))
-        outlet.close()
+            await bus.emit(type(event), **_fields(event))
 
 
 def _fields(event: events.Event) -> dict[str, Any]:
