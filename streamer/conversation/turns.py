@@ -193,9 +193,7 @@ class Conversation:
             transcript, embedding, transcription_ms = await self._transcribed(job)
             watch = Stopwatch()
             judgement = heard_alone
-            if transcript.status == "ok" and await self._add_text(
-                number, transcript.text, embedding
-            ):
+            if await self._add_text(number, transcript, embedding):
                 judgement = await self._judged(self._state.window(number))
             analysis_ms = watch.milliseconds()
         except (RuntimeError, ValueError, LookupError) as error:
@@ -214,9 +212,14 @@ class Conversation:
             endpoint=endpoint, transcription=transcription, analysis=analysis, total=total
         )
 
-    async def _add_text(self, number: int, text: str, embedding: "Tensor | None") -> bool:
+    async def _add_text(
+        self, number: int, transcript: Transcript, embedding: "Tensor | None"
+    ) -> bool:
+        """Put what was said into the context, if the model can read it."""
+        if transcript.status != "ok" or not self._engine.reads(transcript.language):
+            return False
         if embedding is None:  # it could not be made ahead
-            embedding = await self._engine.embed_text(text)
+            embedding = await self._engine.embed_text(transcript.text)
         if embedding is None:
             return False
         self._state.set_text(number, embedding)
@@ -300,6 +303,7 @@ class Conversation:
             text_status="withheld" if said and not shown else transcript.status,
             modalities=list(judgement.modalities) if judgement else [],
             language=transcript.language if said else None,
+            words=_words(transcript, ended.start) if shown else None,
             latency_ms=latency,
         )
         if judgement:
@@ -328,6 +332,20 @@ class Conversation:
             "end": to_seconds(end),
             "utterance": f"{self._outlet.session}:{name}:{start}",
         }
+
+
+def _words(transcript: Transcript, start: int) -> list[events.Word] | None:
+    """The words of an utterance that starts there, on the conversation's time; None if they were not asked for."""
+    begin = to_seconds(start)
+    return [
+        events.Word(
+            word=word.text,
+            start=begin + word.start,
+            end=begin + word.end,
+            confidence=round(word.probability, 4),
+        )
+        for word in transcript.words
+    ] or None
 
 
 def _until_each_text(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:

@@ -183,6 +183,11 @@ class Engine:
         )
         return work
 
+    def reads(self, language: str | None) -> bool:
+        """Whether the bundle's text encoder knows a language; one that does not say knows all."""
+        known = self.bundle.languages
+        return not known or language is None or language in known
+
     async def embed_text(self, text: str) -> "Tensor | None":
         """The embedding of a transcript; None if the bundle has no text encoder."""
         return await self._run(self._mind, self._embed_text, text)
@@ -201,11 +206,11 @@ class Engine:
         watch = Stopwatch()
         transcriber = self._free.get()
         try:
-            transcript = transcriber.transcribe(samples, language=self.settings.asr.language)
+            transcript = transcriber.transcribe(samples, language=self.settings.asr.spoken)
         finally:
             self._free.put(transcriber)
         embedding = None
-        if transcript.status == "ok":
+        if transcript.status == "ok" and self.reads(transcript.language):
             with contextlib.suppress(RuntimeError, ValueError):  # whoever needs it tries again
                 embedding = self._embed_text(transcript.text)
         return Transcribed(transcript, embedding, watch.milliseconds())

@@ -150,10 +150,10 @@ class Asr(_Section):
         description="whisper model: a directory, a name (`streamer models list`), or auto: the best on this machine",
     )
     offline: bool = Field(default=False, description="never ask the hub for a model")
-    language: str | None = Field(
+    language: str = Field(
         default="en",
-        pattern="^[a-z]{2,3}$",
-        description="language spoken (ISO 639); null: recognise it",
+        pattern="^(auto|[a-z]{2,3})$",
+        description="language spoken (ISO 639), or auto: recognise it, with a model of many languages",
     )
     compute_type: Literal["auto", "int8", "int8_float16", "float16", "float32"] = Field(
         default="auto", description="arithmetic of whisper; auto: int8 on CPU, float16 on GPU"
@@ -192,6 +192,11 @@ class Asr(_Section):
     ahead: bool = Field(
         default=True, description="begin to transcribe when speech pauses, before the endpoint"
     )
+
+    @property
+    def spoken(self) -> str | None:
+        """The language spoken, or None if it is to be recognised."""
+        return None if self.language == "auto" else self.language
 
 
 class Emotion(_Section):

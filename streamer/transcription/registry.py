@@ -31,11 +31,11 @@ def _check_whisper(settings: Settings) -> Health:
 
     asr = settings.asr
     try:
-        found = whisper_models.find(asr.model, language=asr.language)
+        found = whisper_models.find(asr.model, language=asr.spoken)
     except UserError as error:
         return Health("limited", str(error), "set asr.model")
     if found is None:
-        name = whisper_models.wanted(asr.model, language=asr.language)
+        name = whisper_models.wanted(asr.model, language=asr.spoken)
         detail = f"whisper model {name} is not on this machine: labels come from audio alone"
         return Health("limited", detail, whisper_models.advice(name))
     detail = f"whisper {found.name} ({found.megabytes():.0f} MB, from the {found.origin})"

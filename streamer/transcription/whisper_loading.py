@@ -24,19 +24,19 @@ def load(asr: Asr, engine: Engine) -> tuple[str, WhisperNetwork, Tokens]:
     """
     if asr.model.endswith(".en"):
         _require_english(asr)
-    files = obtain(asr.model, language=asr.language, offline=asr.offline)
+    files = obtain(asr.model, language=asr.spoken, offline=asr.offline)
     contents = files.read()
     network, compute_type = _load(asr, engine, files, contents)
     tokens = _tokens(files, contents, network)
     if not network.multilingual:
         _require_english(asr)
-    elif asr.language and asr.language not in tokens.languages:
+    elif asr.spoken and asr.spoken not in tokens.languages:
         raise UserError(f"asr.language {asr.language}: whisper does not know it")
     return f"whisper {files.name} {compute_type}", network, tokens
 
 
 def _require_english(asr: Asr) -> None:
-    if asr.language not in ("en", None):
+    if asr.spoken not in ("en", None):
         raise UserError(
             f"whisper model {asr.model} knows English only: set asr.language to en, "
             "or asr.model to a model without .en"

@@ -123,8 +123,7 @@ def hear(
     utterances = _utterances(samples, settings)
     began = time.perf_counter()
     transcripts = [
-        transcriber.transcribe(utterance, language=settings.asr.language)
-        for utterance in utterances
+        transcriber.transcribe(utterance, language=settings.asr.spoken) for utterance in utterances
     ]
     busy = time.perf_counter() - began
     return Heard(
