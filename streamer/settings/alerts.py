@@ -22,7 +22,7 @@ class _Rule(_Section):
 
 class _Lasting(_Rule):
     utterances: int = Field(
-        default=1, ge=1, le=100, description="least number of utterances in a row that match"
+        default=2, ge=1, le=100, description="least number of utterances in a row that match"
     )
     seconds: float = Field(
         default=0.0, ge=0, le=3600, description="least seconds from the first of them to the last"
@@ -34,7 +34,7 @@ class EmotionRule(_Lasting):
 
     when: Literal["emotion"]
     emotion: str = Field(min_length=1, max_length=64, description="a label of the bundle")
-    above: float = Field(default=0.7, gt=0, le=1, description="probability that matches")
+    above: float = Field(default=0.8, gt=0, le=1, description="probability that matches")
     until: float | None = Field(
         default=None,
         ge=0,

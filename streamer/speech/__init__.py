@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from streamer.audio import Gap, Samples
+from streamer.events import Acoustics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,6 +112,8 @@ class SpeechEnded:
     """The utterance from `start` to `end`."""
     embedding: "Tensor | None" = None
     """Audio embedding, float32 [embedding]; added by the `processor`."""
+    acoustics: Acoustics | None = None
+    """Loudness, pitch and pauses; added by the `processor`."""
 
 
 SpeechEvent = SpeechStarted | SpeechUpdate | SpeechPaused | SpeechResumed | SpeechEnded | Gap

@@ -38,23 +38,26 @@ _LEAST_VOICED = 3
 Samples = NDArray[np.float32]
 
 
-def measure(samples: Samples, words: int | None = None) -> Acoustics:
-    """Measure an utterance.
+def measure(samples: Samples) -> Acoustics:
+    """Measure loudness, pitch and pauses of an utterance.
 
     Args:
         samples: mono, 16 kHz, in [-1, 1].
-        words: number of words said in it; None if unknown.
     """
     loudness, pauses = _levels(samples)
     pitch, pitch_range = _pitch_figures(pitch_contour(samples))
-    rate = None if words is None or not len(samples) else 60 * words * _RATE / len(samples)
     return Acoustics(
         loudness_db=_rounded(loudness, 1),
         pitch_hz=_rounded(pitch, 1),
         pitch_range=_rounded(pitch_range, 1),
-        words_per_minute=_rounded(rate, 1),
         pause_ratio=_rounded(pauses, 3),
     )
+
+
+def words_per_minute(text: str, seconds: float) -> float | None:
+    """Return the speaking rate of a transcript; None if it has no words."""
+    words = len(text.split())
+    return round(60 * words / seconds, 1) if words and seconds > 0 else None
 
 
 def pitch_contour(samples: Samples) -> NDArray[np.float64]:

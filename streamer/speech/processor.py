@@ -19,6 +19,7 @@ from streamer.speech import (
     SpeechStarted,
     SpeechUpdate,
 )
+from streamer.speech.acoustics import measure
 from streamer.speech.frames import FrameOrder, row_of
 from streamer.speech.segmenter import Segmenter, SegmenterEvent
 
@@ -164,7 +165,8 @@ class ChannelProcessor:
                 encoder.resume()
             case SpeechEnded() if encoder:
                 self._encoder = None
-                return replace(event, embedding=encoder.finish(event))
+                embedding, acoustics = encoder.finish(event), measure(event.samples)
+                return replace(event, embedding=embedding, acoustics=acoustics)
         return event
 
 

@@ -16,6 +16,10 @@ RULE = TypeAdapter(Rule)
 
 
 def rule(**fields):
+    if fields["when"] in ("emotion", "valence"):
+        fields = {"utterances": 1} | fields
+    if fields["when"] == "emotion":
+        fields = {"above": 0.7} | fields
     return RULE.validate_python({"name": "it", **fields})
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from streamer.audio import FRAME, AudioChunk, Gap
 from streamer.settings.tree import Segmentation
 from streamer.speech import SpeechEnded, SpeechStarted, SpeechUpdate
+from streamer.speech.acoustics import measure
 from streamer.speech.processor import ChannelProcessor, SpeechProcessor
 from streamer.speech.segmenter import Segmenter
 from tests.streamer.speech.speech import PeakDetector, audio
@@ -187,6 +188,7 @@ def test_pushes_no_more_than_the_pause_of_the_silence_that_ends_an_utterance():
     (ended,) = [event for event in speech.finish() if isinstance(event, SpeechEnded)]
     (stream,) = streams
     assert ended.embedding[0] == ended.end - ended.start
+    assert ended.acoustics == measure(ended.samples)
     assert len(stream.heard) <= ended.embedding[0] + 3 * FRAME  # SHORT.pause
 
 
