@@ -7,6 +7,10 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 
 
+class ForbiddenError(Exception):
+    """A client may not connect."""
+
+
 class Access:
     """Decide who may connect.
 
@@ -34,6 +38,15 @@ class Access:
         """Whether `Authorization: Bearer TOKEN` (or `Token TOKEN`) carries the right token."""
         kind, _, given = headers.get("authorization", "").partition(" ")
         return self.allows_token(given.strip() if kind.lower() in ("bearer", "token") else None)
+
+    def require(self, headers: Headers, token: object = None) -> None:
+        """Let nobody pass without the token, in the header or the first message.
+
+        Raises:
+            ForbiddenError: if it is missing or wrong.
+        """
+        if not (self.allows_headers(headers) or self.allows_token(token)):
+            raise ForbiddenError("wrong or missing token")
 
     def allows_origin(self, headers: Headers) -> bool:
         """Whether a browser's page may connect; programs send no Origin."""

@@ -10,6 +10,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from streamer.web.connection import Services
+from streamer.web.ingest import twilio
 from streamer.web.ingest import websocket as ws
 
 _STATIC = Path(__file__).with_name("static")
@@ -31,6 +32,9 @@ def make_app(services: Services) -> Starlette:
     async def watch_endpoint(websocket: WebSocket) -> None:
         await ws.watch(websocket, services)
 
+    async def twilio_endpoint(websocket: WebSocket) -> None:
+        await twilio.serve(websocket, services)
+
     return Starlette(
         routes=[
             Route("/", page),
@@ -38,6 +42,7 @@ def make_app(services: Services) -> Starlette:
             Route("/readyz", health),
             WebSocketRoute("/ws", ws_endpoint),
             WebSocketRoute("/watch", watch_endpoint),
+            WebSocketRoute("/twilio", twilio_endpoint),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ]
     )

@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamer.errors import UserError
-from streamer.web.access import Access
+from streamer.sources.network import NetworkSource
+from streamer.web.access import Access, ForbiddenError
 from streamer.web.broadcast import Subscription
-from streamer.web.hub import BusyError, Hub
+from streamer.web.hub import BusyError, Hub, Running
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,12 @@ class Refusal(Exception):  # noqa: N818 - an outcome of the protocol, not a defe
 
 
 @contextlib.asynccontextmanager
-async def closing(websocket: WebSocket) -> AsyncIterator[None]:
-    """Close a connection with the code and reason of what ended it; a client's disappearance is silent."""
+async def accepted(websocket: WebSocket, services: Services) -> AsyncIterator[None]:
+    """Accept a connection unless a foreign page opened it; close it with the code and reason of what ended it."""
+    if not services.access.allows_origin(websocket.headers):
+        await websocket.close(UNAUTHORISED, "origin not allowed")
+        return
+    await websocket.accept()
     code, reason = 1000, ""
     try:
         yield
@@ -65,6 +70,8 @@ async def closing(websocket: WebSocket) -> AsyncIterator[None]:
         return
     except Refusal as refusal:
         code, reason = refusal.code, str(refusal)
+    except ForbiddenError as error:
+        code, reason = UNAUTHORISED, str(error)
     except UserError as error:
         code, reason = BAD_REQUEST, str(error)
     except BusyError as error:
@@ -108,6 +115,53 @@ def parse(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Refusal(BAD_REQUEST, "expected a JSON object")
     return found
+
+
+async def converse(
+    running: Running,
+    source: NetworkSource,
+    receiving: Coroutine[Any, Any, None],
+    sending: Callable[[Subscription], Coroutine[Any, Any, None]],
+) -> None:
+    """Feed audio in and pass events out until the conversation has ended.
+
+    Args:
+        running: the conversation.
+        source: its audio; ended here, with the reason if `receiving` fails.
+        receiving: takes the client's messages until the audio ends.
+        sending: passes events on until there are no more.
+
+    Raises:
+        Exception: what ended `receiving`, once the events that still came have been sent.
+    """
+    with running.broadcast.subscribe() as subscription:
+        outward = asyncio.create_task(sending(subscription))
+        inward = asyncio.create_task(receiving)
+        try:
+            await asyncio.wait({outward, inward}, return_when=asyncio.FIRST_COMPLETED)
+            if inward.done():
+                failure = inward.exception()
+                await source.end(_reason(failure))
+                if running.task:
+                    await asyncio.wait({running.task})
+                if failure is not None and not isinstance(failure, Refusal):
+                    raise failure
+                await outward
+                if failure is not None:
+                    raise failure
+            await outward
+        finally:
+            for task in (outward, inward):
+                task.cancel()
+            await asyncio.gather(outward, inward, return_exceptions=True)
+            running.control.stop("finished")
+
+
+def _reason(failure: BaseException | None) -> str | None:
+    """What the conversation says of why its audio ended."""
+    if isinstance(failure, WebSocketDisconnect):
+        return "the connection was lost"
+    return str(failure) if failure is not None else None
 
 
 async def relay(websocket: WebSocket, subscription: Subscription) -> None:

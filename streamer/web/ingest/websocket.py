@@ -8,20 +8,21 @@ Events come back as the JSON of `streamer schema`; after `session_ended` the ser
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import Any
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from streamer.sources import SourceInfo
 from streamer.sources.network import NetworkSource
 from streamer.web.connection import (
     BAD_REQUEST,
     TOO_FAST,
-    UNAUTHORISED,
     Limits,
     Refusal,
     Services,
-    closing,
+    accepted,
+    converse,
     receive,
     relay,
 )
@@ -33,63 +34,16 @@ _KINDS = ("start", "end", "mark", "pause", "resume")
 
 async def serve(websocket: WebSocket, services: Services) -> None:
     """Serve one client from its first message to `session_ended`."""
-    if not services.access.allows_origin(websocket.headers):
-        await websocket.close(UNAUTHORISED, "origin not allowed")
-        return
-    await websocket.accept()
-    async with closing(websocket):
+    async with accepted(websocket, services):
         start = await receive(websocket, services.limits.handshake)
         if not isinstance(start, dict) or start.get("type") != "start":
             raise Refusal(BAD_REQUEST, 'expected {"type": "start", ...} first')
-        access = services.access
-        if not (
-            access.allows_headers(websocket.headers) or access.allows_token(start.get("token"))
-        ):
-            raise Refusal(UNAUTHORISED, "wrong or missing token")
+        services.access.require(websocket.headers, start.get("token"))
         source = _source(start, services)
         decoding = decoder(str(start.get("format", "s16le")), _rate(start), source)
         running = services.hub.start(source.info.session, source)
-        await _converse(websocket, running, source, decoding, services.limits)
-
-
-async def _converse(
-    websocket: WebSocket,
-    running: Running,
-    source: NetworkSource,
-    decoding: Decoder,
-    limits: Limits,
-) -> None:
-    """Feed audio in and relay events out until the conversation has ended."""
-    with running.broadcast.subscribe() as subscription:
-        sending = asyncio.create_task(relay(websocket, subscription))
-        receiving = asyncio.create_task(_feed(websocket, running, source, decoding, limits))
-        try:
-            await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_COMPLETED)
-            if receiving.done():
-                failure = receiving.exception()
-                await source.end(_reason(failure))
-                await running_end(running)
-                if failure is not None:
-                    raise failure
-            await sending
-        finally:
-            for task in (sending, receiving):
-                task.cancel()
-            await asyncio.gather(sending, receiving, return_exceptions=True)
-            running.control.stop("finished")
-
-
-async def running_end(running: Running) -> None:
-    """Wait until a conversation is over, whatever its outcome."""
-    if running.task:
-        await asyncio.wait({running.task})
-
-
-def _reason(failure: BaseException | None) -> str | None:
-    """What the conversation is told of why its audio ended."""
-    if isinstance(failure, WebSocketDisconnect):
-        return "the connection was lost"
-    return str(failure) if failure is not None else None
+        feeding = _feed(websocket, running, source, decoding, services.limits)
+        await converse(running, source, feeding, partial(relay, websocket))
 
 
 async def _feed(
@@ -153,18 +107,10 @@ async def watch(websocket: WebSocket, services: Services) -> None:
     sends the list of conversations now and whenever it changes. `after` is the `seq` of the last event that the
     watcher has, so that none comes twice.
     """
-    if not services.access.allows_origin(websocket.headers):
-        await websocket.close(UNAUTHORISED, "origin not allowed")
-        return
-    await websocket.accept()
-    async with closing(websocket):
+    async with accepted(websocket, services):
         first = await receive(websocket, services.limits.handshake)
         asked = first if isinstance(first, dict) else {}
-        access = services.access
-        if not (
-            access.allows_headers(websocket.headers) or access.allows_token(asked.get("token"))
-        ):
-            raise Refusal(UNAUTHORISED, "wrong or missing token")
+        services.access.require(websocket.headers, asked.get("token"))
         work = asyncio.create_task(_watch(websocket, asked, services))
         leaving = asyncio.create_task(_gone(websocket))
         try:

@@ -1,6 +1,7 @@
 """A real server in a process of its own, and what clients of it share."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -58,3 +59,12 @@ def wait_for(condition, seconds=20):
         assert time.monotonic() < end, "not in time"
         time.sleep(0.05)
     return value
+
+
+def watched(address, first):
+    """All events that `/watch` gives for a first message."""
+    from websockets.sync import client
+
+    with client.connect(f"ws://{address}/watch") as websocket:
+        websocket.send(json.dumps(first))
+        return [json.loads(message) for message in websocket]

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.streamer.web.serving import samples, server
+from tests.streamer.web.g711 import mulaw
+from tests.streamer.web.serving import samples, server, watched
 
 pytest.importorskip("uvicorn")
 client = pytest.importorskip("websockets.sync.client")
@@ -57,8 +58,7 @@ def test_pieces_do_not_change_the_utterances(address):
 
 def test_hears_telephone_audio(address):
     narrow = samples(rate=8_000)
-    mulaw = mulaw_of(narrow)
-    events = talk(address, {**START, "format": "mulaw", "rate": 8000}, cut(mulaw))
+    events = talk(address, {**START, "format": "mulaw", "rate": 8000}, cut(mulaw(narrow)))
     assert len(utterances(events)) >= 8
 
 
@@ -174,24 +174,6 @@ def test_lists_conversations(address):
         listed = json.loads(websocket.recv())
     assert listed["type"] == "conversations"
     assert all(row["finished"] for row in listed["conversations"])
-
-
-def watched(address, first):
-    with client.connect(f"ws://{address}/watch") as websocket:
-        websocket.send(json.dumps(first))
-        return [json.loads(message) for message in websocket]
-
-
-def mulaw_of(pcm):
-    """G.711 mu-law by nearest value of the table that the decoder uses."""
-    import numpy as np
-
-    from streamer.web.encodings import RawChannels
-
-    table = RawChannels("mulaw", 16_000, 1).decode(bytes(range(256)))[:, 0]
-    order = np.argsort(table)
-    places = np.searchsorted(table[order], pcm.astype(np.float32).ravel() / 32_768)
-    return order[places.clip(max=255)].astype(np.uint8).tobytes()
 
 
 def encoded(container):
