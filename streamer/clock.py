@@ -22,13 +22,30 @@ class Clock(Protocol):
         """Return once `seconds()` has reached the given value."""
         ...
 
+    def begin(self, started: datetime | None, duration: timedelta, speed: float = 1.0) -> None:
+        """Let `now` count from when a recorded conversation began; it never passes the real time.
+
+        Args:
+            started: when the conversation began; None if nobody knows.
+            duration: how long it lasted.
+            speed: seconds of the conversation for each second of the clock.
+        """
+        ...
+
 
 class WallClock:
-    """The time of the world."""
+    """The real time; a replay that keeps to a speed may shift its `now` to when the call took place."""
+
+    def __init__(self) -> None:
+        self._shifted: tuple[datetime, float, float] | None = None
 
     def now(self) -> datetime:
         """See `Clock.now`."""
-        return datetime.now(UTC)
+        real = datetime.now(UTC)
+        if self._shifted is None:
+            return real
+        started, begun, speed = self._shifted
+        return min(real, started + timedelta(seconds=(time.monotonic() - begun) * speed))
 
     def seconds(self) -> float:
         """See `Clock.seconds`."""
@@ -38,9 +55,15 @@ class WallClock:
         """See `Clock.sleep_until`."""
         await asyncio.sleep(max(0.0, seconds - time.monotonic()))
 
+    def begin(self, started: datetime | None, duration: timedelta, speed: float = 1.0) -> None:
+        """See `Clock.begin`; without a known start `now` stays the real time."""
+        if started is not None:
+            earliest = min(started, datetime.now(UTC) - duration)
+            self._shifted = earliest, time.monotonic(), speed
+
 
 class VirtualClock:
-    """A clock that jumps: whoever sleeps is awake at once, and the time has passed.
+    """A clock that jumps to the end of every sleep instead of waiting.
 
     A replay at the speed of the machine runs on it, and so do the tests of anything that waits.
     """
@@ -51,7 +74,7 @@ class VirtualClock:
 
     def now(self) -> datetime:
         """See `Clock.now`."""
-        return self._start + timedelta(seconds=self._seconds)
+        return min(self._start + timedelta(seconds=self._seconds), datetime.now(UTC))
 
     def seconds(self) -> float:
         """See `Clock.seconds`."""
@@ -61,6 +84,11 @@ class VirtualClock:
         """See `Clock.sleep_until`."""
         self._seconds = max(self._seconds, seconds)
         await asyncio.sleep(0)
+
+    def begin(self, started: datetime | None, duration: timedelta, speed: float = 1.0) -> None:  # noqa: ARG002
+        """See `Clock.begin`; a conversation of unknown time is taken to end now."""
+        latest = datetime.now(UTC) - duration
+        self._start = min(started, latest) if started else latest
 
 
 class Stopwatch:
