@@ -142,6 +142,9 @@ class SessionStarted(_Event):
     labels: list[str]
     asr: str = Field(description="backend and model that transcribe, or none")
     streamer_version: str
+    notes: list[str] = Field(
+        default=[], description="how the source was read, where that might surprise"
+    )
 
 
 class SpeechStarted(_AudioEvent):

@@ -72,11 +72,13 @@ async def run(
     Raises:
         UserError: if the source or a sink cannot be opened; no event has been emitted then.
     """
+    control = control or Control()
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(source)
+        if not await _opened(source, stack, control):
+            return Outcome(session or "", control.stopped or "finished", 0, 0, 0)
         _check_modes(source.info, engine)
         speech = engine.processor(source.info)
-        control, status = control or Control(), status or LiveStatus()
+        status = status or LiveStatus()
         outlet = EventBus(
             session or source.info.session,
             clock,
@@ -93,6 +95,23 @@ async def run(
                 source, engine, speech, outlet, clock, control, status, policy
             )
     return replace(outcome, lost_sinks=tuple(outlet.lost))
+
+
+async def _opened(source: AudioSource, stack: AsyncExitStack, control: Control) -> bool:
+    """Enter the source; return False if the conversation was stopped while waiting for its first bytes."""
+    entering = asyncio.ensure_future(stack.enter_async_context(source))
+
+    def stop() -> None:
+        entering.cancel()
+
+    with control.on_stop(stop):
+        try:
+            await entering
+        except asyncio.CancelledError:
+            if control.stopped is None:
+                raise
+            return False
+    return True
 
 
 async def _converse(
@@ -114,7 +133,10 @@ async def _converse(
         labels=list(engine.bundle.model.labels),
         asr=engine.asr,
         streamer_version=__version__,
+        notes=list(info.notes),
     )
+    for note in info.notes:
+        log.warning("%s: %s", info.name, note)
     virtual = isinstance(clock, VirtualClock)
     conversation = Conversation(info, engine, outlet, clock, control, policy)
     audio = (

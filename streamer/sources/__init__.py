@@ -7,6 +7,7 @@ share one time axis that begins at 0. A recording or a pipe ends; a microphone n
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -28,6 +29,10 @@ class SourceInfo:
     """The session's id if the user gives none; the same for the same recording."""
     duration: float | None = None
     """Seconds of audio to come, where that is known (a recording's header)."""
+    started: datetime | None = None
+    """When a recorded conversation began, where that is known."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the events might not expect: channels merged, tracks left out, a wrong header."""
 
 
 class AudioSource(Protocol):

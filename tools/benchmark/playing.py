@@ -158,7 +158,8 @@ def write_mono(recording: Path, seconds: float, target: Path) -> None:
 
 def channels(recording: Path) -> list[tuple[NDArray[np.float32], int]]:
     """Each channel of a recording, and its sample rate."""
-    from streamer.sources.recording.decoder import Decoder, Missing
+    from streamer.sources.recording.decoder import Decoder
+    from streamer.sources.recording.track import Missing
 
     with Decoder(recording) as decoder:
         rate = decoder.rate
@@ -169,7 +170,8 @@ def channels(recording: Path) -> list[tuple[NDArray[np.float32], int]]:
 
 def mono(recording: Path, seconds: float = math.inf) -> tuple[NDArray[np.float32], int]:
     """The beginning of a recording, its channels mixed, and its sample rate."""
-    from streamer.sources.recording.decoder import Decoder, Missing
+    from streamer.sources.recording.decoder import Decoder
+    from streamer.sources.recording.track import Missing
 
     with Decoder(recording) as decoder:
         rate = decoder.rate

@@ -1,38 +1,43 @@
-"""Decoding, by PyAV: a file's audio at its own rate, and where it is damaged."""
+"""Decoding with PyAV: the audio of one track of a file at its own rate, with what is missing in it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from streamer.audio import Samples
 from streamer.errors import SourceError, UserError
-from streamer.sources.recording.integrity import cut_off
+from streamer.media import open_media
+from streamer.sources.recording.continuity import SELF_FRAMED, Continuity
+from streamer.sources.recording.frames import Planes, joined
+from streamer.sources.recording.integrity import cut_off, holds_another, riff_audio
+from streamer.sources.recording.track import Missing, Track
 
 MAX_CHANNELS = 8
-_MAX_RATE = 768_000
+MIN_RATE, MAX_RATE = 4_000, 384_000
+_MAX_FAILURES = 200
+"""Errors of reading in a row after which a file is given up."""
+_BLOCK_VALUES = 1 << 22
+"""Most values of a block, all channels together: 16 MiB."""
 
-_JUMP_SECONDS = 0.05
-"""A step of the timestamps beyond this is missing audio; below it is their rounding."""
+_COUNTED = ("flac", "mov", "aiff", "caf", "w64", "au", "tta", "wv")
+"""Formats whose headers count the samples of the audio itself; a duration of others may be a guess."""
+_ZERO_BASED = ("matroska", "mov")
+"""Formats whose clocks begin at 0 with the recording."""
+_FREE_RUNNING = ("mpegts", "mpeg", "asf", "avi", "flv")
+"""Formats whose clocks begin anywhere: there the earliest track begins at 0."""
 
-_SHORT_SECONDS = 0.5
-"""A file may be this much shorter than its header says: headers round, encoders pad."""
 
-_FORMATS: dict[str, tuple[Any, int, float]] = {
-    "u8": (np.uint8, 128, 2.0**-7),
-    "s16": (np.int16, 0, 2.0**-15),
-    "s32": (np.int32, 0, 2.0**-31),
-    "s64": (np.int64, 0, 2.0**-63),
-    "flt": (np.float32, 0, 1.0),
-    "dbl": (np.float64, 0, 1.0),
-}
-"""FFmpeg's sample formats: their type, what stands for 0, and what a step is worth."""
+@dataclass(frozen=True, slots=True)
+class Headerless:
+    """How to read audio without a header."""
 
-_GAPS_ARE_LEGAL = ("matroska", "webm")
-"""Containers whose recorders leave out what was not sent; elsewhere a jump means damage."""
+    encoding: str
+    """One of `streamer.media.RAW_FORMATS`."""
+    rate: int
+    channels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +46,40 @@ class Block:
 
     samples: Samples
     last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """Seconds that the container says were never recorded."""
-
-    seconds: float
-    reason: str = "missing in the recording"
+    """Whether no audio follows directly: here is the end, or a gap."""
 
 
 class Decoder:
-    """A file open for decoding; a context manager.
+    """One audio track of a file, open for decoding; a context manager.
+
+    Args:
+        path: the file.
+        track: which of its audio tracks, from 0.
+        headerless: how to read a file without a header; None: its format is recognised.
 
     Raises:
         UserError: on construction, if the file is not audio that can be decoded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, track: int = 0, headerless: Headerless | None = None) -> None:
         import av
         import av.logging
 
-        # Damage is told by our own errors; the library would write to stderr from its threads.
+        # Damage is reported by our own errors; the library would write to stderr from its threads.
         av.logging.set_level(None)
         self._path = path
         self._errors: tuple[type[Exception], ...] = (av.error.FFmpegError, ValueError)
+        self._headerless = headerless
+        self._container: Any = self._open()
         try:
-            self._container: Any = av.open(str(path), mode="r", metadata_errors="replace")
-        except self._errors:
-            raise UserError(f"{path}: not a recording (no audio format recognised)") from None
-        streams = self._container.streams.audio
-        if not streams or streams[0].codec_context is None:
+            self._stream: Any = self._select(track)
+        except BaseException:
             self._container.close()
-            raise UserError(f"{path}: holds no audio that can be decoded")
-        self._stream: Any = streams[0]
+            raise
+        self.tracks: int = len(self._container.streams.audio)
+        """Number of audio tracks in the file."""
         self.channels: int = self._stream.channels
         self.rate: int = self._stream.rate
-        if not (0 < self.rate <= _MAX_RATE and self.channels > 0):
-            self._container.close()
-            raise UserError(f"{path}: the header makes no sense ({self.rate} Hz)")
 
     def __enter__(self) -> Self:
         return self
@@ -94,100 +94,172 @@ class Decoder:
 
     @property
     def duration(self) -> float | None:
-        """Seconds, as the file's header tells."""
+        """Seconds of audio, as far as the file says."""
         if self._stream.duration is not None:
             return float(self._stream.duration * self._stream.time_base)
         return self._container.duration / 1e6 if self._container.duration else None
 
+    @property
+    def created(self) -> datetime | None:
+        """When the recording was made, as the file says; in UTC unless it says otherwise."""
+        text = self._container.metadata.get("creation_time", "")
+        try:
+            created = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        if created.year < 1990:  # a clock that was never set tells 1904 or 1970
+            return None
+        return created if created.tzinfo else created.replace(tzinfo=UTC)
+
+    @property
+    def exceeds_header(self) -> bool:
+        """Whether the file holds more audio than its header says; all of it is decoded."""
+        riff = riff_audio(self._path) if self._is("wav") else None
+        return riff is not None and riff.goes_on(self._path)
+
     def blocks(self, size: int) -> Iterator[Block | Missing]:
-        """All the audio, in blocks of at least `size` samples but the last.
+        """Decode all the audio, in blocks of at least `size` samples but before gaps and at the end.
 
         Raises:
-            SourceError: where the file is damaged or was cut off; all before it has been given.
+            SourceError: at the end, if the file was damaged or cut off; all that can be decoded has been given.
         """
-        waiting: list[list[Samples]] = []
+        size = min(size, _BLOCK_VALUES // self.channels)
+        waiting: list[Planes] = []
         held = 0
-        damage: SourceError | None = None
-        frames = self._frames()
-        while True:
-            try:
-                item = next(frames, None)
-            except SourceError as error:
-                damage, item = error, None
-            if isinstance(item, list):
-                waiting.append(item)
-                held += len(item[0])
-                if held < size:
-                    continue
-            last = item is None
-            yield Block(_joined(waiting, self.channels), last)
-            waiting.clear()
-            held = 0
+        continuity = Continuity(
+            self._path, self._formats, is_alone=len(self._container.streams) == 1
+        )
+        track = Track(
+            self.rate,
+            self.channels,
+            self._stream.codec_context.layout,
+            self._zero(),
+            continuity.is_broken,
+        )
+        for item in self._items(track, continuity):
             if isinstance(item, Missing):
+                yield Block(joined(waiting, self.channels), last=True)
                 yield item
-            if last:
-                break
-        if damage:
-            raise damage
+                waiting, held = [], 0
+                continue
+            if held >= size:
+                yield Block(joined(waiting, self.channels), last=False)
+                waiting, held = [], 0
+            waiting.append(item)
+            held += len(item[0])
+        yield Block(joined(waiting, self.channels), last=True)
+        self._require_whole(track)
 
-    def _frames(self) -> Iterator[list[Samples] | Missing]:
-        """The audio as it comes from the decoder, an array for each channel, in no particular range."""
-        first: float | None = None
-        position = 0.0
+    def _open(self) -> Any:
+        raw = self._headerless
         try:
-            for frame in self._container.decode(self._stream):
-                if frame.sample_rate != self.rate or frame.layout.nb_channels != self.channels:
-                    raise self._damage(position, "the format changes")
-                time = frame.time
-                if time is not None:
-                    first = time if first is None else first
-                    if (missing := time - first - position) > _JUMP_SECONDS:
-                        if not any(n in self._container.format.name for n in _GAPS_ARE_LEGAL):
-                            raise self._damage(position, f"{missing:.2f} s of audio are missing")
-                        yield Missing(missing)
-                        position += missing
-                position += frame.samples / self.rate
-                yield _channels(frame, self.channels)
+            if raw:
+                return open_media(self._path, raw.encoding, rate=raw.rate, channels=raw.channels)
+            if _is_rifx(self._path):  # FFmpeg would take its bytes in the wrong order
+                raise UserError(
+                    f"{self._path}: big-endian WAV (RIFX) cannot be decoded; convert it to WAV"
+                )
+            riff = riff_audio(self._path)
+            more = {"ignore_length": "1"} if riff and riff.goes_on(self._path) else {}
+            return open_media(self._path, extra=more)
         except self._errors:
-            raise self._damage(position, "the audio cannot be decoded") from None
-        self._require_whole(position)
+            raise UserError(
+                f"{self._path}: not a recording (no audio format recognised); "
+                "for audio without a header name its encoding, e.g. --format mulaw"
+            ) from None
 
-    def _require_whole(self, position: float) -> None:
-        duration = self.duration
-        exact = "mp3" not in self._container.format.name
-        short = exact and duration is not None and position < duration - _SHORT_SECONDS
-        if short or cut_off(self._path, position):
-            raise self._damage(position, "the file was cut off")
+    def _select(self, track: int) -> Any:
+        streams = self._container.streams.audio
+        if not streams:
+            raise UserError(f"{self._path}: holds no audio that can be decoded")
+        if track >= len(streams):
+            raise UserError(f"{self._path}: has {len(streams)} audio tracks, no track {track + 1}")
+        stream = streams[track]
+        if stream.codec_context is None:
+            raise UserError(f"{self._path}: holds no audio that can be decoded")
+        if not MIN_RATE <= stream.rate <= MAX_RATE:
+            raise UserError(
+                f"{self._path}: a sample rate of {stream.rate} Hz; {MIN_RATE} to {MAX_RATE} can be analysed"
+            )
+        if not 1 <= stream.channels <= MAX_CHANNELS:
+            raise UserError(
+                f"{self._path}: {stream.channels} channels; at most {MAX_CHANNELS} can be replayed"
+            )
+        return stream
 
-    def _damage(self, position: float, what: str) -> SourceError:
-        return SourceError(f"{self._path.name}: damaged at {position:.2f} s: {what}")
+    @property
+    def _formats(self) -> list[str]:
+        return [*self._container.format.name.split(",")]
+
+    def _is(self, *formats: str) -> bool:
+        return any(name in formats for name in self._formats)
+
+    def _zero(self) -> float | None:
+        """The time stamp at which the conversation begins; None: that of the first frame."""
+        if self._is(*_ZERO_BASED):
+            return 0.0
+        if self._is(*_FREE_RUNNING) and self._container.start_time is not None:
+            return float(self._container.start_time) / 1e6
+        return None
+
+    def _items(self, track: Track, continuity: Continuity) -> Iterator[Missing | Planes]:
+        """Decode packet by packet, so that one that is damaged costs no other."""
+        failed = 0
+        for packet in self._packets(track):
+            continuity.follow(packet)
+            try:
+                frames = packet.decode()
+            except self._errors:
+                track.fail(bytes(packet))
+                failed += 1
+                continue
+            for frame in frames:
+                failed = 0
+                yield from track.add(frame)
+        if failed == 1 and self._is(*SELF_FRAMED):
+            track.forgive_end()
+        yield from track.finish()
+
+    def _packets(self, track: Track) -> Iterator[Any]:
+        """Demultiplex, beginning again behind what cannot be read."""
+        failures = 0
+        while failures < _MAX_FAILURES:
+            try:
+                for packet in self._container.demux(self._stream):
+                    yield packet
+                    failures = 0
+            except self._errors:
+                track.fail()
+                failures += 1
+                continue
+            return
+
+    def _require_whole(self, track: Track) -> None:
+        """Raise `SourceError` if the file is damaged or was cut off."""
+        name, seconds = self._path.name, track.position
+        if track.damage:
+            raise SourceError(
+                f"{name}: damaged at {track.damage}; what could be decoded is analysed"
+            )
+        counted = self._stream.duration is not None and self._is(*_COUNTED)
+        duration = self.duration if counted else self._tagged_duration()
+        if self._headerless is None and cut_off(self._path, seconds, duration):
+            raise SourceError(f"{name}: damaged at {seconds:.2f} s: the file was cut off")
+        if self._is("mov", "aiff") and holds_another(self._path):
+            raise SourceError(
+                f"{name}: another recording follows in the same file, which is not analysed"
+            )
+
+    def _tagged_duration(self) -> float | None:
+        """Seconds of the track as Matroska's statistics tags state them; None if there are none."""
+        hours, _, rest = self._stream.metadata.get("DURATION", "").partition(":")
+        minutes, _, seconds = rest.partition(":")
+        try:
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        except ValueError:
+            return None
 
 
-def _channels(frame: Any, channels: int) -> list[Samples]:
-    """A decoded frame as one float32 array for each channel.
-
-    FFmpeg's own conversion gives the same to the bit, but costs half as much as decoding.
-    """
-    name = frame.format.name
-    kind, zero, scale = _FORMATS[name.removesuffix("p")]
-    if name.endswith("p"):
-        samples = [np.frombuffer(plane, kind, frame.samples) for plane in frame.planes]
-    else:
-        packed = np.frombuffer(frame.planes[0], kind, frame.samples * channels)
-        samples = [packed[channel::channels] for channel in range(channels)]
-    if kind is np.float32:
-        return samples
-    with np.errstate(over="ignore"):  # a double beyond all floats becomes infinite, and then 1
-        return [(s.astype(np.float32) - np.float32(zero)) * np.float32(scale) for s in samples]
-
-
-def _joined(frames: list[list[Samples]], channels: int) -> Samples:
-    """Frames as one array [n, channels], each channel contiguous, all of it in [-1, 1]."""
-    samples = np.empty((channels, sum(len(frame[0]) for frame in frames)), np.float32)
-    if frames:
-        for pieces, whole in zip(zip(*frames, strict=True), samples, strict=True):
-            np.concatenate(pieces, out=whole)
-    # Whatever is not finite makes the sum so.
-    if not np.isfinite(samples.sum(dtype=np.float64)):
-        np.nan_to_num(samples, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
-    return np.clip(samples, -1.0, 1.0, out=samples).T
+def _is_rifx(path: Path) -> bool:
+    with path.open("rb") as handle:
+        return handle.read(4) == b"RIFX"

@@ -1,14 +1,17 @@
-"""Recordings of any format become the same 16 kHz channels; damage is told, never passed over."""
+"""Recordings of any format become the same 16 kHz channels; damage is reported and skipped."""
 
 import asyncio
 import struct
+from datetime import UTC, datetime
 
+import av
 import numpy as np
 import pytest
 
 from streamer.audio import AudioChunk
 from streamer.clock import VirtualClock
 from streamer.errors import SourceError, UserError
+from streamer.sources.recording.decoder import Headerless
 from streamer.sources.recording.source import RecordingSource
 from tests.audio_files import CODECS, dominant_frequency, tone, write_audio
 
@@ -110,20 +113,6 @@ def test_a_file_cut_off_in_the_middle_gives_what_is_there_and_says_so(tmp_path, 
     assert 3 * 16_000 < len(channels[0]) < 8 * 16_000
 
 
-@pytest.mark.parametrize("name", ["flac", "opus", "mp3"])
-def test_a_file_with_a_damaged_middle_gives_what_stands_before_the_damage(tmp_path, name):
-    rate = 48_000
-    rng = np.random.default_rng(1)
-    path = write_audio(tmp_path / "a", rng.normal(0, 0.1, 10 * rate), rate, name)
-    data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 5000] = rng.bytes(5000)
-    path.write_bytes(bytes(data))
-    _, channels, failure = read(path)
-    assert failure is not None
-    assert 3 * 16_000 < len(channels[0]) < 7 * 16_000
-
-
 def test_a_stream_of_unknown_length_is_not_a_damaged_file(tmp_path):
     path = write_audio(tmp_path / "a.wav", tone(440, 1), 16_000)
     data = bytearray(path.read_bytes())
@@ -174,6 +163,69 @@ def test_the_session_is_the_same_for_the_same_recording_and_another_for_another(
     assert read(first)[0].session == read(first)[0].session
     assert read(first)[0].session.startswith("a-call-")
     assert read(first)[0].session.split("-")[-1] != read(second)[0].session.split("-")[-1]
+
+
+def two_tracks(path, rates=(48_000, 48_000)):
+    """A Matroska file with two mono tracks, 440 and 1000 Hz."""
+    with av.open(str(path), "w", format="matroska") as container:
+        streams = [container.add_stream("pcm_s16le", rate=rate, layout="mono") for rate in rates]
+        for stream, rate, frequency in zip(streams, rates, (440, 1000), strict=True):
+            pcm = (tone(frequency, 2, rate) * 32767).astype(np.int16).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(pcm, "s16", "mono")
+            frame.sample_rate, frame.pts = rate, 0
+            container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("rates", [(48_000, 48_000), (8000, 44_100)])
+def test_each_track_of_a_file_is_a_channel(tmp_path, rates):
+    info, channels, failure = read(two_tracks(tmp_path / "a.mkv", rates))
+    assert (failure, info.channels) == (None, ("channel1", "channel2"))
+    assert info.notes == ("2 audio tracks: their channels are analysed side by side",)
+    assert [dominant_frequency(channels[c]) for c in (0, 1)] == pytest.approx([440, 1000], abs=2)
+
+
+def test_tracks_that_are_left_out_are_named(tmp_path):
+    path = two_tracks(tmp_path / "a.mkv")
+    info, channels, _ = read(path, tracks=(2,))
+    assert info.notes == ("of 2 audio tracks only 2 is analysed",)
+    assert dominant_frequency(channels[0]) == pytest.approx(1000, abs=2)
+    with pytest.raises(UserError, match="has 2 audio tracks, no track 3"):
+        read(path, tracks=(3,))
+
+
+def test_merged_channels_are_named(tmp_path):
+    path = write_audio(tmp_path / "a.wav", np.stack([tone(440, 2)] * 2, axis=1), 16_000)
+    info, _, _ = read(path, channels=("agent", "customer"))
+    assert info.channels == ("agent+customer",)
+    assert info.notes == ("agent and customer carry the same signal: analysed as one channel",)
+
+
+def test_audio_without_a_header_is_read_as_named(tmp_path):
+    path = tmp_path / "a.ulaw"
+    path.write_bytes(
+        write_audio(tmp_path / "a.wav", tone(440, 2, 8000), 8000, "mulaw").read_bytes()[-16_000:]
+    )
+    with pytest.raises(UserError, match="--format mulaw"):
+        read(path)
+    _, channels, failure = read(path, headerless=Headerless("mulaw", 8000, 1))
+    assert failure is None
+    assert len(channels[0]) == 32_000
+    assert dominant_frequency(channels[0]) == pytest.approx(440, abs=2)
+
+
+def test_the_file_tells_when_the_call_was(tmp_path):
+    path = tmp_path / "a.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        container.metadata["creation_time"] = "2026-03-01T10:00:00.000000Z"
+        stream = container.add_stream("aac", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone(440, 0.064).reshape(1, -1), "fltp", "mono")
+        frame.sample_rate = 16_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert read(path)[0].started == datetime(2026, 3, 1, 10, tzinfo=UTC)
 
 
 async def test_a_replay_keeps_to_its_speed(tmp_path):
