@@ -183,7 +183,7 @@ SOURCES = Registry(
     {
         "recording": "streamer.sources.recording:PLUGIN",
         "microphone": "streamer.sources.microphone:PLUGIN",
-        "pcm": "streamer.sources.pcm:PLUGIN",
+        "stdin": "streamer.sources.standard_input:PLUGIN",
     },
 )
 """`make(target, context=SourceContext, **options)`. Another package's is chosen by `NAME://...` on the command line."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamer.commands import FAILED, INTERRUPTED, OK
 from streamer.errors import UserError
-from streamer.registry import SINKS, SOURCES, Plugin, SinkContext, SourceContext
+from streamer.registry import SINKS, SOURCES, Option, Plugin, SinkContext, SourceContext
 
 if TYPE_CHECKING:
     from streamer.control import Control
@@ -39,13 +39,17 @@ def notify(line: str) -> None:
 
 
 def add_plugin_options(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add the options of the sources and sinks that a command offers."""
+    """Add the options of the sources and sinks that a command offers; several may share one."""
+    added: set[Option] = set()
     for registry, title in ((SOURCES, "audio"), (SINKS, "outputs")):
         group = parser.add_argument_group(title)
         for name, plugin in registry.items():
             if command not in plugin.commands:
                 continue
             for option in plugin.options:
+                if option in added:
+                    continue
+                added.add(option)
                 try:
                     group.add_argument(option.flag, **option.arguments)
                 except argparse.ArgumentError:
@@ -76,13 +80,15 @@ def source(
     """The source that a command names.
 
     Args:
-        target: `-` for raw PCM on standard input, `NAME://...` for the source of that name, else `default`'s.
+        target: `-` for standard input, `NAME://...` for the source of that name, else `default`'s.
         default: The source of all other targets.
         values: The options of the command line, by name.
         context: What it is made with.
     """
     scheme = target.partition("://")[0]
-    name = "pcm" if target == "-" else scheme if "://" in target and scheme in SOURCES else default
+    name = (
+        "stdin" if target == "-" else scheme if "://" in target and scheme in SOURCES else default
+    )
     plugin: Plugin = SOURCES.find(name)
     made: AudioSource = plugin.make(target, context=context, **_own(plugin, values))
     return made

@@ -56,7 +56,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         "files",
         nargs="+",
         metavar="FILE",
-        help="recording (wav, mp3, flac, ogg, m4a, ...); - reads raw 16-bit PCM from standard input",
+        help="recording (wav, mp3, flac, ogg, m4a, ...); - reads a recording or raw PCM from standard input",
     )
     parser.add_argument(
         "--speed",

@@ -1,13 +1,18 @@
 """Raw samples from a pipe."""
 
 import asyncio
+import io
 import os
 
+import av
 import numpy as np
 import pytest
 
 from streamer.errors import SourceError, UserError
+from streamer.media import RAW_FORMATS
+from streamer.sources.byte_reader import open_reader
 from streamer.sources.pcm import PcmSource
+from streamer.sources.recording.decoder import Decoder, Headerless
 from tests.audio_files import dominant_frequency, tone
 
 
@@ -27,7 +32,8 @@ async def read(data, **options):
 
     channels = {}
     with os.fdopen(reading, "rb") as stream:
-        async with PcmSource(stream=stream, **options) as source, asyncio.TaskGroup() as group:
+        reader = await open_reader(stream)
+        async with PcmSource(reader, **options) as source, asyncio.TaskGroup() as group:
             group.create_task(feed())
             async for chunk in source:
                 held = channels.setdefault(chunk.channel, [])
@@ -49,6 +55,43 @@ async def test_interleaved_channels_at_another_rate():
     assert len(channels[0]) == pytest.approx(16_000, abs=2)
 
 
+@pytest.mark.parametrize("encoding", RAW_FORMATS)
+async def test_every_encoding_is_what_ffmpeg_makes_of_it(tmp_path, encoding):
+    signal = np.random.default_rng(0).normal(0, 0.3, (4000, 2))
+    data = encoded(signal, encoding)
+    path = tmp_path / "raw"
+    path.write_bytes(data)
+    raw = Headerless(encoding, 16_000, 2)
+    with Decoder(path, headerless=raw) as decoder:
+        expected = np.concatenate([block.samples for block in decoder.blocks(10**9)])
+    channels = await read(data, encoding=encoding, count=2)
+    received = np.stack([channels[0], channels[1]], axis=1)
+    assert received == pytest.approx(expected, abs=1e-6)
+    assert received == pytest.approx(np.clip(signal, -1, 1), abs=0.04)
+
+
+def encoded(signal, encoding):
+    """The bytes that FFmpeg makes of float [n, 2]."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=encoding) as container:
+        codec = f"pcm_{encoding}"
+        stream = container.add_stream(codec, rate=16_000, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(
+            np.clip(signal, -1, 1).astype(np.float32).reshape(1, -1), "flt", "stereo"
+        )
+        frame.sample_rate = 16_000
+        to = av.AudioResampler(stream.codec_context.format, "stereo", 16_000)
+        for converted in to.resample(frame):
+            container.mux(stream.encode(converted))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+async def test_numbers_that_are_none_become_silence_without_a_warning():
+    values = np.array([0.5, np.nan, np.inf, -np.inf, 1e30], "<f4")
+    assert (await read(values.tobytes(), encoding="f32le"))[0].tolist() == [0.5, 0, 1, -1, 1]
+
+
 async def test_nothing_is_a_conversation_without_audio():
     assert await read(b"") == {}
 
@@ -62,14 +105,14 @@ async def test_a_plain_file_as_standard_input_works_too(tmp_path):
     path = tmp_path / "a.raw"
     path.write_bytes(pcm(tone(440, 0.5)))
     with path.open("rb") as stream:
-        async with PcmSource(stream=stream) as source:
+        async with PcmSource(await open_reader(stream)) as source:
             assert sum([len(chunk.samples) async for chunk in source]) == 8000
 
 
 async def test_waiting_for_a_silent_pipe_can_be_cancelled():
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb"):
-        async with PcmSource(stream=stream) as source:
+        async with PcmSource(await open_reader(stream)) as source:
             waiting = asyncio.ensure_future(anext(aiter(source)))
             await asyncio.sleep(0.01)
             waiting.cancel()
@@ -83,4 +126,4 @@ async def test_a_terminal_is_not_a_recording():
         os.fdopen(terminal, "rb", buffering=0) as stream,
         pytest.raises(UserError, match="pipe raw 16-bit PCM"),
     ):
-        await PcmSource(stream=stream).__aenter__()
+        await open_reader(stream)
