@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 READ_AHEAD = 60.0
 """Seconds of speech that a replay may be ahead of its analysis."""
 
+OPENING = 1.0
+"""Seconds that opening the source may still take once the conversation has been stopped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -98,11 +101,12 @@ async def run(
 
 
 async def _opened(source: AudioSource, stack: AsyncExitStack, control: Control) -> bool:
-    """Enter the source; return False if the conversation was stopped while waiting for its first bytes."""
+    """Enter the source; return False if the conversation is stopped while that waits for its first bytes."""
+    loop = asyncio.get_running_loop()
     entering = asyncio.ensure_future(stack.enter_async_context(source))
 
     def stop() -> None:
-        entering.cancel()
+        loop.call_later(OPENING, entering.cancel)  # which does nothing once it is done
 
     with control.on_stop(stop):
         try:

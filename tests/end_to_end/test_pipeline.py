@@ -241,3 +241,14 @@ def test_a_sink_that_fails_is_told_to_the_others_and_stops_nobody(engine, refere
     assert error.part == "sink broken"
     assert "No space left" in error.message
     assert len(events) == len(reference) + 1
+
+
+async def test_a_stop_ends_the_wait_for_a_source_that_does_not_open(engine):
+    class Closed(Played):
+        async def __aenter__(self):
+            await asyncio.sleep(3600)
+
+    control = Control()
+    control.stop("interrupted")
+    outcome, events = await converse(Closed(two_speakers()), engine, control=control)
+    assert (outcome.reason, events) == ("interrupted", [])
