@@ -7,8 +7,10 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 from streamer.errors import UserError
+from streamer.settings import load as configuration
 
 
 def dispatch(
@@ -45,3 +47,29 @@ def dispatch(
         print(f"{program} {parsed.command}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """Declares the option that sets any setting of the program."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of streamer, e.g. asr.model=tiny.en; may be repeated",
+    )
+
+
+def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `--set` says, by dotted path.
+
+    Raises:
+        UserError: An assignment is none.
+    """
+    overrides = {}
+    for assignment in arguments.set:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {assignment}: expected KEY=VALUE, e.g. asr.model=tiny.en")
+        overrides[key] = configuration.scalar(f"--set {key}", value)
+    return overrides

@@ -66,7 +66,7 @@ class Segmentation(_Section):
         description="what ends an utterance: the hangover, or the sound of the turn",
     )
     complete: float = Field(
-        default=0.9,
+        default=0.7,
         ge=0,
         le=1,
         description="adaptive: probability at which a turn sounds complete and the utterance ends",

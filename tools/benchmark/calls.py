@@ -5,12 +5,12 @@ import asyncio
 import itertools
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -73,11 +73,16 @@ def recordings(data: Path | None) -> list[Path]:
     return found
 
 
-def load_engine(asr: str, *, transcribers: int = 1) -> Engine:
-    """The engine with its models, as by default but for its transcriber, one of `ASR`."""
-    backend = "none" if asr == KNOWN else asr
-    overrides = {"asr.backend": backend, "engine.transcribers": transcribers}
-    settings = configuration.load(environment={}, overrides=overrides)
+def load_engine(
+    asr: str, *, transcribers: int = 1, overrides: Mapping[str, Any] | None = None
+) -> Engine:
+    """The engine with its models, as by default but for its transcriber, one of `ASR`, and what is overridden."""
+    chosen = {
+        "asr.backend": "none" if asr == KNOWN else asr,
+        "engine.transcribers": transcribers,
+        **(overrides or {}),
+    }
+    settings = configuration.load(environment={}, overrides=chosen)
     engine = Engine.load(settings, lambda line: print(line, file=sys.stderr))
     return engine if asr != KNOWN else Engine(settings, engine.bundle, [KnownWords()])
 

@@ -20,6 +20,7 @@ from streamer.clock import VirtualClock, WallClock
 from streamer.runtime.engine import Engine
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, on_cores, write_json
+from tools.command_line import add_set, overrides_of
 
 _GOLDEN = 0.618034
 """Streams begin at places of the call that are spread as evenly as places can be."""
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=["none"],
         help="transcribers, each measured (default none; known: text that costs nothing to get)",
     )
+    add_set(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
 
 
@@ -74,7 +76,9 @@ def run(arguments: argparse.Namespace) -> None:
     logging.getLogger("streamer").setLevel(logging.ERROR)  # losses are counted, not told one by one
     with on_cores(arguments.cores):
         for asr in arguments.asr:
-            with calls.load_engine(asr, transcribers=arguments.cores) as engine:
+            with calls.load_engine(
+                asr, transcribers=arguments.cores, overrides=overrides_of(arguments)
+            ) as engine:
                 _warm_up(engine, call)
 
                 def holds(streams: int, asr: str = asr, engine: Engine = engine) -> bool:

@@ -21,6 +21,7 @@ from streamer.errors import UserError
 from streamer.settings import load as configuration
 from streamer.settings.shipped import sample_call
 from streamer.settings.tree import Settings
+from tools.command_line import add_set, overrides_of
 from tools.virtual_card import VirtualCard
 
 _BEEP = 0.02
@@ -53,22 +54,13 @@ def add_recordings(parser: argparse.ArgumentParser, *, seconds: float) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Declares what the listener is told, and where the figures go."""
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting of streamer, e.g. asr.model=tiny.en",
-    )
+    add_set(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """All settings of the listener, those from `add_settings` among them."""
-    chosen = (assignment.partition("=") for assignment in arguments.set)
-    return configuration.load(
-        overrides={key: configuration.scalar(key, value) for key, _, value in chosen}
-    )
+    return configuration.load(overrides=overrides_of(arguments))
 
 
 def tones(heard: NDArray[np.float32], rate: int) -> list[float]:

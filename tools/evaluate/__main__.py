@@ -5,6 +5,10 @@ import sys
 from tools.command_line import dispatch
 
 COMMANDS = {
+    "endpoints": (
+        "tools.evaluate.endpoints",
+        "when utterances end, against turns in RTTM: cut turns and waiting",
+    ),
     "segmentation": (
         "tools.evaluate.segmentation",
         "where speech is found in recordings, against turns in RTTM",

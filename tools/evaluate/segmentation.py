@@ -38,6 +38,7 @@ from streamer.sources.recording.source import RecordingSource
 from streamer.speech import SpeechEnded
 from streamer.speech.registry import make_segmenter
 from streamer.speech.segmenter import Segmenter, SegmenterEvent
+from tools.command_line import add_set, overrides_of
 from tools.evaluate.detection import (
     MEASURES,
     Channel,
@@ -67,12 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=DETECTORS.names(),
         help="voice detector; default: as in the settings",
     )
+    add_set(parser)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures, prints, writes."""
-    overrides = {"segmentation.detector": arguments.detector} if arguments.detector else {}
+    overrides = overrides_of(arguments)
+    if arguments.detector:
+        overrides["segmentation.detector"] = arguments.detector
     settings = configuration.load(arguments.config, overrides=overrides).segmentation
     files = {
         annotated.file.name: asyncio.run(segment(annotated, settings))
@@ -91,7 +95,7 @@ async def segment(annotated: Annotated, settings: config.Segmentation) -> list[C
     """
     detecting = config.Segmentation.model_validate(
         settings.model_dump()
-        | {"pre_roll": 0, "hangover": HANGOVER, "tail": HANGOVER}
+        | {"pre_roll": 0, "hangover": HANGOVER, "tail": HANGOVER, "endpoint": "fixed"}
         | {"pause": min(settings.pause, HANGOVER - 0.03)}
     )
     async with RecordingSource(annotated.file, VirtualClock(), dual_mono=False) as source:

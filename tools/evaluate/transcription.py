@@ -24,6 +24,7 @@ from streamer.speech import SpeechEnded
 from streamer.speech.registry import make_segmenter
 from streamer.transcription import Transcriber, Transcript
 from streamer.transcription.registry import make_transcriber
+from tools.command_line import add_set, overrides_of
 from tools.data.decoding import decode
 from tools.evaluate.metrics import RESAMPLES
 from tools.evaluate.output import write_json
@@ -62,12 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "whisper", "none"),
         help="what transcribes; default: as in the settings",
     )
+    add_set(parser)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures, prints, writes."""
-    overrides = {"asr.backend": arguments.asr} if arguments.asr else {}
+    overrides = overrides_of(arguments)
+    if arguments.asr:
+        overrides["asr.backend"] = arguments.asr
     settings = configuration.load(arguments.config, overrides=overrides)
     recordings = find_recordings(arguments.data)
     transcriber, notice = make_transcriber(settings.asr, settings.engine)

@@ -1,0 +1,45 @@
+"""Turns that were cut, and how long their ends were waited for."""
+
+import numpy as np
+import pytest
+
+from streamer.speech import SpeechEnded, SpeechStarted
+from tools.evaluate.endpoints import compare, decided, joined, report
+from tools.evaluate.rttm import Turn
+
+
+def ended(voice_end, wait):
+    end = round(voice_end * 16000)
+    return SpeechEnded(0, 0, end, end, end + round(wait * 16000), np.zeros(1, np.float32))
+
+
+def test_segments_of_one_speaker_with_breath_in_between_are_a_turn():
+    segments = [Turn(0, 1, 1, "a"), Turn(2, 3, 1, "a"), Turn(5, 6, 1, "a")]
+    assert joined(segments) == [(0, 3), (5, 6)]
+
+
+def test_another_speaker_in_between_ends_a_turn():
+    segments = [Turn(0, 1, 1, "a"), Turn(1.2, 1.6, 1, "b"), Turn(2, 3, 1, "a")]
+    assert joined(segments) == [(0, 1), (2, 3), (1.2, 1.6)]
+
+
+def test_an_end_inside_of_a_turn_cuts_it_and_one_at_its_end_is_right():
+    found = compare([ended(2.0, 0.5), ended(5.1, 0.2), ended(9.0, 0.7)], [(0.0, 5.0)])
+    assert (found.ends, found.cut) == (3, 1)
+    assert found.right == pytest.approx((0.2,))
+    assert found.waits == pytest.approx((0.5, 0.2, 0.7))
+
+
+def test_where_a_long_utterance_was_split_nothing_was_decided():
+    first, last = ended(2.0, 0.0), ended(5.0, 0.5)
+    events = [first, SpeechStarted(0, first.end, first.at), last]
+    assert decided(events) == [last]
+    assert decided([first, SpeechStarted(0, first.end + 480, last.at)]) == [first]
+
+
+def test_reports_sums_medians_and_intervals():
+    one = compare([ended(2.0, 0.5), ended(5.1, 0.2)], [(0.0, 5.0)])
+    result = report([one, one])
+    assert result["cut"] == {"value": 2, "low": 2.0, "high": 2.0}
+    assert result["wait"]["right"]["median"] == 0.2
+    assert report([compare([], [])])["wait"]["all"]["median"] is None
