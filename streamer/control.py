@@ -18,6 +18,8 @@ class Control:
     """Why the conversation was asked to end: interrupted, terminated, finished; None while it may go on."""
     marks: "asyncio.Queue[str | None]" = field(default_factory=asyncio.Queue)
     """Labels of the moments marked and not yet reported; None for a mark without a label."""
+    summaries: "asyncio.Queue[None]" = field(default_factory=asyncio.Queue)
+    """Summaries asked for and not yet emitted."""
     _callbacks: list[Callable[[], None]] = field(default_factory=list)
 
     def stop(self, reason: str = "finished") -> None:
@@ -30,6 +32,10 @@ class Control:
     def mark(self, label: str | None = None) -> None:
         """Mark this moment."""
         self.marks.put_nowait(label)
+
+    def summarize(self) -> None:
+        """Ask for a summary event."""
+        self.summaries.put_nowait(None)
 
     @contextlib.contextmanager
     def on_stop(self, callback: Callable[[], None]) -> Iterator[None]:

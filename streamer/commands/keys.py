@@ -20,6 +20,8 @@ def on_key(control: "Control") -> Callable[[str], None]:
                 control.stop()
             case "p":
                 control.paused = not control.paused
+            case "s":
+                control.summarize()
             case " ":
                 control.mark()
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from streamer import __version__, events
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples, to_seconds
@@ -18,6 +19,7 @@ from streamer.clock import Clock, Stopwatch, VirtualClock
 from streamer.control import Control, LiveStatus
 from streamer.conversation.buffer import LiveBuffer, read_until_stopped
 from streamer.conversation.load import LoadPolicy
+from streamer.conversation.statistics import Statistics
 from streamer.conversation.turns import Conversation, Job
 from streamer.errors import SourceError, UserError
 from streamer.runtime.engine import Engine, Transcription
@@ -32,6 +34,10 @@ log = logging.getLogger(__name__)
 
 READ_AHEAD = 60.0
 """Seconds of speech that a replay may be ahead of its analysis."""
+_TICK = 0.5
+"""Seconds between looks at how long nobody has spoken."""
+_CONFIRMED = 1.0
+"""Seconds after which speech is confirmed, if there is any."""
 
 OPENING = 1.0
 """Seconds that opening the source may still take once the conversation has been stopped."""
@@ -80,8 +86,8 @@ async def run(
         if not await _opened(source, stack, control):
             return Outcome(session or "", control.stopped or "finished", 0, 0, 0)
         _check_modes(source.info, engine)
-        speech = engine.processor(source.info)
         status = status or LiveStatus()
+        statistics = Statistics(engine.settings.alerts.rules)
         outlet = EventBus(
             session or source.info.session,
             clock,
@@ -89,13 +95,14 @@ async def run(
             control,
             limit=engine.settings.sinks.queue,
             wait=not source.info.live,
+            follow=statistics.take,
         )
         policy = (
             LoadPolicy(engine.settings.live.max_lag, status) if source.info.live else LoadPolicy()
         )
         async with outlet:
             outcome = await _converse(
-                source, engine, speech, outlet, clock, control, status, policy
+                source, engine, outlet, statistics, clock, control, status, policy
             )
     return replace(outcome, lost_sinks=tuple(outlet.lost))
 
@@ -121,14 +128,15 @@ async def _opened(source: AudioSource, stack: AsyncExitStack, control: Control) 
 async def _converse(
     source: AudioSource,
     engine: Engine,
-    speech: SpeechProcessor,
     outlet: EventBus,
+    statistics: Statistics,
     clock: Clock,
     control: Control,
     status: LiveStatus,
     policy: LoadPolicy,
 ) -> Outcome:
     info = source.info
+    speech = engine.processor(info)
     await outlet.emit(
         events.SessionStarted,
         source=info.name,
@@ -154,8 +162,13 @@ async def _converse(
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(ear.read(), name="ear")
             if info.live:
-                marking = group.create_task(_mark(control, status, outlet), name="marks")
-                reading.add_done_callback(lambda _: marking.cancel())
+                for answer in (
+                    _mark(control, status, outlet),
+                    _summarize(control, status, outlet, statistics),
+                    _watch_silence(status, outlet, statistics),
+                ):
+                    answering = group.create_task(answer)
+                    reading.add_done_callback(partial(_cancel, answering))
             async for jobs in ear.jobs.several():
                 await outlet.emit_reports()
                 if not info.live:
@@ -171,9 +184,12 @@ async def _converse(
         log.debug("the conversation broke off", exc_info=failures)
         await outlet.error("pipeline", "; ".join(repr(error) for error in failures.exceptions))
     await outlet.emit_reports()
+    duration = to_seconds(ear.position)
+    await _advance(duration, outlet, statistics)
+    await outlet.emit(events.Summary, **statistics.summary())
     await outlet.emit(
         events.SessionEnded,
-        duration=to_seconds(ear.position),
+        duration=duration,
         utterances=conversation.utterances,
         gaps=conversation.gaps,
         errors=outlet.errors,
@@ -189,6 +205,33 @@ async def _mark(control: Control, status: LiveStatus, outlet: EventBus) -> None:
     while True:
         label = await control.marks.get()
         await outlet.emit(events.Mark, at=to_seconds(status.position), label=label)
+
+
+async def _summarize(
+    control: Control, status: LiveStatus, outlet: EventBus, statistics: Statistics
+) -> None:
+    """Emit a summary whenever one is asked for."""
+    while True:
+        await control.summaries.get()
+        await _advance(to_seconds(status.position), outlet, statistics)
+        await outlet.emit(events.Summary, **statistics.summary())
+
+
+async def _watch_silence(status: LiveStatus, outlet: EventBus, statistics: Statistics) -> None:
+    """Raise alerts about silence while it lasts."""
+    while True:
+        await asyncio.sleep(_TICK)
+        position = to_seconds(status.position) - status.lag - _CONFIRMED
+        await _advance(max(0.0, position), outlet, statistics)
+
+
+async def _advance(position: float, outlet: EventBus, statistics: Statistics) -> None:
+    for alert in statistics.advance(position):
+        await outlet.emit(events.Alert, **alert)
+
+
+def _cancel(task: "asyncio.Task[None]", _: object) -> None:
+    task.cancel()
 
 
 class _Ear:

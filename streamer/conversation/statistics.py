@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamer import events
-from streamer.conversation.alerts import Alert, AlertRules
+from streamer.conversation.alerts import AlertRules
 from streamer.settings.alerts import Rule
 from streamer.views import View
 
@@ -23,15 +23,15 @@ class Statistics:
         self.view = View()
         self._rules = AlertRules(rules)
 
-    def take(self, event: events.Event) -> list[Alert]:
-        """Follow an event; return the alerts that it raises or ends."""
+    def take(self, event: events.Event) -> list[dict[str, Any]]:
+        """Follow an event; return the fields of the alerts that it raises or ends."""
         self.view.take(event)
-        return self._rules.take(event)
+        return [alert.fields() for alert in self._rules.take(event)]
 
-    def advance(self, position: float) -> list[Alert]:
-        """Return the alerts that are due because the audio has come this far, in seconds."""
+    def advance(self, position: float) -> list[dict[str, Any]]:
+        """Return the fields of the alerts that are due because the audio has come this far, in seconds."""
         self.view.reach(position)
-        return self._rules.advance(position)
+        return [alert.fields() for alert in self._rules.advance(position)]
 
     def summary(self) -> dict[str, Any]:
         """Return the fields of a `summary` event."""

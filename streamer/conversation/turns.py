@@ -14,10 +14,12 @@ from streamer.control import Control
 from streamer.conversation.deadline import Patience
 from streamer.conversation.load import LoadPolicy
 from streamer.conversation.mood import MoodTracker
+from streamer.conversation.overlap import Overlap
 from streamer.runtime.engine import Engine, Transcription
 from streamer.sinks.fanout import EventBus
 from streamer.sources import SourceInfo
 from streamer.speech import SpeechEnded, SpeechEvent, SpeechStarted, SpeechUpdate
+from streamer.speech.acoustics import words_per_minute
 from streamer.transcription import Transcript
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class _Work:
     """Of the utterance, if it ended."""
     judgement: "asyncio.Future[Prediction] | None"
     """Of what was heard of it."""
+    overlap: float = 0.0
+    """Seconds of the utterance during which another channel spoke."""
 
     def cancel(self) -> None:
         if self.judgement:
@@ -93,6 +97,7 @@ class Conversation:
         modes = engine.settings.privacy.channels
         self._silent = {i for i, name in enumerate(info.channels) if modes.get(name) == "context"}
         half_life = engine.settings.emotion.mood_half_life
+        self._overlap = Overlap()
         self._moods = [MoodTracker(half_life) for _ in info.channels]
         self.utterances = 0
         self.gaps = 0
@@ -134,13 +139,24 @@ class Conversation:
         match job.event:
             case SpeechEnded() as ended:
                 number = self._state.add(UtteranceEmbedding(ended.channel, audio=ended.embedding))
-                return _Work(job, number, self._judged(self._state.window(number)))
+                judgement = self._judged(self._state.window(number))
+                return _Work(job, number, judgement, self._overlapped(ended))
             case SpeechUpdate() as estimate if self._estimates(estimate):
                 speaking = UtteranceEmbedding(estimate.channel, audio=estimate.embedding)
                 window = self._state.window_with(speaking)
                 return _Work(job, None, self._judged(window, patient=True))
+            case SpeechStarted() as started if started.channel not in self._silent:
+                name = self._info.channels[started.channel]
+                self._overlap.start(name, to_seconds(started.start))
+                return _Work(job, None, None)
             case _:
                 return _Work(job, None, None)
+
+    def _overlapped(self, ended: SpeechEnded) -> float:
+        if ended.channel in self._silent:
+            return 0.0
+        name = self._info.channels[ended.channel]
+        return self._overlap.end(name, to_seconds(ended.start), to_seconds(ended.end))
 
     async def _finish(self, work: "_Work") -> None:
         match work.job.event:
@@ -149,7 +165,7 @@ class Conversation:
             case SpeechUpdate() as estimate if work.judgement:
                 await self._estimate(estimate, work.judgement)
             case SpeechEnded() as ended if work.judgement and work.number is not None:
-                await self._ended(ended, work.number, work.judgement, work.job)
+                await self._ended(ended, work.number, work.judgement, work)
             case Gap() as gap:
                 await self._gap(gap)
             case _:
@@ -181,8 +197,9 @@ class Conversation:
         )
 
     async def _ended(
-        self, ended: SpeechEnded, number: int, judged: "asyncio.Future[Prediction]", job: Job
+        self, ended: SpeechEnded, number: int, judged: "asyncio.Future[Prediction]", work: "_Work"
     ) -> None:
+        job = work.job
         heard_alone: Prediction | None = None
         judgement: Prediction | None = None
         transcript = Transcript("", "skipped")
@@ -199,7 +216,8 @@ class Conversation:
         except (RuntimeError, ValueError, LookupError) as error:
             await self._outlet.error("analysis", f"an utterance could not be judged: {error}")
         latency = self._latency(job, ended, transcription_ms, analysis_ms)
-        await self._emit_utterance(ended, number, judgement or heard_alone, transcript, latency)
+        judgement = judgement or heard_alone
+        await self._emit_utterance(ended, number, judgement, transcript, latency, work.overlap)
 
     def _latency(
         self, job: Job, ended: SpeechEnded, transcription: float, analysis: float
@@ -284,6 +302,7 @@ class Conversation:
         judgement: "Prediction | None",
         transcript: Transcript,
         latency: events.Latency,
+        overlap: float,
     ) -> None:
         if ended.channel in self._silent:
             return
@@ -305,6 +324,8 @@ class Conversation:
             language=transcript.language if said else None,
             words=_words(transcript, ended.start) if shown else None,
             latency_ms=latency,
+            acoustics=_acoustics(ended, transcript.text if said else ""),
+            overlap=overlap,
         )
         if judgement:
             mood, trend = self._moods[ended.channel].update(
@@ -346,6 +367,13 @@ def _words(transcript: Transcript, start: int) -> list[events.Word] | None:
         )
         for word in transcript.words
     ] or None
+
+
+def _acoustics(ended: SpeechEnded, text: str) -> events.Acoustics | None:
+    if ended.acoustics is None:
+        return None
+    rate = words_per_minute(text, (ended.end - ended.start) / SAMPLE_RATE)
+    return ended.acoustics.model_copy(update={"words_per_minute": rate})
 
 
 def _until_each_text(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:

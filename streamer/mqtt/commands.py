@@ -34,7 +34,7 @@ class Command(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    command: Literal["pause", "resume", "mark"]
+    command: Literal["pause", "resume", "mark", "summary"]
     id: str | None = Field(
         default=None, max_length=100, description="returned in the reply; executed once"
     )
@@ -66,6 +66,8 @@ def steer(control: "Control") -> Handler:
         match command.command:
             case "mark":
                 control.mark(command.label)
+            case "summary":
+                control.summarize()
             case "pause" if control.paused:
                 return "already paused"
             case "resume" if not control.paused:

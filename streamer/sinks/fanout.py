@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -39,6 +39,7 @@ class EventBus:
         control: Of the conversation.
         limit: Events that a sink may be behind.
         wait: Whether the source can be made to wait.
+        follow: Returns the fields of the alerts that an event raises or ends; they are emitted right behind it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class EventBus:
         *,
         limit: int,
         wait: bool,
+        follow: Callable[[events.Event], Iterable[dict[str, Any]]] = lambda _: (),
     ) -> None:
         self.session = well_formed(session)
         self.errors = 0
@@ -58,6 +60,7 @@ class EventBus:
         self._clock = clock
         self._control = control
         self._wait = wait
+        self._follow = follow
         self._outlets = [_Outlet(sink, limit) for sink in sinks]
         self._seq = 0
         self._order = asyncio.Lock()
@@ -103,15 +106,23 @@ class EventBus:
 
     async def emit(self, kind: type[Any], **fields: Any) -> None:
         """Make an event and hand it to every sink."""
-        fields = {name: _safe(value) for name, value in fields.items()}
         async with self._order:
-            event: events.Event = kind(
-                session=self.session, seq=self._seq, time=self._clock.now(), **fields
-            )
-            self._seq += 1
-            self._ended |= isinstance(event, events.SessionEnded)
-            for outlet in self._outlets:
-                await self._hand(outlet, event)
+            event = await self._make(kind, fields)
+            for alert in self._follow(event):
+                self._follow(await self._make(events.Alert, alert))
+
+    async def _make(self, kind: type[Any], fields: dict[str, Any]) -> events.Event:
+        event: events.Event = kind(
+            session=self.session,
+            seq=self._seq,
+            time=self._clock.now(),
+            **{name: _safe(value) for name, value in fields.items()},
+        )
+        self._seq += 1
+        self._ended |= isinstance(event, events.SessionEnded)
+        for outlet in self._outlets:
+            await self._hand(outlet, event)
+        return event
 
     async def error(self, part: str, message: str) -> None:
         """Report that a part failed; once the session has ended, in the log only."""

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from streamer.control import LiveStatus
 
-KEYS = "q quit · p pause · space mark"
+KEYS = "q quit · p pause · s summary · space mark"
 _CELLS = 10
 _QUIETEST = -60.0
 """Decibels under full scale at which the meter is empty."""

@@ -198,7 +198,7 @@ def test_an_excluded_channel_is_not_heard_and_a_context_channel_never_labelled(r
         assert {e.channel for e in events if hasattr(e, "channel")} == {"channel2"}
     assert [e.turn for e in excluded if e.type == "utterance"] == [0, 1]
     assert [e.turn for e in context if e.type == "utterance"] == [1, 3]
-    assert comparable(excluded)[-3] != comparable(context)[-3]
+    assert comparable(excluded)[-4] != comparable(context)[-4]
 
 
 def test_a_protected_channel_that_is_not_there_is_an_error_before_anything_is_heard(random_bundle):

@@ -133,7 +133,8 @@ def test_away_from_a_terminal_the_table_is_plain_lines(streamer, call):
     done = streamer("replay", call, "--speed", "max")
     lines = done.stdout.decode().splitlines()
     assert "\x1b" not in done.stdout.decode()
-    assert sum("channel1" in line and "%" in line for line in lines) == 2
+    assert sum("channel1" in line and "ms" in line for line in lines) == 2
+    assert sum(line.startswith("channel1") for line in lines) == 1, "the figures of the summary"
     assert lines[-1].startswith("finished: 4 utterances")
 
 

@@ -94,7 +94,7 @@ class Report:
         return Card(
             title=started.source if started else self.view.session,
             session=self.view.session,
-            began=started.time if started else None,
+            began=_milliseconds(started.time) if started else None,
             complete=self.view.ended is not None,
             utterances=self.view.utterances,
             figures=self.view.figures(),
@@ -196,6 +196,11 @@ def score(value: float | None) -> str:
 def day(time: datetime) -> str:
     """Return a date and time."""
     return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def _milliseconds(time: datetime) -> datetime:
+    """Return a time as the wire carries it, so that stored events give the same page."""
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def _rows(utterances: Sequence[events.Utterance], others: Sequence[events.Event]) -> list[Row]:
