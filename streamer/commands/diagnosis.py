@@ -1,13 +1,12 @@
 """What works on this machine: one check for each part, none of which may raise or reach the network."""
 
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Literal
 
-from streamer import __version__
+from streamer import __version__, cores
 from streamer.errors import UserError
 from streamer.registry import DETECTORS, SINKS, SOURCES, TRANSCRIBERS, Health, Plugin
 from streamer.settings.tree import Settings
@@ -51,7 +50,7 @@ def _program(_: Settings) -> Finding:
         "program",
         "ok",
         f"streamer {__version__}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{len(os.sched_getaffinity(0))} cores",
+        f"{cores.available()} cores",
     )
 
 

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import os
 import sys
 from collections import deque
 from functools import partial
@@ -111,7 +110,7 @@ def _processes(files: "Sequence[str]", options: argparse.Namespace, settings: "S
     paced = options.speed is not None or "-" in files
     if shares or paced or sys.platform != "linux":
         return 1
-    cores = settings.engine.threads or len(os.sched_getaffinity(0))
+    cores = settings.usable_cores
     jobs: int = options.jobs
     return min(jobs, cores, len(files))
 

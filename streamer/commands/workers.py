@@ -152,9 +152,7 @@ def _hear(worker: _Worker, progress: "Progress", signals: Sequence[int]) -> int 
 def _fork(count: int, settings: "Settings", replay: Replay) -> list[_Worker]:
     """Start processes that share the cores."""
     context = multiprocessing.get_context("fork")
-    cores = settings.engine.threads or len(os.sched_getaffinity(0))
-    engine = settings.engine.model_copy(update={"threads": max(1, cores // count)})
-    settings = settings.model_copy(update={"engine": engine})
+    settings = settings.model_copy(update={"cores": max(1, settings.usable_cores // count)})
     workers: list[_Worker] = []
     for number in range(count):
         ours, theirs = context.Pipe()

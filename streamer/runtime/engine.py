@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import os
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +78,7 @@ class Engine:
         self._free: queue.SimpleQueue[Transcriber] = queue.SimpleQueue()
         for transcriber in transcribers:
             self._free.put(transcriber)
-        cores = settings.engine.threads or len(os.sched_getaffinity(0))
+        cores = settings.usable_cores
         self._ear = ThreadPoolExecutor(cores, thread_name_prefix="ear")
         self._mind = ThreadPoolExecutor(cores, thread_name_prefix="mind")
         self._scribe = ThreadPoolExecutor(len(transcribers), thread_name_prefix="scribe")
@@ -116,8 +115,8 @@ class Engine:
                 )
             bundle.model.to("cuda")
         made = [
-            make_transcriber(settings.asr, settings.engine)
-            for _ in range(settings.engine.transcribers)
+            make_transcriber(settings.asr, settings.usable_cores)
+            for _ in range(settings.asr.parallel)
         ]
         if made[0][1]:
             notify(made[0][1])
@@ -148,7 +147,7 @@ class Engine:
         if new_stream is None:
             raise UserError(f"emotion.bundle: {self.bundle.name} cannot judge audio")
         modes = self.settings.privacy.channels
-        interval = to_samples(self.settings.emotion.update_interval)
+        interval = to_samples(self.settings.emotion.estimate_interval)
         channels = [
             None
             if modes.get(name) == "exclude"

@@ -1,26 +1,24 @@
 """The settings: one tree in which every field has a description, its unit and its bounds.
 
-`configuration` fills it from a file, the environment and the command line.
+`load` fills it from a file, the environment and the command line. Fields made by `constant` are no settings: nobody
+needs to turn them, but tests and evaluations do.
 """
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from streamer import cores
 from streamer.mqtt.settings import Mqtt
 from streamer.registry import DETECTORS, TRANSCRIBERS
 from streamer.settings.alerts import Alerts
+from streamer.settings.section import Section, constant
 from streamer.web.settings import Web
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
 
 ChannelMode = Literal["analyse", "context", "exclude"]
 
 
-class Audio(_Section):
+class Audio(Section):
     """How channels are read."""
 
     channels: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
@@ -34,7 +32,7 @@ class Audio(_Section):
     )
 
 
-class Segmentation(_Section):
+class Segmentation(Section):
     """How speech is cut into utterances."""
 
     detector: Annotated[str, AfterValidator(DETECTORS.known)] = Field(
@@ -58,12 +56,15 @@ class Segmentation(_Section):
     pre_roll: float = Field(
         default=0.3, ge=0, le=2, description="seconds kept before the first voiced frame"
     )
-    hangover: float = Field(
-        default=0.5, ge=0.06, le=5, description="seconds of silence that end an utterance"
+    end_silence: float | None = Field(
+        default=None,
+        ge=0.06,
+        le=5,
+        description="seconds of silence that end an utterance; null: 0.5, adaptive 0.7",
     )
     endpoint: Literal["fixed", "adaptive"] = Field(
         default="fixed",
-        description="what ends an utterance: the hangover, or the sound of the turn",
+        description="what ends an utterance: silence alone, or sooner if the turn sounds complete (adaptive)",
     )
     complete: float = Field(
         default=0.7,
@@ -71,24 +72,13 @@ class Segmentation(_Section):
         le=1,
         description="adaptive: probability at which a turn sounds complete and the utterance ends",
     )
-    complete_silence: float = Field(
-        default=0.21, ge=0.06, le=2, description="adaptive: seconds of silence after which it may"
+    complete_silence: float = constant(
+        0.21, ge=0.06, le=2, description="adaptive: seconds of silence after which it may"
     )
-    end_silence: float = Field(
-        default=0.7,
-        ge=0.06,
-        le=5,
-        description="adaptive: seconds of silence that end an utterance, complete or not",
+    pause: float = constant(
+        0.15, ge=0.03, le=2, description="seconds of silence after which work ahead begins"
     )
-    pause: float = Field(
-        default=0.15,
-        ge=0.03,
-        le=2,
-        description="seconds of silence after which work ahead begins; below the hangover",
-    )
-    tail: float = Field(
-        default=0.09, ge=0, le=1, description="seconds kept after the last voiced frame"
-    )
+    tail: float = constant(0.09, ge=0, le=1, description="seconds kept after the last voiced frame")
     min_speech: float = Field(
         default=0.12,
         ge=0.03,
@@ -98,8 +88,8 @@ class Segmentation(_Section):
     max_utterance: float = Field(
         default=20.0, ge=2, le=120, description="seconds after which an utterance is split"
     )
-    split_search: float = Field(
-        default=4.0,
+    split_search: float = constant(
+        4.0,
         ge=0.1,
         le=60,
         description="seconds before the maximum in which the quietest place to split is looked for",
@@ -112,32 +102,42 @@ class Segmentation(_Section):
                 f"stop_threshold {self.stop_threshold:g} is above start_threshold"
                 f" {self.start_threshold:g}: what starts speech would not keep it going"
             )
-        adaptive = self.endpoint == "adaptive"
-        for key in ("complete_silence", "end_silence") if adaptive else ("hangover",):
-            if self.pause >= (silence := getattr(self, key)):
-                raise ValueError(
-                    f"pause {self.pause:g} s is not below {key} {silence:g} s:"
-                    " speech would end before it pauses"
-                )
+        shortest = min(self.silence, self.complete_silence) if self.adaptive else self.silence
+        if self.pause >= shortest:
+            raise ValueError(
+                f"end_silence {shortest:g} s is not above {self.pause:g} s: speech would end before it pauses"
+            )
         if self.pause + self.min_speech > self.split_search:
             raise ValueError(
-                f"split_search {self.split_search:g} s is shorter than pause + min_speech"
-                f" {self.pause + self.min_speech:g} s: no place to split would be sure to exist"
+                f"min_speech {self.min_speech:g} s is longer than {self.split_search - self.pause:g} s:"
+                " no place to split would be sure to exist"
             )
         if self.pre_roll + self.min_speech + self.split_search > self.max_utterance:
             raise ValueError(
-                f"max_utterance {self.max_utterance:g} s is shorter than pre_roll + min_speech +"
-                f" split_search {self.pre_roll + self.min_speech + self.split_search:g} s:"
+                f"max_utterance {self.max_utterance:g} s is shorter than pre_roll + min_speech"
+                f" + {self.split_search:g} s = {self.pre_roll + self.min_speech + self.split_search:g} s:"
                 " a split could leave a part without speech"
             )
         return self
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the sound of a turn may end it."""
+        return self.endpoint == "adaptive"
+
+    @property
+    def silence(self) -> float:
+        """Seconds of silence that end an utterance in any case."""
+        if self.end_silence is not None:
+            return self.end_silence
+        return 0.7 if self.adaptive else 0.5
 
 
 def _backend(name: str) -> str:
     return name if name == "auto" else TRANSCRIBERS.known(name)
 
 
-class Asr(_Section):
+class Asr(Section):
     """How utterances are transcribed."""
 
     backend: Annotated[str, AfterValidator(_backend)] = Field(
@@ -165,32 +165,38 @@ class Asr(_Section):
         default=(), max_length=50, description="names and terms to expect, spelt as they should be"
     )
     beam_size: int = Field(default=1, ge=1, le=10, description="hypotheses kept while decoding")
-    threads: int = Field(
-        default=0,
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="where whisper runs; auto: a GPU if there is one"
+    )
+    parallel: int = Field(
+        default=1, ge=1, le=64, description="utterances transcribed at the same time"
+    )
+    threads: int = constant(
+        0,
         ge=0,
         le=64,
         description="threads of one transcriber; 0: half of the cores, shared among them, at most 4",
     )
-    no_speech: float = Field(
-        default=0.6, ge=0, le=1, description="probability of no speech over which text is rejected"
+    no_speech: float = constant(
+        0.6, ge=0, le=1, description="probability of no speech over which text is rejected"
     )
-    min_log_probability: float = Field(
-        default=-1.0,
+    min_log_probability: float = constant(
+        -1.0,
         ge=-10,
         le=0,
         description="average log probability under which text is rejected",
     )
-    max_compression: float = Field(
-        default=2.4,
+    max_compression: float = constant(
+        2.4,
         gt=1,
         le=20,
         description="compression ratio over which text counts as repetition and is rejected",
     )
-    max_words_per_second: float = Field(
-        default=8.0, gt=0, le=100, description="words per second over which text is rejected"
+    max_words_per_second: float = constant(
+        8.0, gt=0, le=100, description="words per second over which text is rejected"
     )
-    ahead: bool = Field(
-        default=True, description="begin to transcribe when speech pauses, before the endpoint"
+    ahead: bool = constant(
+        True, description="begin to transcribe when speech pauses, before the endpoint"
     )
 
     @property
@@ -199,7 +205,7 @@ class Asr(_Section):
         return None if self.language == "auto" else self.language
 
 
-class Emotion(_Section):
+class Emotion(Section):
     """The model that judges."""
 
     bundle: str = Field(
@@ -217,7 +223,7 @@ class Emotion(_Section):
         le=1,
         description="confidence under which the model abstains; null: the bundle's own",
     )
-    update_interval: float = Field(
+    estimate_interval: float = Field(
         default=0.5, ge=0.1, le=60, description="least seconds between estimates while speaking"
     )
     mood_half_life: float = Field(
@@ -225,25 +231,7 @@ class Emotion(_Section):
     )
 
 
-class Engine(_Section):
-    """What conversations share: models, threads, device."""
-
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto",
-        description="where whisper runs; auto: a GPU if there is one. For the emotion model: emotion.device",
-    )
-    threads: int = Field(
-        default=0,
-        ge=0,
-        le=256,
-        description="cores to use, for hearing and judging side by side and for whisper; 0: all",
-    )
-    transcribers: int = Field(
-        default=1, ge=1, le=64, description="utterances transcribed at the same time"
-    )
-
-
-class Live(_Section):
+class Live(Section):
     """What holds when audio cannot wait."""
 
     max_lag: float = Field(
@@ -251,15 +239,15 @@ class Live(_Section):
     )
 
 
-class Sinks(_Section):
+class Sinks(Section):
     """Where events go."""
 
-    queue: int = Field(
-        default=1000, ge=10, le=1_000_000, description="events that a slow sink may be behind"
+    queue: int = constant(
+        1000, ge=10, le=1_000_000, description="events that a slow sink may be behind"
     )
 
 
-class Privacy(_Section):
+class Privacy(Section):
     """What may leave the program."""
 
     text: bool = Field(default=True, description="false: no transcript leaves, anywhere")
@@ -269,7 +257,7 @@ class Privacy(_Section):
     )
 
 
-class Log(_Section):
+class Log(Section):
     """What is said on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -277,18 +265,25 @@ class Log(_Section):
     )
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings of streamer."""
 
+    cores: int = Field(
+        default=0, ge=0, le=256, description="CPU cores to use; 0: all that this process may use"
+    )
     audio: Audio = Audio()
     segmentation: Segmentation = Segmentation()
     asr: Asr = Asr()
     emotion: Emotion = Emotion()
-    engine: Engine = Engine()
     live: Live = Live()
-    sinks: Sinks = Sinks()
+    sinks: Sinks = Field(default=Sinks(), exclude=True)
     mqtt: Mqtt = Mqtt()
     privacy: Privacy = Privacy()
     alerts: Alerts = Alerts()
     web: Web = Web()
     log: Log = Log()
+
+    @property
+    def usable_cores(self) -> int:
+        """How many cores to use: those asked for, else all that this process may use."""
+        return self.cores or cores.available()

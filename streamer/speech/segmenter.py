@@ -68,12 +68,10 @@ class Segmenter:
         self._stop_threshold = settings.stop_threshold
         self._pre_roll = to_samples(settings.pre_roll)
         self._tail = to_samples(settings.tail)
-        self._hangover = _whole_frames(settings.hangover)
+        self._hangover = _whole_frames(settings.silence)
         self._turn_end = turn_end
         self._complete = settings.complete
         self._ask_after = _whole_frames(settings.complete_silence)
-        if turn_end:
-            self._hangover = _whole_frames(settings.end_silence)
         self._pause = _whole_frames(settings.pause)
         self._confirm = _whole_frames(settings.min_speech) // FRAME
         self._longest = to_samples(settings.max_utterance)

@@ -3,7 +3,7 @@
 from streamer.audio import Samples
 from streamer.errors import UserError
 from streamer.registry import TRANSCRIBERS, Health, Plugin
-from streamer.settings.tree import Asr, Engine, Settings
+from streamer.settings.tree import Asr, Settings
 from streamer.transcription import Transcriber, Transcript
 
 
@@ -20,10 +20,10 @@ class NoTranscriber:
         """See `Transcriber.close`: there is nothing to do."""
 
 
-def _whisper(asr: Asr, engine: Engine) -> Transcriber:
+def _whisper(asr: Asr, cores: int) -> Transcriber:
     from streamer.transcription.whisper import WhisperTranscriber
 
-    return WhisperTranscriber(asr, engine)
+    return WhisperTranscriber(asr, cores)
 
 
 def _check_whisper(settings: Settings) -> Health:
@@ -45,12 +45,12 @@ def _check_whisper(settings: Settings) -> Health:
 
 WHISPER = Plugin(_whisper, check=_check_whisper)
 NONE = Plugin(
-    lambda asr, engine: NoTranscriber(),  # noqa: ARG005 - the arguments of every transcriber
+    lambda asr, cores: NoTranscriber(),  # noqa: ARG005 - the arguments of every transcriber
     check=lambda settings: Health("ok", "off (asr.backend: none)"),  # noqa: ARG005
 )
 
 
-def make_transcriber(asr: Asr, engine: Engine) -> tuple[Transcriber, str]:
+def make_transcriber(asr: Asr, cores: int) -> tuple[Transcriber, str]:
     """The transcriber that the settings ask for, loaded; to be used by one thread at a time.
 
     Returns:
@@ -60,11 +60,11 @@ def make_transcriber(asr: Asr, engine: Engine) -> tuple[Transcriber, str]:
         UserError: if the backend asked for by name cannot be had.
     """
     if asr.backend != "auto":
-        return _make(asr.backend, asr, engine), ""
+        return _make(asr.backend, asr, cores), ""
     reasons: list[str] = []
     for name in TRANSCRIBERS.own:
         try:
-            transcriber = _make(name, asr, engine)
+            transcriber = _make(name, asr, cores)
         except UserError as error:
             reasons.append(str(error))
             continue
@@ -72,9 +72,9 @@ def make_transcriber(asr: Asr, engine: Engine) -> tuple[Transcriber, str]:
     raise AssertionError("the last backend always works")
 
 
-def _make(name: str, asr: Asr, engine: Engine) -> Transcriber:
+def _make(name: str, asr: Asr, cores: int) -> Transcriber:
     plugin: Plugin = TRANSCRIBERS.find(name)
-    transcriber: Transcriber = plugin.make(asr, engine)
+    transcriber: Transcriber = plugin.make(asr, cores)
     return transcriber
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from streamer.audio import SAMPLE_RATE, Samples
-from streamer.settings.tree import Asr, Engine
+from streamer.settings.tree import Asr
 from streamer.transcription import Transcript, Word
 from streamer.transcription.gates import invented, refused
 from streamer.transcription.whisper_loading import load
@@ -58,14 +58,14 @@ class _Reading:
 class WhisperTranscriber:
     """One Whisper model, kept in memory; one thread uses it at a time."""
 
-    def __init__(self, asr: Asr, engine: Engine) -> None:
+    def __init__(self, asr: Asr, cores: int) -> None:
         """Find and load the model.
 
         Raises:
             UserError: if it cannot be had or loaded, or does not know the language.
         """
         self._asr = asr
-        self._name, self._network, self._tokens = load(asr, engine)
+        self._name, self._network, self._tokens = load(asr, cores)
 
     @property
     def name(self) -> str:

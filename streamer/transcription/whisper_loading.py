@@ -2,13 +2,12 @@
 
 import json
 import logging
-import os
 from typing import Any
 
 import numpy as np
 
 from streamer.errors import UserError
-from streamer.settings.tree import Asr, Engine
+from streamer.settings.tree import Asr
 from streamer.transcription.whisper_models import ModelFiles, obtain
 from streamer.transcription.whisper_network import WhisperNetwork
 from streamer.transcription.whisper_tokens import Tokens
@@ -16,7 +15,7 @@ from streamer.transcription.whisper_tokens import Tokens
 log = logging.getLogger(__name__)
 
 
-def load(asr: Asr, engine: Engine) -> tuple[str, WhisperNetwork, Tokens]:
+def load(asr: Asr, cores: int) -> tuple[str, WhisperNetwork, Tokens]:
     """The model that the settings name: what it is called, its networks, its vocabulary.
 
     Raises:
@@ -26,7 +25,7 @@ def load(asr: Asr, engine: Engine) -> tuple[str, WhisperNetwork, Tokens]:
         _require_english(asr)
     files = obtain(asr.model, language=asr.spoken, offline=asr.offline)
     contents = files.read()
-    network, compute_type = _load(asr, engine, files, contents)
+    network, compute_type = _load(asr, cores, files, contents)
     tokens = _tokens(files, contents, network)
     if not network.multilingual:
         _require_english(asr)
@@ -44,25 +43,25 @@ def _require_english(asr: Asr) -> None:
 
 
 def _load(
-    asr: Asr, engine: Engine, files: ModelFiles, contents: dict[str, bytes] | None
+    asr: Asr, cores: int, files: ModelFiles, contents: dict[str, bytes] | None
 ) -> tuple[WhisperNetwork, str]:
     """The networks and their arithmetic, on the device that the settings name or that works."""
     from ctranslate2 import get_cuda_device_count
 
-    if engine.device != "cpu" and get_cuda_device_count():
+    if asr.device != "cpu" and get_cuda_device_count():
         try:
-            return _load_on("cuda", asr, engine, files, contents)
+            return _load_on("cuda", asr, cores, files, contents)
         except UserError as error:
-            if engine.device == "cuda":
+            if asr.device == "cuda":
                 raise
             log.warning("%s; the CPU stands in for the GPU", error)
-    elif engine.device == "cuda":
-        raise UserError("engine.device cuda: CTranslate2 finds no GPU; set engine.device to auto")
-    return _load_on("cpu", asr, engine, files, contents)
+    elif asr.device == "cuda":
+        raise UserError("asr.device cuda: CTranslate2 finds no GPU; set asr.device to auto")
+    return _load_on("cpu", asr, cores, files, contents)
 
 
 def _load_on(
-    device: str, asr: Asr, engine: Engine, files: ModelFiles, contents: dict[str, bytes] | None
+    device: str, asr: Asr, cores: int, files: ModelFiles, contents: dict[str, bytes] | None
 ) -> tuple[WhisperNetwork, str]:
     from ctranslate2.models import Whisper
 
@@ -74,7 +73,7 @@ def _load_on(
             str(files.directory),
             device=device,
             compute_type=compute_type,
-            intra_threads=_threads(asr, engine),
+            intra_threads=_threads(asr, cores),
             files=contents,
         )
         network = WhisperNetwork(model)
@@ -104,6 +103,6 @@ def _tokens(
         ) from error
 
 
-def _threads(asr: Asr, engine: Engine) -> int:
+def _threads(asr: Asr, cores: int) -> int:
     """Threads of this model: hearing needs the other cores, and more than 4 are hardly faster."""
-    return asr.threads or max(1, min(4, (os.cpu_count() or 1) // (2 * engine.transcribers)))
+    return asr.threads or max(1, min(4, cores // (2 * asr.parallel)))

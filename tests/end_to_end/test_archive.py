@@ -17,7 +17,7 @@ from tests.audio_files import write_audio
 from tests.end_to_end.conversations import check_promises, two_speakers
 from tests.end_to_end.test_replay import LATE, parsed, stripped
 
-ARCHIVE = ["--speed", "max", "--jobs", "2", "--set", "engine.threads=2"]
+ARCHIVE = ["--speed", "max", "--jobs", "2", "--set", "cores=2"]
 
 
 @pytest.fixture(scope="module")

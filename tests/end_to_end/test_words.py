@@ -32,7 +32,7 @@ def call():
 def heard(bundle, model, call, sizes, **more):
     values = {"asr.model": model, "asr.words": True, "segmentation.endpoint": "adaptive"} | more
     settings = configuration.load(environment={}, overrides=values)
-    transcriber, _ = make_transcriber(settings.asr, settings.engine)
+    transcriber, _ = make_transcriber(settings.asr, settings.usable_cores)
     overrides = {key.replace(".", "__"): value for key, value in values.items()}
     overrides["segmentation__detector"] = "gated"
     with engine_for(bundle, transcriber, **overrides) as engine:
@@ -61,7 +61,7 @@ def test_words_lie_within_their_utterance_and_make_its_text(reference):
 
 @pytest.mark.parametrize("sizes", [(1600,), (777, 16001)])
 def test_chunks_and_threads_change_nothing(random_bundle, shipped_words, call, reference, sizes):
-    events = heard(random_bundle, shipped_words, call, sizes, **{"asr.threads": len(sizes)})
+    events = heard(random_bundle, shipped_words, call, sizes, cores=2 * len(sizes))
     assert comparable(events) == comparable(reference)
 
 

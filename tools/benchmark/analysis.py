@@ -139,7 +139,7 @@ def _material(path: Path, engine: Engine) -> _Material:
         streams.append(_Noted(new_stream))
         return streams[-1]
 
-    interval = to_samples(engine.settings.emotion.update_interval)
+    interval = to_samples(engine.settings.emotion.estimate_interval)
     speech = SpeechProcessor(
         [
             ChannelProcessor(channel, segmenter, noted, interval)

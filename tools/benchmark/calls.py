@@ -79,7 +79,7 @@ def load_engine(
     """The engine with its models, as by default but for its transcriber, one of `ASR`, and what is overridden."""
     chosen = {
         "asr.backend": "none" if asr == KNOWN else asr,
-        "engine.transcribers": transcribers,
+        "asr.parallel": transcribers,
         **(overrides or {}),
     }
     settings = configuration.load(environment={}, overrides=chosen)

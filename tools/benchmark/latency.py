@@ -113,7 +113,7 @@ def measure(
     for arrived, event in said:
         if not isinstance(event, events.Utterance) or event.start < places[0]:
             continue
-        if event.latency_ms.endpoint / 1000 > segmentation.hangover + _CUT:
+        if event.latency_ms.endpoint / 1000 > segmentation.silence + _CUT:
             continue
         tone = bisect_right(places, event.start) - 1
         spoken = sounded[tone] + (event.end - segmentation.tail) - places[tone]

@@ -6,17 +6,17 @@ Two hypotheses are scored with the same measures:
 
 - at the top, *speech as detected*: each stretch of voiced frames and 200 ms of hangover after it, which are counted
   as they come (they are false alarms where the reference is silent); no pre-roll. It is what the segmenter gives with
-  its thresholds and its shortest speech, `pre_roll` 0, and `hangover` and `tail` 0.2 s.
+  its thresholds and its shortest speech, `pre_roll` 0, and `end_silence` and `tail` 0.2 s.
 - `utterances`: from `start` to `end` of each utterance, as the settings cut them, pre-roll and tail included.
 
 `miss` is the share of the reference's speech that is not found, `false_alarm` the share of its silence that is taken
 for speech, both over the frames of all files together. Intervals resample files. `leave_one_out` is the lowest F1 and
 the highest false alarm that remain when any one file is left out.
 
-`boundaries` compares the ends of utterances: turns of a channel that lie closer than the settings' hangover are one
-utterance of the reference. `start` and `end` are hypothesis minus reference in seconds (a start is meant to be early
-by the pre-roll), where the utterance does not reach into the neighbouring one too: then it is `merged`. `late` is the
-share of starts that cut into the first word.
+`boundaries` compares the ends of utterances: turns of a channel that lie closer than the settings' `end_silence` are
+one utterance of the reference. `start` and `end` are hypothesis minus reference in seconds (a start is meant to be
+early by the pre-roll), where the utterance does not reach into the neighbouring one too: then it is `merged`. `late` is
+the share of starts that cut into the first word.
 """
 
 import argparse
@@ -95,7 +95,7 @@ async def segment(annotated: Annotated, settings: config.Segmentation) -> list[C
     """
     detecting = config.Segmentation.model_validate(
         settings.model_dump()
-        | {"pre_roll": 0, "hangover": HANGOVER, "tail": HANGOVER, "endpoint": "fixed"}
+        | {"pre_roll": 0, "end_silence": HANGOVER, "tail": HANGOVER, "endpoint": "fixed"}
         | {"pause": min(settings.pause, HANGOVER - 0.03)}
     )
     async with RecordingSource(annotated.file, VirtualClock(), dual_mono=False) as source:
@@ -165,7 +165,7 @@ def evaluate(
     result["utterances"] = measured(cut) | {
         "n": sum(len(channel.utterances) for channel in channels)
     }
-    result["boundaries"] = boundaries(channels, settings.hangover)
+    result["boundaries"] = boundaries(channels, settings.silence)
     result["groups"] = {
         "file": {
             name: measured(detected[[place]]) | {"utterances": measured(cut[[place]])}

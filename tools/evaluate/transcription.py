@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
         overrides["asr.backend"] = arguments.asr
     settings = configuration.load(arguments.config, overrides=overrides)
     recordings = find_recordings(arguments.data)
-    transcriber, notice = make_transcriber(settings.asr, settings.engine)
+    transcriber, notice = make_transcriber(settings.asr, settings.usable_cores)
     if notice:
         print(notice)
     heard = {

@@ -14,7 +14,7 @@ from streamer.speech.segmenter import Segmenter
 from tests.streamer.speech.speech import PeakDetector, audio
 
 SHORT = Segmentation(
-    hangover=0.3, pause=0.09, min_speech=0.09, max_utterance=2.0, split_search=0.9, pre_roll=0.2
+    end_silence=0.3, pause=0.09, min_speech=0.09, max_utterance=2.0, split_search=0.9, pre_roll=0.2
 )
 INTERVAL = 2000
 

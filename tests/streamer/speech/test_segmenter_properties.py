@@ -12,11 +12,11 @@ from streamer.speech.smoothing import Smoothed
 from tests.streamer.speech.speech import PeakDetector, audio, check_lifecycle, listen, plain
 
 SHORT = Segmentation(
-    hangover=0.3, pause=0.09, min_speech=0.09, max_utterance=2.0, split_search=0.9, pre_roll=0.2
+    end_silence=0.3, pause=0.09, min_speech=0.09, max_utterance=2.0, split_search=0.9, pre_roll=0.2
 )
 
 EXTREMES = (
-    {"hangover": 0.06, "pause": 0.03, "tail": 0.5, "pre_roll": 0.0, "min_speech": 0.03},
+    {"end_silence": 0.06, "pause": 0.03, "tail": 0.5, "pre_roll": 0.0, "min_speech": 0.03},
     {"start_threshold": 0.05, "stop_threshold": 0.02, "min_speech": 0.03},
     {"pre_roll": 0.0, "tail": 0.0},
 )

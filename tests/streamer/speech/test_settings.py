@@ -10,32 +10,22 @@ from streamer.settings.load import load
     ("changes", "said"),
     [
         ({"stop_threshold": 0.6}, "stop_threshold 0.6 is above start_threshold 0.5"),
-        ({"pause": 0.5}, "pause 0.5 s is not below hangover 0.5 s"),
-        (
-            {"pause": 0.3, "endpoint": "adaptive"},
-            "pause 0.3 s is not below complete_silence 0.21 s",
-        ),
-        ({"split_search": 0.2}, "split_search 0.2 s is shorter than pause + min_speech 0.27 s"),
-        (
-            {"max_utterance": 4},
-            "max_utterance 4 s is shorter than pre_roll + min_speech + split_search 4.42 s",
-        ),
+        ({"end_silence": 0.1}, "end_silence 0.1 s is not above 0.15 s"),
+        ({"max_utterance": 4}, "max_utterance 4 s is shorter than pre_roll + min_speech"),
     ],
 )
-def test_settings_that_contradict_each_other_are_told(changes, said):
+def test_settings_that_contradict_each_other_are_refused(changes, said):
     overrides = {f"segmentation.{key}": value for key, value in changes.items()}
     with pytest.raises(UserError, match=re.escape(said)) as caught:
         load(environment={}, overrides=overrides)
     assert "\n" not in str(caught.value)
 
 
-def test_settings_at_their_limits_fit():
-    load(
-        environment={},
-        overrides={
-            "segmentation.stop_threshold": 0.5,
-            "segmentation.pause": 0.49,
-            "segmentation.split_search": 0.61,
-            "segmentation.max_utterance": 2.0,
-        },
-    )
+def test_the_adaptive_endpoint_waits_longer_for_turns_that_sound_unfinished():
+    def silence(**changes):
+        overrides = {f"segmentation.{key}": value for key, value in changes.items()}
+        return load(environment={}, overrides=overrides).segmentation.silence
+
+    assert silence() == 0.5
+    assert silence(endpoint="adaptive") == 0.7
+    assert silence(endpoint="adaptive", end_silence=1.0) == 1.0

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamer.errors import UserError
-from streamer.settings.tree import Asr, Engine
+from streamer.settings.tree import Asr
 from streamer.transcription.whisper import LONGEST, WhisperTranscriber, _parts
 from streamer.transcription.whisper_network import Hypothesis
 from tests.whisper_model import WORDS, make_whisper
 
-CPU = Engine(device="cpu")
+CORES = 2
 LENIENT = {"no_speech": 1.0, "min_log_probability": -10.0, "max_compression": 20.0}
 
 
@@ -29,7 +29,9 @@ def voice(seconds=2.0, seed=0, volume=0.1):
 @pytest.fixture(scope="module")
 def make(tiny_whisper):
     def make(**asr):
-        return WhisperTranscriber(Asr(model=str(tiny_whisper), **{**LENIENT, **asr}), CPU)
+        return WhisperTranscriber(
+            Asr(model=str(tiny_whisper), **{"device": "cpu", **LENIENT, **asr}), CORES
+        )
 
     return make
 
@@ -178,22 +180,22 @@ def test_a_failure_of_the_library_is_told_not_raised(make, monkeypatch):
 
 def test_an_english_model_refuses_other_languages(tiny_whisper, lenient, tmp_path):
     with pytest.raises(UserError, match=r"English only.*asr\.language"):
-        WhisperTranscriber(Asr(model=str(tiny_whisper), language="de"), CPU)
+        WhisperTranscriber(Asr(model=str(tiny_whisper), language="de"), CORES)
     disguised = tmp_path / "without-the-ending"
     shutil.copytree(tiny_whisper, disguised)
     with pytest.raises(UserError, match="English only"):
-        WhisperTranscriber(Asr(model=str(disguised), language="de"), CPU)
+        WhisperTranscriber(Asr(model=str(disguised), language="de"), CORES)
     assert lenient.transcribe(voice(), language="de").status == "skipped"
 
 
 def test_english_only_is_known_before_anything_is_downloaded(hub):
     with pytest.raises(UserError, match="English only"):
-        WhisperTranscriber(Asr(model="base.en", language="de"), CPU)
+        WhisperTranscriber(Asr(model="base.en", language="de"), CORES)
     assert hub.requests == []
 
 
 def test_a_multilingual_model_recognises_the_language(multilingual):
-    transcriber = WhisperTranscriber(multilingual(language="auto"), CPU)
+    transcriber = WhisperTranscriber(multilingual(language="auto"), CORES)
     heard = transcriber.transcribe(voice(), language=None)
     assert heard.language in {"en", "de", "es", "fr", "it", "pl", "ur", "am", "hi", "zh"}
     assert transcriber.transcribe(voice(), language="de").language == "de"
@@ -201,7 +203,7 @@ def test_a_multilingual_model_recognises_the_language(multilingual):
 
 def test_a_language_that_does_not_exist_is_an_error(multilingual):
     with pytest.raises(UserError, match="xx"):
-        WhisperTranscriber(multilingual(language="xx"), CPU)
+        WhisperTranscriber(multilingual(language="xx"), CORES)
 
 
 def test_beams_may_be_as_wide_as_configured(make):
@@ -214,7 +216,7 @@ def test_a_damaged_model_is_one_line(tiny_whisper, tmp_path):
     weights = damaged / "model.bin"
     weights.write_bytes(weights.read_bytes()[:50_000])
     with pytest.raises(UserError, match="cannot be loaded") as error:
-        WhisperTranscriber(Asr(model=str(damaged)), CPU)
+        WhisperTranscriber(Asr(model=str(damaged)), CORES)
     assert "\n" not in str(error.value)
 
 
@@ -223,8 +225,8 @@ def test_a_gpu_that_is_not_there_is_one_line(tiny_whisper):
 
     if ctranslate2.get_cuda_device_count():
         pytest.skip("there is a GPU here")
-    with pytest.raises(UserError, match=r"engine\.device"):
-        WhisperTranscriber(Asr(model=str(tiny_whisper)), Engine(device="cuda"))
+    with pytest.raises(UserError, match=r"asr\.device"):
+        WhisperTranscriber(Asr(model=str(tiny_whisper), device="cuda"), CORES)
 
 
 def test_a_gpu_that_does_not_work_is_replaced_unless_it_was_asked_for(
@@ -235,11 +237,11 @@ def test_a_gpu_that_does_not_work_is_replaced_unless_it_was_asked_for(
     if ctranslate2.get_cuda_device_count():
         pytest.skip("there is a GPU here")
     monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 1)
-    transcriber = WhisperTranscriber(Asr(model=str(tiny_whisper)), Engine(device="auto"))
+    transcriber = WhisperTranscriber(Asr(model=str(tiny_whisper), device="auto"), CORES)
     assert transcriber.name.endswith("int8")
     assert "the CPU stands in" in caplog.text
     with pytest.raises(UserError, match="cannot be loaded"):
-        WhisperTranscriber(Asr(model=str(tiny_whisper)), Engine(device="cuda"))
+        WhisperTranscriber(Asr(model=str(tiny_whisper), device="cuda"), CORES)
 
 
 def test_arithmetic_that_the_machine_lacks_is_one_line(tiny_whisper):
@@ -248,4 +250,4 @@ def test_arithmetic_that_the_machine_lacks_is_one_line(tiny_whisper):
     if "float16" in ctranslate2.get_supported_compute_types("cpu"):
         pytest.skip("this processor computes in float16")
     with pytest.raises(UserError, match="float16"):
-        WhisperTranscriber(Asr(model=str(tiny_whisper), compute_type="float16"), CPU)
+        WhisperTranscriber(Asr(model=str(tiny_whisper), compute_type="float16"), CORES)
