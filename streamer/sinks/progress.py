@@ -89,5 +89,5 @@ def _duration(file: str) -> float:
     try:
         with Decoder(Path(file)) as decoder:
             return decoder.duration or 0.0
-    except UserError:
+    except (UserError, OSError):  # reported when it is replayed
         return 0.0
