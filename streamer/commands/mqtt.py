@@ -23,7 +23,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         "device at Home Assistant. What waits in the outbox stays.",
     )
     forget.add_argument(
-        "--mqtt", metavar="URL", help="broker: mqtt[s]://[USER@]HOST[:PORT][/PREFIX]"
+        "--mqtt", metavar="URL", help="broker: mqtt[s]:// or ws[s]://[USER@]HOST[:PORT][/PREFIX]"
     )
     forget.add_argument("--node", metavar="NAME", help="the publisher (default: this machine's)")
     forget.add_argument("--force", action="store_true", help="even if the node is online")
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
     settings = load_settings(options, mqtt__node=options.node)
     if not (options.mqtt or settings.mqtt.url):
-        raise UserError("which broker? Say --mqtt mqtt://HOST, or set mqtt.url")
+        raise UserError("no broker: give --mqtt mqtt://HOST, or set mqtt.url")
     count = asyncio.run(forget(settings, options.mqtt, force=options.force))
     print(f"{count} retained messages removed")
     return 0

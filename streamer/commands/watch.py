@@ -1,13 +1,15 @@
-"""`streamer watch`: show what arrives over MQTT."""
+"""`streamer watch`: show events received over MQTT."""
 
 import argparse
 import asyncio
+import json
 import signal
-import sys
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING
 
 from streamer.commands import Subparsers, add_settings_options, load_settings
+from streamer.commands.outputs import notify
+from streamer.text import printable
 
 if TYPE_CHECKING:
     from streamer import events
@@ -21,16 +23,21 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
     parser = subparsers.add_parser(
         "watch",
         parents=parents,
-        help="show what arrives over MQTT",
-        description="Subscribe over MQTT and show what arrives, until interrupted. "
+        help="show events received over MQTT",
+        description="Subscribe over MQTT and show events, until interrupted. "
         "The password comes from STREAMER_MQTT_PASSWORD or mqtt.password_file.",
     )
     parser.add_argument(
-        "--mqtt", metavar="URL", help="broker: mqtt[s]://[USER@]HOST[:PORT][/PREFIX]"
+        "--mqtt", metavar="URL", help="broker: mqtt[s]:// or ws[s]://[USER@]HOST[:PORT][/PREFIX]"
     )
     parser.add_argument("--session", metavar="ID", help="only this conversation")
     parser.add_argument("--node", metavar="NAME", help="only this publisher")
     parser.add_argument("--json", action="store_true", help="print events as JSON lines")
+    parser.add_argument(
+        "--fleet",
+        action="store_true",
+        help="a table of all nodes: condition, channels, lag, shed audio, version, last seen",
+    )
     add_settings_options(parser)
     parser.set_defaults(run=run)
 
@@ -41,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
 
     settings = load_settings(options)
     if not (options.mqtt or settings.mqtt.url):
-        raise UserError("which broker? Say --mqtt mqtt://HOST, or set mqtt.url")
+        raise UserError("no broker: give --mqtt mqtt://HOST, or set mqtt.url")
+    if options.fleet and (options.session or options.node):
+        raise UserError("--fleet cannot be combined with --session or --node")
     try:
         asyncio.run(_watch(options, settings))
     except asyncio.CancelledError:
@@ -50,13 +59,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _watch(options: argparse.Namespace, settings: "Settings") -> None:
+    from streamer.commands.fleet import watch_fleet
     from streamer.mqtt.subscriber import follow
     from streamer.sinks.console import ConsoleSink
 
     task = asyncio.current_task()
-    if task:  # in the background of a shell, SIGINT would else be ignored
+    if task:  # a background job of a shell ignores SIGINT otherwise
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    if options.fleet:
+        await watch_fleet(settings, options.mqtt, as_json=options.json)
+        return
     async with AsyncExitStack() as stack:
         items = await stack.enter_async_context(
             aclosing(
@@ -76,13 +89,19 @@ def _print(item: "Item") -> None:
     from streamer.mqtt.items import ReceivedEvent
 
     if isinstance(item, ReceivedEvent):
-        print(item.payload.decode(), flush=True)
+        print(one_line(item.payload), flush=True)
     elif line := _line(item):
-        print(f"streamer: {line}", file=sys.stderr)
+        notify(printable(line))
+
+
+def one_line(payload: bytes) -> str:
+    """Give a JSON payload as one line that no terminal takes for commands; unchanged if it already is."""
+    text = payload.decode()
+    return text if text.isprintable() else json.dumps(json.loads(text), separators=(",", ":"))
 
 
 class _View:
-    """The publisher's own table, from what arrives."""
+    """The publisher's own table, from received events."""
 
     def __init__(self, console: "ConsoleSink") -> None:
         self._console = console
@@ -110,7 +129,7 @@ class _View:
 
 
 def _last_known(item: "RetainedState") -> "list[events.Event]":
-    """The events that a speaker's retained state stands for, to begin the table with."""
+    """Events equivalent to a speaker's retained state, for the beginning of the table."""
     from streamer import events
 
     state = item.state
@@ -133,7 +152,7 @@ def _last_known(item: "RetainedState") -> "list[events.Event]":
 
 
 def _line(item: "Item") -> str:
-    """What a person should hear of an item that is no event."""
+    """The message for an item that is not an event; empty if there is none."""
     from streamer.mqtt.items import Availability, ConnectionChange, MissingEvents
 
     match item:

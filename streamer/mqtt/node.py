@@ -134,6 +134,10 @@ class Node:
         if self._outbox.behind > MAX_BEHIND:
             await self._outbox.stored()
 
+    async def stored(self) -> None:
+        """Wait until all events put so far are in the outbox."""
+        await self._outbox.stored()
+
     async def _open(self) -> None:
         await self._outbox.open()
         if adopted := await self._outbox.adopt(stranded(self.file, self._broker)):

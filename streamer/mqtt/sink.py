@@ -89,3 +89,7 @@ class MqttSink:
         payload = self._selection.payload(event)
         if payload is not None:
             await self._node.put(StoredEvent(event.session, event.type, payload))
+
+    async def stored(self) -> None:
+        """Wait until all events emitted so far are in the outbox."""
+        await self._node.stored()

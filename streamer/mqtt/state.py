@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from streamer import events
 from streamer.views import Channel, View
 
+BEHIND = "behind"
+"""The reason of a gap that was dropped because analysis was behind."""
+
 
 class SpeakerMood(BaseModel):
     """A speaker's mood."""
@@ -53,12 +56,18 @@ class NodeState(BaseModel):
 
     session: str | None = None
     """The running conversation; null between conversations."""
+    channels: list[str] = []
+    """Names of its channels, or of the last one's."""
+    time: datetime | None = None
+    """Time of the node's latest event here."""
     utterances: int = 0
     errors: int = 0
     lag_ms: events.Milliseconds | None = None
     """From the end of the latest utterance's speech to its event."""
     lost_audio: events.Seconds = 0.0
-    """Seconds of audio lost in this conversation."""
+    """Seconds of audio lost in this conversation, for any reason."""
+    shed_audio: events.Seconds = 0.0
+    """Those of them that were dropped because analysis was behind."""
     alerts: list[str] = []
     """Rules of alerts that are active."""
     given_up: int = 0
@@ -87,11 +96,7 @@ class NodeView:
         view.take(event)
         match event:
             case events.SessionStarted():
-                self.speakers = {}
-                self.channels = event.channels
-                self.labels = event.labels
-                self.model = event.model
-                self._node(session=event.session, utterances=0, errors=0, lost_audio=0.0)
+                self._begin(event)
             case events.SpeechStarted() | events.Mood():
                 self._speaker(view, event.channel)
             case events.Utterance():
@@ -99,7 +104,7 @@ class NodeView:
                     self._speaker(view, channel)  # the others' share changes, too
                 self._node(utterances=self.node.utterances + 1, lag_ms=event.latency_ms.total)
             case events.Gap():
-                self._node(lost_audio=self.node.lost_audio + event.end - event.start)
+                self._lose(event)
             case events.Alert():
                 self._node(alerts=self._alerts())
             case events.Error():
@@ -108,10 +113,25 @@ class NodeView:
                 self._end(event.session)
             case _:
                 pass
+        if self.node_changed:
+            self._node(time=event.time)
 
     def gave_up(self, count: int) -> None:
         """Count events that will not be delivered."""
         self._node(given_up=self.node.given_up + count)
+
+    def _begin(self, event: events.SessionStarted) -> None:
+        self.speakers = {}
+        self.channels = event.channels
+        self.labels = event.labels
+        self.model = event.model
+        fresh = {"utterances": 0, "errors": 0, "lost_audio": 0.0, "shed_audio": 0.0}
+        self._node(session=event.session, channels=event.channels, **fresh)
+
+    def _lose(self, event: events.Gap) -> None:
+        lost = event.end - event.start
+        shed = lost if event.reason == BEHIND else 0.0
+        self._node(lost_audio=self.node.lost_audio + lost, shed_audio=self.node.shed_audio + shed)
 
     def _end(self, session: str) -> None:
         view = self._views.pop(session)

@@ -112,7 +112,7 @@ def test_a_replay_that_is_killed_and_done_again_leaves_no_hole(broker, environme
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("watch",), "which broker?"),
+        (("watch",), "no broker"),
         (("watch", "--mqtt", "mqtt://localhost:1"), "connection refused"),
         (("watch", "--mqtt", "http://localhost"), "expected mqtt"),
         (("mqtt", "forget", "--mqtt", "mqtt://localhost:1"), "connection refused"),

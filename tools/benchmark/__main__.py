@@ -50,6 +50,14 @@ COMMANDS = {
         "tools.benchmark.mqtt",
         "events per second to a broker, and the time from an event to a subscriber",
     ),
+    "delivery": (
+        "tools.benchmark.delivery",
+        "whether MQTT events arrive through killed brokers, bad links, full disks and odd clocks",
+    ),
+    "fleet": (
+        "tools.benchmark.fleet",
+        "many simulated nodes at one broker: messages per second, delay and memory of a watcher",
+    ),
     "plot": (
         "tools.benchmark.plot",
         "figures that were written as JSON, as a picture",

@@ -8,13 +8,9 @@ import argparse
 import asyncio
 import contextlib
 import os
-import shutil
-import socket
 import statistics
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,15 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from streamer import events
-from streamer.errors import UserError
 from streamer.mqtt import mqtt_sink
 from streamer.mqtt.items import ReceivedEvent
 from streamer.mqtt.subscriber import follow
 from streamer.settings import load as configuration
 from streamer.settings import tree as config
+from tools.benchmark.broker import Mosquitto
 from tools.benchmark.measuring import write_json
-
-_SBIN = "/usr/sbin:/usr/local/sbin"
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures and prints."""
-    with tempfile.TemporaryDirectory() as folder, _broker(Path(folder)) as url:
+    with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder) / "broker") as broker:
+        url = f"mqtt://127.0.0.1:{broker.port}"
         settings = configuration.load(
             environment={},
             overrides={"mqtt.url": url, "mqtt.node": "benchmark", "mqtt.outbox": folder},
@@ -93,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 async def _burst(settings: config.Settings, count: int, session: str) -> Throughput:
-    stream = [_update(session, number) for number in range(count)]
+    stream = [sample_update(session, number) for number in range(count)]
     async with mqtt_sink(settings) as sink:
         wall, cpu = time.perf_counter(), time.process_time()
         for event in stream:
@@ -122,7 +117,7 @@ async def _one_by_one(settings: config.Settings, count: int) -> Latency:
         for number in range(count):
             await asyncio.sleep(0.02)
             arrived.clear()
-            event = _update("single", number)
+            event = sample_update("single", number)
             begun = time.perf_counter()
             await sink.emit(event)
             await arrived.wait()
@@ -133,7 +128,8 @@ async def _one_by_one(settings: config.Settings, count: int) -> Latency:
     return Latency(count, statistics.median(taken), taken[int(0.95 * (count - 1))], taken[-1])
 
 
-def _update(session: str, number: int) -> events.SpeechUpdate:
+def sample_update(session: str, number: int) -> events.SpeechUpdate:
+    """Returns an event of the usual size."""
     probability = dict.fromkeys(("angry", "happy", "neutral", "sad"), 0.25)
     return events.SpeechUpdate(
         session=session,
@@ -145,32 +141,3 @@ def _update(session: str, number: int) -> events.SpeechUpdate:
         utterance=f"{session}-customer-{number}",
         probabilities=probability,
     )
-
-
-@contextlib.contextmanager
-def _broker(folder: Path) -> Iterator[str]:
-    """A mosquitto with its defaults; gives its URL."""
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:{_SBIN}")
-    if program is None:
-        raise UserError("the broker mosquitto is not installed (Debian: apt install mosquitto)")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    file = folder / "mosquitto.conf"
-    file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n", encoding="utf-8")
-    with subprocess.Popen(
-        [program, "-c", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            while not _listens(port):
-                if process.poll() is not None:
-                    raise UserError(f"{program} does not start")
-                time.sleep(0.01)
-            yield f"mqtt://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

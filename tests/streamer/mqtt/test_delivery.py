@@ -124,7 +124,7 @@ PUBLISHER = """
             for count, event in enumerate(conversation(2000, session)):
                 await sink.emit(event)
                 if count % 100 == 0:
-                    await sink._node._outbox.stored()
+                    await sink.stored()
                     print(count, flush=True)  # so many are stored
 
     asyncio.run(main(*sys.argv[1:]))

@@ -71,7 +71,7 @@ async def test_leaves_the_outbox_of_a_running_node_and_of_another_broker(
         broker.freeze()
         for event in conversation(10, "one"):
             await one.emit(event)
-        await one._node._outbox.stored()
+        await one.stored()
         broker.thaw()
         await publish(make_sink(broker, node="two"), conversation(5, "two"))
         await asyncio.to_thread(wait_for, lambda: not one.waiting)

@@ -18,8 +18,8 @@ from streamer.mqtt.sender import REPEAT, Sender
 from streamer.settings import load as configuration
 from tests.brokers import Recorder, wait_for
 from tests.event_streams import conversation
-from tests.links import CutLink
 from tests.streamer.mqtt.test_delivery import large, sequences
+from tools.benchmark.broker import CutLink
 
 
 class Clock:
