@@ -163,9 +163,11 @@ EXTRAS = {
     "ctranslate2": "whisper",
     "huggingface_hub": "whisper",
     "pyarrow": "export",
+    "prometheus_client": "web",
     "starlette": "web",
     "uvicorn": "web",
     "websockets": "web",
+    "wyoming": "web",
 }
 """Which extra brings a package; all others come with `analyze`."""
 
@@ -198,10 +200,23 @@ SINKS = Registry(
         "report": "streamer.sinks.report:PLUGIN",
         "webhook": "streamer.sinks.webhook:PLUGIN",
         "execute": "streamer.sinks.execute:PLUGIN",
+        "metrics": "streamer.sinks.metrics:PLUGIN",
         "console": "streamer.sinks.console:PLUGIN",
     },
 )
 """`make(context=SinkContext, **options)`; None if it was not asked for."""
+
+ENDPOINTS = Registry(
+    "endpoint",
+    "streamer.endpoints",
+    {
+        "/ws": "streamer.web.ingest.websocket:serve",
+        "/watch": "streamer.web.ingest.websocket:watch",
+        "/twilio": "streamer.web.ingest.twilio:serve",
+        "/v1/listen": "streamer.web.ingest.deepgram:serve",
+    },
+)
+"""WebSocket endpoints of `streamer serve` by path: `await serve(websocket, services)`."""
 
 DETECTORS = Registry(
     "voice detector",

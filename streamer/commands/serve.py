@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamer.commands import OK, Subparsers, add_settings_options, load_settings
 from streamer.commands.outputs import add_plugin_options, notify, sinks
+from streamer.errors import UserError
 from streamer.registry import SinkContext
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from streamer.control import Control, LiveStatus
     from streamer.runtime.engine import Engine
     from streamer.sinks import Sink
+    from streamer.web.server import Address
 
 
 def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -> None:
@@ -32,6 +34,16 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
     )
     parser.add_argument(
         "--port", type=_port, default=8765, help="port to listen on (default %(default)s; 0: any)"
+    )
+    parser.add_argument(
+        "--audiosocket",
+        metavar="HOST:PORT",
+        help="also take calls from Asterisk (AudioSocket) on this loopback address",
+    )
+    parser.add_argument(
+        "--wyoming",
+        metavar="tcp://HOST:PORT",
+        help="also serve voice assistants (Wyoming) on this loopback address",
     )
     parser.later(lambda: add_plugin_options(parser, "serve"))
     add_settings_options(parser)
@@ -64,7 +76,25 @@ async def _serve(options: argparse.Namespace, engine: "Engine") -> None:
             further,
             stopped,
             lambda url: notify(f"listening on {url}"),
+            audiosocket=_address(options.audiosocket, "--audiosocket"),
+            wyoming=_address(options.wyoming, "--wyoming"),
         )
+
+
+def _address(text: str | None, option: str) -> "Address | None":
+    """Parse HOST:PORT, with tcp:// before it or not.
+
+    Raises:
+        UserError: if it is malformed.
+    """
+    from streamer.web.server import Address
+
+    if text is None:
+        return None
+    host, _, port = text.removeprefix("tcp://").rpartition(":")
+    if not host or not port.isdigit() or not 1 <= int(port) <= 65_535:
+        raise UserError(f"{option} {text[:100]}: expected HOST:PORT")
+    return Address(host.strip("[]"), int(port))
 
 
 @contextlib.contextmanager

@@ -16,6 +16,10 @@ _QUEUED = 64
 """Pieces of audio that wait at most; a full queue makes the sender wait."""
 
 
+class AheadError(Exception):
+    """A sender of live audio sends much more than real time allows."""
+
+
 class NetworkSource:
     """An audio source fed by a connection.
 
@@ -23,10 +27,12 @@ class NetworkSource:
 
     Args:
         info: name, channels, session and whether the sender keeps to real time.
+        max_ahead: seconds of live audio beyond real time.
     """
 
-    def __init__(self, info: SourceInfo) -> None:
+    def __init__(self, info: SourceInfo, max_ahead: float) -> None:
         self._info = info
+        self._max_ahead = max_ahead
         self._queue: asyncio.Queue[AudioChunk | Gap | SourceError | None] = asyncio.Queue(_QUEUED)
         self._positions = [0] * len(info.channels)
         self._closed = False
@@ -37,22 +43,21 @@ class NetworkSource:
         """See `AudioSource.info`."""
         return self._info
 
-    @property
-    def ahead(self) -> float:
-        """Seconds of audio received beyond the time since the first piece."""
-        if self._began is None:
-            return 0.0
-        return max(self._positions) / SAMPLE_RATE - (time.monotonic() - self._began)
-
     async def push(self, channel: int, samples: Samples) -> None:
         """Append audio to a channel; waits while the conversation is behind.
 
         Args:
             channel: index of the channel.
             samples: float32 [n] at 16 kHz; clipped to [-1, 1], NaN becomes silence.
+
+        Raises:
+            AheadError: if live audio is too far ahead of real time.
         """
-        if self._began is None:
-            self._began = time.monotonic()
+        now = time.monotonic()
+        self._began = now if self._began is None else self._began
+        ahead = self._positions[channel] / SAMPLE_RATE - (now - self._began)
+        if self._info.live and ahead > self._max_ahead:
+            raise AheadError(f"audio is over {self._max_ahead:g} s ahead of real time")
         if len(samples):
             clean = np.clip(np.nan_to_num(samples, copy=False), -1.0, 1.0)
             chunk = AudioChunk(channel, self._positions[channel], clean)

@@ -1,5 +1,6 @@
 """The routes of the server."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -9,9 +10,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from streamer.registry import ENDPOINTS
 from streamer.web.connection import Services
-from streamer.web.ingest import twilio
-from streamer.web.ingest import websocket as ws
 
 _STATIC = Path(__file__).with_name("static")
 _POLICY = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; frame-ancestors 'none'"
@@ -26,23 +26,27 @@ def make_app(services: Services) -> Starlette:
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok", "conversations": len(services.hub.running)})
 
-    async def ws_endpoint(websocket: WebSocket) -> None:
-        await ws.serve(websocket, services)
+    async def metrics(request: Request) -> Response:
+        if not services.access.allows_headers(request.headers):
+            return Response("wrong or missing token\n", 401)
+        text, kind = services.hub.metrics.text()
+        return Response(text, media_type=kind)
 
-    async def watch_endpoint(websocket: WebSocket) -> None:
-        await ws.watch(websocket, services)
+    def endpoint(
+        path: str, serve: Callable[[WebSocket, Services], Awaitable[None]]
+    ) -> WebSocketRoute:
+        async def served(websocket: WebSocket) -> None:
+            await serve(websocket, services)
 
-    async def twilio_endpoint(websocket: WebSocket) -> None:
-        await twilio.serve(websocket, services)
+        return WebSocketRoute(path, served)
 
     return Starlette(
         routes=[
             Route("/", page),
             Route("/healthz", health),
             Route("/readyz", health),
-            WebSocketRoute("/ws", ws_endpoint),
-            WebSocketRoute("/watch", watch_endpoint),
-            WebSocketRoute("/twilio", twilio_endpoint),
+            Route("/metrics", metrics),
+            *(endpoint(path, serve) for path, serve in ENDPOINTS.items()),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ]
     )

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamer.errors import UserError
-from streamer.sources.network import NetworkSource
+from streamer.sources.network import AheadError, NetworkSource
 from streamer.web.access import Access, ForbiddenError
 from streamer.web.broadcast import Subscription
 from streamer.web.hub import BusyError, Hub, Running
@@ -72,6 +72,8 @@ async def accepted(websocket: WebSocket, services: Services) -> AsyncIterator[No
         code, reason = refusal.code, str(refusal)
     except ForbiddenError as error:
         code, reason = UNAUTHORISED, str(error)
+    except AheadError as error:
+        code, reason = TOO_FAST, str(error)
     except UserError as error:
         code, reason = BAD_REQUEST, str(error)
     except BusyError as error:
@@ -144,9 +146,8 @@ async def converse(
                 await source.end(_reason(failure))
                 if running.task:
                     await asyncio.wait({running.task})
-                if failure is not None and not isinstance(failure, Refusal):
-                    raise failure
-                await outward
+                if not isinstance(failure, WebSocketDisconnect):
+                    await outward  # the last events are for the client all the same
                 if failure is not None:
                     raise failure
             await outward

@@ -16,6 +16,7 @@ from streamer.conversation.pipeline import Outcome, run
 from streamer.errors import UserError
 from streamer.runtime.engine import Engine
 from streamer.sinks import Sink
+from streamer.sinks.metrics import Metrics, MetricsSink
 from streamer.sources import AudioSource
 from streamer.web.broadcast import Broadcast
 
@@ -74,6 +75,7 @@ class Hub:
         self._running: dict[str, Running] = {}
         self._finished: deque[Running] = deque(maxlen=_FINISHED)
         self._closing = False
+        self.metrics = Metrics()
         self.changed = asyncio.Event()
         """Set whenever a conversation begins or ends."""
 
@@ -126,7 +128,11 @@ class Hub:
             return await run(
                 running.source,
                 self._engine,
-                [running.broadcast, *self._sinks(running.control, running.status)],
+                [
+                    running.broadcast,
+                    MetricsSink(self.metrics, running.status),
+                    *self._sinks(running.control, running.status),
+                ],
                 WallClock(),
                 session=running.session,
                 control=running.control,

@@ -52,6 +52,8 @@ async def serve(
     sinks: Callable[[Control, LiveStatus], Sequence[Sink]],
     stopped: Awaitable[object],
     ready: Callable[[str], None],
+    audiosocket: Address | None = None,
+    wyoming: Address | None = None,
 ) -> None:
     """Serve until stopped; then end all conversations properly and close.
 
@@ -62,6 +64,8 @@ async def serve(
         sinks: makes the further sinks of each conversation.
         stopped: done when the server is to end.
         ready: called with the URL once connections are accepted.
+        audiosocket: where Asterisk connects; loopback only.
+        wyoming: where voice assistants connect; loopback only.
 
     Raises:
         UserError: if the address cannot be used, or is open to others without a token.
@@ -89,7 +93,18 @@ async def serve(
         )
     )
     serving = asyncio.create_task(server.run_until_told())
+    listeners: list[asyncio.Server] = []
     try:
+        services = Services(hub, access, limits)
+        if audiosocket:
+            from streamer.web.ingest.audiosocket import handler
+
+            listeners.append(await _listen(audiosocket, handler(services), "--audiosocket"))
+        if wyoming:
+            from streamer.web.ingest import wyoming as protocol
+
+            connected = protocol.handler(services, list(engine.bundle.languages))
+            listeners.append(await _listen(wyoming, connected, "--wyoming"))
         started = asyncio.create_task(server.started_event.wait())
         await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
@@ -99,10 +114,33 @@ async def serve(
         ready(f"{scheme}://{address.host}:{server.port}/")
         await stopped
     finally:
+        for listener in listeners:
+            listener.close()
         await hub.close(_GRACE)
         server.should_exit = True
         with contextlib.suppress(Exception):
             await serving
+
+
+async def _listen(
+    address: Address,
+    connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    option: str,
+) -> asyncio.Server:
+    """Listen for a TCP protocol that has no way to prove who connects: on loopback only.
+
+    Raises:
+        UserError: if the address is another, or cannot be used.
+    """
+    if not address.loopback:
+        raise UserError(
+            f"{option} {address.host}: this protocol has no token; use a loopback address"
+        )
+    try:
+        return await asyncio.start_server(connected, address.host, address.port)
+    except OSError as error:
+        reason = (error.strerror or "not possible").lower()
+        raise UserError(f"{option} {address.host}:{address.port}: {reason}") from None
 
 
 class _Server(uvicorn.Server):

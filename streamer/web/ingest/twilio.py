@@ -48,7 +48,7 @@ async def serve(websocket: WebSocket, services: Services) -> None:
         wanted = parameters.get("session") or start.get("callSid")
         session = services.hub.name_session(None if wanted is None else str(wanted), "twilio")
         names = tuple(str(parameters.get(track) or _TRACKS[track])[:60] for track in tracks)
-        source = NetworkSource(SourceInfo("twilio", names, True, session))
+        source = NetworkSource(SourceInfo("twilio", names, True, session), services.limits.ahead)
         running = services.hub.start(session, source)
         media = _Media(source, tracks)
         await converse(running, source, _feed(websocket, media, running, services.limits), _discard)

@@ -17,7 +17,6 @@ from streamer.sources import SourceInfo
 from streamer.sources.network import NetworkSource
 from streamer.web.connection import (
     BAD_REQUEST,
-    TOO_FAST,
     Limits,
     Refusal,
     Services,
@@ -42,14 +41,13 @@ async def serve(websocket: WebSocket, services: Services) -> None:
         source = _source(start, services)
         decoding = decoder(str(start.get("format", "s16le")), _rate(start), source)
         running = services.hub.start(source.info.session, source)
-        feeding = _feed(websocket, running, source, decoding, services.limits)
+        feeding = _feed(websocket, running, decoding, services.limits)
         await converse(running, source, feeding, partial(relay, websocket))
 
 
 async def _feed(
     websocket: WebSocket,
     running: Running,
-    source: NetworkSource,
     decoding: Decoder,
     limits: Limits,
 ) -> None:
@@ -63,8 +61,6 @@ async def _feed(
         message = await receive(websocket, limits.idle)
         if isinstance(message, bytes):
             await decoding.feed(message)
-            if source.info.live and source.ahead > limits.ahead:
-                raise Refusal(TOO_FAST, f"audio is over {limits.ahead:g} s ahead of real time")
         elif message.get("type") == "end":
             await decoding.finish()
             return
@@ -90,7 +86,7 @@ def _source(start: dict[str, Any], services: Services) -> NetworkSource:
     wanted = start.get("session")
     session = services.hub.name_session(None if wanted is None else str(wanted), "ws")
     live = bool(start.get("live", True))
-    return NetworkSource(SourceInfo("websocket", names, live, session))
+    return NetworkSource(SourceInfo("websocket", names, live, session), services.limits.ahead)
 
 
 def _rate(start: dict[str, Any]) -> int:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -68,3 +69,10 @@ def watched(address, first):
     with client.connect(f"ws://{address}/watch") as websocket:
         websocket.send(json.dumps(first))
         return [json.loads(message) for message in websocket]
+
+
+def free_port():
+    """A TCP port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -39,7 +39,10 @@ def media(track, begin, payload):
 
 @pytest.fixture(scope="module")
 def address(random_bundle):
-    with server(random_bundle, "--set", "live.max_lag=60") as (address, _):
+    with server(random_bundle, "--set", "live.max_lag=60", "--set", "web.max_ahead=300") as (
+        address,
+        _,
+    ):
         yield address
 
 
