@@ -20,6 +20,7 @@ from streamer.speech import (
     SpeechUpdate,
 )
 from streamer.speech.acoustics import measure
+from streamer.speech.crosstalk import CrosstalkGate
 from streamer.speech.frames import FrameOrder, row_of
 from streamer.speech.segmenter import Segmenter, SegmenterEvent
 
@@ -184,6 +185,7 @@ class SpeechProcessor:
     def __init__(self, channels: Sequence[ChannelProcessor | None], *, wait: bool) -> None:
         self._channels = channels
         self._order = FrameOrder(len(channels), wait=wait)
+        self._crosstalk = CrosstalkGate(len(channels))
 
     def push(self, item: AudioChunk | Gap) -> None:
         """Buffer audio of one channel."""
@@ -222,7 +224,7 @@ class SpeechProcessor:
         """Process pieces; order their events row by row, channel by channel."""
         events = [
             (_row(event, piece), piece.channel, event)
-            for piece in pieces
+            for piece in self._crosstalk.filter(pieces)
             if (processor := self._channels[piece.channel])
             for event in processor.push(piece)
         ]
