@@ -1,5 +1,6 @@
 """The figures of a call: the same from the run, its stored events and its report; alerts on the wire."""
 
+import asyncio
 import subprocess
 import sys
 
@@ -7,10 +8,15 @@ import numpy as np
 import pytest
 
 from streamer import cli, events
+from streamer.audio import AudioChunk
+from streamer.clock import WallClock
+from streamer.control import Control
+from streamer.conversation import pipeline
 from streamer.sinks.report.page import report
+from streamer.sources import SourceInfo
 from streamer.views import view
 from tests.audio_files import write_audio
-from tests.end_to_end.conversations import silence, two_speakers, voice
+from tests.end_to_end.conversations import engine_for, silence, two_speakers, voice
 
 RULES = """
 alerts:
@@ -119,3 +125,67 @@ def test_a_folder_of_calls_becomes_pages_and_an_index_in_one_command(environment
     refused = ["replay", tmp_path / "one.wav", tmp_path / "two.wav", "--report", "page.html"]
     assert cli.main([str(each) for each in refused]) == 2
     assert "give it a folder" in capsys.readouterr().err
+
+
+class Talk:
+    """A live source: someone speaks, then nobody does until the conversation is stopped."""
+
+    def __init__(self):
+        self.info = SourceInfo("talk", ("speaker",), live=True, session="talk")
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+    async def __aiter__(self):
+        samples = np.concatenate([silence(0.5), voice(1.0), silence(60.0)])
+        for start in range(0, len(samples), 1600):
+            yield AudioChunk(0, start, samples[start : start + 1600])
+            await asyncio.sleep(0.02)
+
+
+class Kept:
+    """A sink that keeps the events, and calls a function for each."""
+
+    def __init__(self, react):
+        self.events, self._react = [], react
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+    async def emit(self, event):
+        self.events.append(event)
+        self._react(event)
+
+
+def test_live_silence_is_noticed_while_it_lasts_and_a_summary_comes_when_asked_for(random_bundle):
+    control = Control()
+
+    def react(event):
+        match event:
+            case events.Alert():
+                control.summarize()
+            case events.Summary():
+                control.stop()
+
+    rules = [{"name": "quiet", "when": "silence", "seconds": 2}]
+
+    async def run():
+        sink = Kept(react)
+        with engine_for(random_bundle, alerts__rules=rules) as engine:
+            await pipeline.run(Talk(), engine, [sink], WallClock(), control=control)
+        return sink.events
+
+    stream = asyncio.run(run())
+    kinds = [event.type for event in stream]
+    assert kinds.index("alert") < kinds.index("summary") < kinds.index("session_ended")
+    assert kinds.count("summary") == 2
+    first, last = [event for event in stream if isinstance(event, events.Summary)]
+    assert first.duration < 60
+    assert last.duration >= first.duration
+    assert last.alerts == {"quiet": 1}

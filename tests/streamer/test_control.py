@@ -1,5 +1,6 @@
 """Conversations are stopped once, for the first reason given."""
 
+from streamer.commands.keys import on_key
 from streamer.control import Control
 
 
@@ -33,3 +34,9 @@ def test_keeps_marks_in_order():
     control.mark()
     control.mark("hung up")
     assert [control.marks.get_nowait(), control.marks.get_nowait()] == [None, "hung up"]
+
+
+async def test_a_summary_can_be_asked_for():
+    control = Control()
+    on_key(control)("s")
+    assert control.summaries.get_nowait() is None

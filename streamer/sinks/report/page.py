@@ -139,7 +139,7 @@ class Report:
                 silent=[name for name in view.channels if not _heard(name, utterances)],
                 withheld=sum(each.text_status == "withheld" for each in utterances),
                 audio=audio,
-                notes=notes,
+                notes=[*(started.notes if started else ()), *notes],
                 card=self.card().model_dump_json().replace("<", "\\u003c"),
                 version=__version__,
             )

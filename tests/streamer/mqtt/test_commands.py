@@ -77,7 +77,7 @@ async def test_answers_invalid_payloads_without_executing_them(payload):
 @given(st.binary())
 def test_any_payload_is_a_command_or_a_value_error(payload):
     with contextlib.suppress(ValueError):
-        assert parse(payload).command in {"pause", "resume", "mark"}
+        assert parse(payload).command in {"pause", "resume", "mark", "summary"}
 
 
 async def test_controls_a_live_conversation():
@@ -96,6 +96,8 @@ async def test_controls_a_live_conversation():
     assert await execute(command="resume") == "not paused"
     assert await execute(command="mark", label="here") is None
     assert control.marks.get_nowait() == "here"
+    assert await execute(command="summary") is None
+    assert control.summaries.get_nowait() is None
 
 
 def sink_with(broker, tmp_path, handler, *, on: bool):
