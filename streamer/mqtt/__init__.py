@@ -36,10 +36,16 @@ def mqtt_sink(
     return MqttSink(settings, broker(settings.mqtt, url), handler)
 
 
-def _make(*, context: SinkContext, mqtt: str | None) -> "MqttSink | None":
-    if mqtt or context.settings.mqtt.url:
-        return mqtt_sink(context.settings, mqtt, context.control)
-    return None
+def _make(
+    *, context: SinkContext, mqtt: str | None, mqtt_required: bool = False
+) -> "MqttSink | None":
+    settings = context.settings
+    if not (mqtt or settings.mqtt.url):
+        return None
+    if mqtt_required:
+        required = settings.mqtt.model_copy(update={"required": True})
+        settings = settings.model_copy(update={"mqtt": required})
+    return mqtt_sink(settings, mqtt, context.control)
 
 
 PLUGIN = Plugin(
@@ -48,7 +54,12 @@ PLUGIN = Plugin(
         Option(
             "--mqtt",
             metavar="URL",
-            help="publish events: mqtt[s]://[USER@]HOST[:PORT][/PREFIX]",
+            help="publish events: mqtt[s]:// or ws[s]://[USER@]HOST[:PORT][/PREFIX]",
+        ),
+        Option(
+            "--mqtt-required",
+            action="store_true",
+            help="exit with code 1 if events are undelivered at the end",
         ),
     ),
     commands=frozenset({"replay", "listen", "serve"}),

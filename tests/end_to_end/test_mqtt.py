@@ -9,7 +9,7 @@ import pytest
 
 from streamer import events
 from tests.audio_files import write_audio
-from tests.brokers import Mosquitto, Recorder, retained, wait_for
+from tests.brokers import Mosquitto, Recorder, free_port, retained, wait_for
 from tests.end_to_end.conversations import two_speakers
 
 LATE = 60
@@ -131,3 +131,35 @@ def test_the_topics_as_a_document(streamer):
     document = json.loads(streamer("schema", "--asyncapi").stdout)
     assert document["asyncapi"] == "3.0.0"
     assert "utterance" in document["channels"]
+
+
+def test_a_job_that_must_deliver_fails_without_a_broker(streamer, call, tmp_path):
+    address = f"mqtt://localhost:{free_port()}"
+    file = tmp_path / "call.jsonl"
+    command = ("replay", call, "--speed", "max", "--jsonl", file, "--mqtt", address, "--quiet")
+    lenient = streamer(*command)
+    assert lenient.returncode == 0
+    assert "the next run delivers them" in lenient.stderr
+    strict = streamer(*command[:-3], "--mqtt", address, "--mqtt-required", "--quiet")
+    assert strict.returncode == 1
+    assert "events undelivered" in strict.stderr
+    assert "Traceback" not in strict.stderr
+
+
+def test_a_node_that_is_started_again_elsewhere_delivers_what_waits(
+    broker, environment, streamer, call
+):
+    """Another host name, the same state directory: as a container that is made anew."""
+    recorder = Recorder(broker)
+    broker.stop()
+    first = streamer("replay", call, "--speed", "max", "--quiet", "--mqtt", broker.url())
+    assert "events wait in" in first.stderr
+    broker.start()
+    named = environment | {"STREAMER_MQTT_NODE": "other"}
+    second = streamer(
+        "replay", call, "--speed", "max", "--quiet", "--mqtt", broker.url(), env=named
+    )
+    assert second.returncode == 0
+    assert "of an earlier node will be delivered" in second.stderr
+    wait_for(lambda: len(recorder.payloads("/session_ended")) == 2)
+    recorder.close()
