@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamer_models.encoders.leaf_cnn import LeafCnn
 from streamer_models.fast.leaf_cnn import FastLeafCnn
-from streamer_models.streaming import BLOCK, LeafCnnStream
+from streamer_models.streaming import BLOCK, Buffered, LeafCnnStream, streams_of
 
 SECOND = 16_000
 
@@ -117,3 +117,61 @@ def test_an_end_in_the_future_or_long_past_is_refused(network):
     for end in (10 * SECOND + 1, -1, SECOND):
         with pytest.raises(ValueError, match=r"samples|too far"):
             stream.embedding(end)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    length=st.integers(1, 4 * SECOND),
+    back=st.integers(0, SECOND),
+    sizes=st.lists(st.integers(1, 40_000), min_size=1, max_size=6),
+)
+def test_buffered_encoder_gives_the_offline_embedding_whatever_the_chunks(
+    encoder, length, back, sizes
+):
+    wave = speech(length / SECOND)[:length]
+    stream, once = Buffered(encoder), Buffered(encoder)
+    once.push(wave)
+    start = turn = 0
+    while start < length:
+        stream.push(wave[start : start + sizes[turn % len(sizes)]])
+        stream.estimate()
+        start, turn = start + sizes[turn % len(sizes)], turn + 1
+    end = max(1, length - back)
+    for stop in (end, length):
+        assert torch.equal(stream.embedding(stop), once.embedding(stop))
+        assert torch.equal(stream.embedding(stop), offline(encoder, wave[:stop]))
+
+
+def test_buffered_encoder_keeps_the_last_samples_of_a_long_utterance(encoder, monkeypatch):
+    monkeypatch.setattr(type(encoder), "max_samples", SECOND)
+    wave = speech(6.0)
+    stream = Buffered(encoder)
+    for start in range(0, len(wave), 1000):
+        stream.push(wave[start : start + 1000])
+    assert sum(map(len, stream._pieces)) < SECOND + stream.look_back + 1000
+    end = len(wave) - stream.look_back
+    assert torch.equal(stream.embedding(end), offline(encoder, wave[end - SECOND : end]))
+    assert torch.equal(stream.embedding(), offline(encoder, wave[-SECOND:]))
+
+
+def test_buffered_encoder_refuses_ends_that_it_cannot_know(encoder):
+    stream = Buffered(encoder)
+    assert torch.isfinite(stream.embedding()).all()
+    stream.push(speech(3.0))
+    for end, words in ((-1, "48000 samples"), (48_001, "48000 samples"), (0, "too far back")):
+        with pytest.raises(ValueError, match=words):
+            stream.embedding(end)
+
+
+def test_an_encoder_without_a_stream_of_its_own_is_buffered(encoder):
+    assert isinstance(streams_of(encoder)(), LeafCnnStream)
+    assert isinstance(streams_of(Plain())(), Buffered)
+
+
+class Plain(torch.nn.Module):
+    """An audio encoder that knows nothing of streams."""
+
+    embedding_size, receptive_field, max_samples = 1, 1, SECOND
+
+    def forward(self, wave, lengths=None):
+        return wave.mean(dim=1, keepdim=True)
