@@ -54,12 +54,16 @@ AUDIO_ENCODERS = Registry(
     {
         "leaf_cnn": "streamer_models.encoders.leaf_cnn:LeafCnn",
         "whisper": "streamer_models.encoders.whisper:Whisper",
+        "mel_frames": "streamer_models.encoders.mel_frames:MelFrames",
     },
 )
 TEXT_ENCODERS = Registry(
     "text encoder",
     "streamer_models.text_encoders",
-    {"bert_gru": "streamer_models.encoders.bert_gru:BertGru"},
+    {
+        "bert_gru": "streamer_models.encoders.bert_gru:BertGru",
+        "bert_tokens": "streamer_models.encoders.bert_tokens:BertTokens",
+    },
 )
 SYSTEMS = Registry(
     "system",
@@ -67,6 +71,15 @@ SYSTEMS = Registry(
     {
         "dutta2022": "streamer_models.zoo.dutta2022:Dutta2022",
         "late_fusion": "streamer_models.zoo.late_fusion:LateFusion",
+        "krishna2021": "streamer_models.zoo.krishna2021:Krishna2021",
+        "padi2022": "streamer_models.zoo.padi2022:Padi2022",
+        "yoon2020": "streamer_models.zoo.yoon2020:Yoon2020",
+        "atmaja2020": "streamer_models.zoo.atmaja2020:Atmaja2020",
+        "chen2022": "streamer_models.zoo.chen2022:Chen2022",
+        "chopra2021": "streamer_models.zoo.chopra2021:Chopra2021",
+        "peng2021": "streamer_models.zoo.peng2021:Peng2021",
+        "hsu2021": "streamer_models.zoo.hsu2021:Hsu2021",
+        "gao2021": "streamer_models.zoo.gao2021:Gao2021",
     },
 )
 

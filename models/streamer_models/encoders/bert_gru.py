@@ -6,7 +6,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from streamer_models.config import EncoderConfig, FeedForward, Heads, Layers, Probability, Width
+from streamer_models.config import (
+    EncoderConfig,
+    FeedForward,
+    Heads,
+    Layers,
+    NetworkConfig,
+    Probability,
+    Width,
+)
 from streamer_models.layers.recurrent import BiGru, lengths_of
 from streamer_models.layers.transformer import EncoderLayer
 
@@ -14,10 +22,9 @@ if TYPE_CHECKING:
     from streamer_models.fast.bert_gru import FastBertGru
 
 
-class BertGruConfig(EncoderConfig):
-    """Sizes; the defaults are MiniLM-L6's (22.7 million parameters) and the paper's head."""
+class BertSizes(NetworkConfig):
+    """Sizes of a BERT-type encoder; the defaults are MiniLM-L6's (22.7 million parameters)."""
 
-    encoder: Literal["bert_gru"] = "bert_gru"
     vocabulary: Annotated[int, Field(ge=8, le=300_000)] = 30_522
     width: Width = 384
     layers: Layers = 6
@@ -27,14 +34,11 @@ class BertGruConfig(EncoderConfig):
     max_tokens: Annotated[int, Field(ge=3, le=4096)] = 96
     """Longer texts are cut here; both marks of the tokenizer count."""
     last_layers: Layers = 4
-    """How many of the last layers the GRU reads, side by side."""
-    hidden: Width = 100
-    gru_layers: Layers = 2
+    """How many of the last layers are read."""
     dropout: Probability = 0.1
-    head_dropout: Probability = 0.2
 
     @model_validator(mode="after")
-    def _consistent(self) -> "BertGruConfig":
+    def _consistent(self) -> "BertSizes":
         if self.width % self.heads:
             raise ValueError("width must be a multiple of heads")
         if self.last_layers > self.layers:
@@ -44,13 +48,22 @@ class BertGruConfig(EncoderConfig):
         return self
 
 
+class BertGruConfig(BertSizes, EncoderConfig):
+    """Sizes; the defaults are MiniLM-L6's and the paper's head."""
+
+    encoder: Literal["bert_gru"] = "bert_gru"
+    hidden: Width = 100
+    gru_layers: Layers = 2
+    head_dropout: Probability = 0.2
+
+
 class Bert(nn.Module):
     """The encoder of Devlin et al. (2019) without its pooler, in inference equal to transformers' `BertModel`.
 
     Written out because importing transformers' takes longer than everything else at the start.
     """
 
-    def __init__(self, config: BertGruConfig) -> None:
+    def __init__(self, config: BertSizes) -> None:
         super().__init__()
         self.words = nn.Embedding(config.vocabulary, config.width)
         self.positions = nn.Embedding(config.positions, config.width)
