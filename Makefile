@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEBIAN := libportaudio2 mosquitto openssl pulseaudio pulseaudio-utils libasound2-plugins espeak-ng chromium
 
-.PHONY: demo test lint format bench clean setup
+.PHONY: demo test package lint format bench clean setup
 
 demo: setup
 	$(BIN)/streamer replay streamer/samples/call.ogg --channels agent,customer --report build/demo.html
@@ -14,6 +14,11 @@ demo: setup
 test: lint
 	@$(MAKE) --no-print-directory debian
 	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory package
+
+# The wheel in empty environments: what its base can do, and a replay with [analyze]. No network.
+package: setup
+	$(BIN)/python -m tools.package
 
 lint: setup
 	$(BIN)/ruff check .
@@ -38,7 +43,7 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
 	touch $@
 
 # System packages that some tests use; what cannot be installed is said, and those tests skip.

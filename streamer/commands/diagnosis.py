@@ -8,7 +8,7 @@ from typing import Literal
 
 from streamer import __version__, cores
 from streamer.errors import UserError
-from streamer.registry import DETECTORS, SINKS, SOURCES, TRANSCRIBERS, Health, Plugin
+from streamer.registry import DETECTORS, SINKS, SOURCES, TRANSCRIBERS, Health, Plugin, missing
 from streamer.settings.tree import Settings
 
 State = Literal["ok", "limited", "broken"]
@@ -38,19 +38,17 @@ def examine(settings: Settings) -> list[Finding]:
 def _guarded(part: str, check: Callable[[Settings], Finding], settings: Settings) -> Finding:
     try:
         return check(settings)
+    except ModuleNotFoundError as error:
+        return Finding(part, "broken", *missing(error).split(": ", 1))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a part is what is asked for
         message = " ".join(str(error).split()) or type(error).__name__
         return Finding(part, "broken", message, "reinstall streamer and what it depends on")
 
 
 def _program(_: Settings) -> Finding:
-    import torch
-
+    python = platform.python_version()
     return Finding(
-        "program",
-        "ok",
-        f"streamer {__version__}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{cores.available()} cores",
+        "program", "ok", f"streamer {__version__}, Python {python}, {cores.available()} cores"
     )
 
 
@@ -109,12 +107,13 @@ def _plugins(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _accelerator(_: Settings) -> Finding:
+def _torch(_: Settings) -> Finding:
     import torch
 
+    where = "on the CPU, which is enough"
     if torch.cuda.is_available():
-        return Finding("GPU", "ok", torch.cuda.get_device_name())
-    return Finding("GPU", "ok", "none; the models run on the CPU, which is enough")
+        where = f"GPU {torch.cuda.get_device_name()}"
+    return Finding("torch", "ok", f"{torch.__version__}, {where}")
 
 
 _CHECKS: dict[str, Callable[[Settings], Finding]] = {
@@ -124,5 +123,5 @@ _CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "emotion model": _bundle,
     "transcription": _transcription,
     "microphones": lambda settings: _health("microphones", SOURCES.find("microphone"), settings),
-    "GPU": _accelerator,
+    "torch": _torch,
 }

@@ -40,7 +40,7 @@ def require_matplotlib() -> None:
         UserError: matplotlib is not installed.
     """
     if find_spec("matplotlib") is None:
-        raise UserError("drawing needs matplotlib: pip install 'streamer[bench]'")
+        raise UserError("drawing needs matplotlib: pip install --group bench")
 
 
 def draw(results: Mapping[str, Document], file: Path) -> None:

