@@ -9,7 +9,7 @@ import pytest
 
 from streamer.commands import INTERRUPTED, OK, replay
 
-RECORDINGS = [("first.wav", None), ("second.wav", None)]
+RECORDINGS = ["first.wav", "second.wav"]
 
 
 @pytest.mark.parametrize("done", [1, 2], ids=["others wait", "the last one"])
@@ -18,11 +18,13 @@ async def test_an_interruption_is_told_by_the_exit_code_if_anything_was_left_und
 ):
     replayed = []
 
-    async def replay_it(recording, _options, _engine, stop, _progress):
+    async def replay_it(recording, _options, _engine, control, _progress):
         replayed.append(recording)
         if len(replayed) == done:
             os.kill(os.getpid(), signal.SIGINT)
-            await asyncio.wait_for(asyncio.shield(stop), 60)
+            stopped = asyncio.Event()
+            with control.on_stop(stopped.set):
+                await asyncio.wait_for(stopped.wait(), 60)
         return OK  # it had come to its end already
 
     monkeypatch.setattr(replay, "_replay", replay_it)
