@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import gc
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +20,12 @@ from streamer.commands.outputs import (
     source,
     stopped_by_signals,
 )
+from streamer.commands.process import exempt_from_collection, one_thread_per_computation
 from streamer.errors import UserError
 from streamer.registry import SinkContext, SourceContext
 
 if TYPE_CHECKING:
-    from streamer.runtime.engine import Engine
+    from streamer.engine import Engine
 
 
 def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -> None:
@@ -57,15 +57,14 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 def run(options: argparse.Namespace) -> int:
     """Listen until told to stop; give the exit code."""
     from streamer.commands.terminal import without_noise
-    from streamer.runtime.engine import Engine
+    from streamer.engine import Engine
 
     settings = load_settings(options, audio__channels=options.channels)
     if options.pipe and options.device:
         raise UserError("'-' and --device cannot be combined")
+    one_thread_per_computation()
     with without_noise(debug=options.debug), Engine.load(settings, notify) as engine:
-        # What was loaded is no garbage: looking through it would stop everything for a sixth of a second
-        # now and then, and delay the end by more.
-        gc.freeze()
+        exempt_from_collection()
         return asyncio.run(_listen(options, engine))
 
 
@@ -95,7 +94,14 @@ async def _listen(options: argparse.Namespace, engine: "Engine") -> int:
         if table and not options.pipe:
             stack.enter_context(keys(on_key(control)))
         outcome = await pipeline.run(
-            audio, engine, chosen, clock, session=options.session, control=control, status=status
+            audio,
+            engine.runtime,
+            engine.settings,
+            chosen,
+            clock,
+            session=options.session,
+            control=control,
+            status=status,
         )
     return exit_code(outcome)
 

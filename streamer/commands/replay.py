@@ -27,6 +27,7 @@ from streamer.commands.outputs import (
     source,
     stopped_by_signals,
 )
+from streamer.commands.process import exempt_from_collection, one_thread_per_computation
 from streamer.control import Control
 from streamer.errors import UserError
 from streamer.registry import SinkContext, SourceContext
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from streamer.clock import Clock
     from streamer.commands.workers import Reached
-    from streamer.runtime.engine import Engine
+    from streamer.engine import Engine
     from streamer.settings.tree import Settings
     from streamer.sinks.progress import Progress, ProgressSink
 
@@ -96,9 +97,11 @@ def run(options: argparse.Namespace) -> int:
 
         replay = partial(_replay_alone, options)
         return max(missing, *replay_in_processes(files, processes, settings, replay))
-    from streamer.runtime.engine import Engine
+    from streamer.engine import Engine
 
+    one_thread_per_computation()
     with Engine.load(settings, notify) as engine:
+        exempt_from_collection()
         return max(missing, asyncio.run(_replay_all(files, options, engine)))
 
 
@@ -176,7 +179,8 @@ async def _replay(
         with control.on_stop(lambda: own.stop(control.stopped or "")):
             outcome = await pipeline.run(
                 source(file, "recording", values, audio),
-                engine,
+                engine.runtime,
+                engine.settings,
                 chosen,
                 clock,
                 session=options.session,

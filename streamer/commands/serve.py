@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamer.commands import OK, Subparsers, add_settings_options, load_settings
 from streamer.commands.outputs import add_plugin_options, notify, sinks
+from streamer.commands.process import exempt_from_collection, one_thread_per_computation
 from streamer.errors import UserError
 from streamer.registry import SinkContext
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streamer.control import Control, LiveStatus
-    from streamer.runtime.engine import Engine
+    from streamer.engine import Engine
     from streamer.sinks import Sink
     from streamer.web.server import Address
 
@@ -52,10 +53,12 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted; give the exit code."""
-    from streamer.runtime.engine import Engine
+    from streamer.engine import Engine
 
     settings = load_settings(options)
+    one_thread_per_computation()
     with Engine.load(settings, notify) as engine:
+        exempt_from_collection()
         asyncio.run(_serve(options, engine))
     return OK
 

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from streamer.commands import FAILED, INTERRUPTED
 from streamer.commands.outputs import notify
+from streamer.commands.process import exempt_from_collection, one_thread_per_computation
 from streamer.errors import UserError
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from streamer.runtime.engine import Engine
+    from streamer.engine import Engine
     from streamer.settings.tree import Settings
     from streamer.sinks.progress import Progress
 
@@ -39,7 +40,7 @@ _SHARED = (
     "streamer_models.streaming",
     "streamer_models.bundle",
     "soxr",
-    "streamer.runtime.engine",
+    "streamer.engine",
     "streamer.conversation.pipeline",
     "streamer.speech.detectors.gated",
     "streamer.sources.recording.source",
@@ -198,11 +199,12 @@ def _work(
     speaks: bool,
 ) -> None:
     """What a process does: replay what it is handed, until there is nobody to hand it anything."""
-    from streamer.runtime.engine import Engine
+    from streamer.engine import Engine
 
     os.setpgrp()  # the terminal's Ctrl-C comes from who has forked it, and only once
     for other in inherited:
         other.close()
+    one_thread_per_computation()
     with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
         try:
             engine = Engine.load(settings, notify if speaks else lambda _: None)
@@ -210,6 +212,7 @@ def _work(
             connection.recv()
             connection.send(str(error))
             return
+        exempt_from_collection()
         with engine:
             while True:
                 file = connection.recv()

@@ -1,1 +1,1 @@
-"""Loaded models, worker pools, batching and queues, shared by all conversations."""
+"""What conversations share: loaded models, the worker pools they run in, batching, queues with statistics."""

@@ -1,9 +1,10 @@
-"""Work of several conversations, done in one call wherever it queues up."""
+"""Dynamic batching: work of several conversations done in one call wherever it queues up."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -11,56 +12,83 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Batcher(Generic[T, R]):
-    """Hands what comes to a free thread at once; what comes while none is free goes together, first come first.
+@dataclass(frozen=True, slots=True)
+class BatchStatistics:
+    """How busy a pool of workers is."""
 
-    So nobody waits for company, unless it is said to have patience, and the busier the threads are, the more is done
-    in one call.
+    waiting: int
+    """Items that wait for a worker."""
+    busy: int
+    """Calls under way."""
+    calls: int
+    """Calls begun so far."""
+    items: int
+    """Items in them."""
+    cancelled: int = 0
+    """Items that were cancelled before their call began."""
+
+
+class Batcher(Generic[T, R]):
+    """Batches items that arrive while all workers are busy.
+
+    An item starts immediately if a worker is free; items that arrive while all are busy form the next batch, first in,
+    first out. An item submitted as `patient` may wait up to `max_wait` for others.
 
     Args:
         executor: where the work is done.
-        threads: how many calls there may be at the same time.
-        work: gives for each item, in their order, a result, or the exception that is its alone.
+        workers: calls at the same time.
+        work: returns for each item, in their order, a result, or the exception that concerns it alone.
         limit: items in one call.
-        patience: seconds that a patient item waits for company at most.
+        max_wait: seconds that a patient item waits for others.
     """
 
     def __init__(
         self,
         executor: Executor,
-        threads: int,
+        workers: int,
         work: Callable[[Sequence[T]], Sequence[R | Exception]],
         *,
         limit: int,
-        patience: float = 0.0,
+        max_wait: float = 0.0,
     ) -> None:
         self._executor = executor
-        self._threads = threads
+        self._workers = workers
         self._work = work
         self._limit = limit
-        self._patience = patience
+        self._max_wait = max_wait
         self._timer: asyncio.TimerHandle | None = None
-        self._begin(None)
+        self._calls = self._items = self._cancelled = 0
+        self._use(None)
 
     def submit(self, item: T, *, patient: bool = False) -> "asyncio.Future[R]":
-        """Begin with an item; gives the result for it, or the exception that the work gave or raised.
+        """Queue an item; the future gives its result, or the exception that the work returned or raised.
 
         Args:
-            item: what is to be done.
-            patient: it goes with the next item that is not, or when its patience is over.
+            item: the work's argument.
+            patient: wait for the next item that is not patient, at most `max_wait`.
         """
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # what another one left unfinished is nobody's any more
-            self._begin(loop)
+        if loop is not self._loop:  # nobody waits for what an earlier loop left unfinished
+            self._use(loop)
         result: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, result))
         if not patient:
             self._start()
         elif self._timer is None:
-            self._timer = loop.call_later(self._patience, self._start)
+            self._timer = loop.call_later(self._max_wait, self._start)
         return result
 
-    def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
+    def statistics(self) -> BatchStatistics:
+        """Return how busy the workers are."""
+        return BatchStatistics(
+            waiting=len(self._waiting),
+            busy=self._busy,
+            calls=self._calls,
+            items=self._items,
+            cancelled=self._cancelled,
+        )
+
+    def _use(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self._loop = loop
         self._busy = 0
         self._timer = None
@@ -70,15 +98,18 @@ class Batcher(Generic[T, R]):
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        while self._waiting and self._busy < self._threads:
+        while self._waiting and self._busy < self._workers:
             count = min(self._limit, len(self._waiting))
-            together = [self._waiting.popleft() for _ in range(count)]
-            together = [pair for pair in together if not pair[1].cancelled()]
-            if together and self._loop:
+            taken = [self._waiting.popleft() for _ in range(count)]
+            batch = [pair for pair in taken if not pair[1].cancelled()]
+            self._cancelled += len(taken) - len(batch)
+            if batch and self._loop:
                 self._busy += 1
-                items = [item for item, _ in together]
+                self._calls += 1
+                self._items += len(batch)
+                items = [item for item, _ in batch]
                 done = self._loop.run_in_executor(self._executor, self._work, items)
-                done.add_done_callback(partial(self._finish, [result for _, result in together]))
+                done.add_done_callback(partial(self._finish, [result for _, result in batch]))
 
     def _finish(
         self,
@@ -100,3 +131,14 @@ class Batcher(Generic[T, R]):
                 else:
                     result.set_result(value)
         self._start()
+
+
+def combined(*all_statistics: BatchStatistics) -> BatchStatistics:
+    """Add up the statistics of batchers that share their workers."""
+    return BatchStatistics(
+        waiting=sum(one.waiting for one in all_statistics),
+        busy=sum(one.busy for one in all_statistics),
+        calls=sum(one.calls for one in all_statistics),
+        items=sum(one.items for one in all_statistics),
+        cancelled=sum(one.cancelled for one in all_statistics),
+    )

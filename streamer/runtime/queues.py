@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -12,25 +13,42 @@ class Closed(Exception):  # noqa: N818 - a state, like StopIteration
     """Nothing more can be put."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueueStatistics:
+    """How full a queue is."""
+
+    items: int
+    """Items that wait."""
+    weight: float
+    limit: float
+    highest: float
+    """Most weight that has waited so far."""
+
+
 class BoundedQueue(Generic[T]):
     """First in, first out, for the tasks of one event loop.
 
     Args:
-        limit: weight that may wait. One item always fits, however heavy, so that none is stuck.
+        limit: weight that may wait; a single item always fits, however heavy.
     """
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._items: deque[tuple[T, float]] = deque()
         self._weight = 0.0
+        self._highest = 0.0
         self._closed = False
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
 
     @property
     def weight(self) -> float:
-        """What waits."""
+        """Weight of the items that wait."""
         return self._weight
+
+    def statistics(self) -> QueueStatistics:
+        """Return how full the queue is, and was."""
+        return QueueStatistics(len(self._items), self._weight, self._limit, self._highest)
 
     async def put(self, item: T, weight: float = 1.0) -> None:
         """Add an item, once there is room.
@@ -46,25 +64,25 @@ class BoundedQueue(Generic[T]):
         self._add(item, weight)
 
     def offer(self, item: T, weight: float = 1.0) -> bool:
-        """Add an item if there is room for it now; tell whether there was."""
+        """Add an item if there is room for it now; return whether there was."""
         if self._closed or not self._has_room(weight):
             return False
         self._add(item, weight)
         return True
 
     def close(self) -> None:
-        """Let readers come to the end of what is here, and writers fail."""
+        """Close: readers drain what is queued, writers get `Closed`."""
         self._closed = True
         self._filled.set()
         self._emptied.set()
 
     async def several(self) -> AsyncIterator[list[T]]:
-        """What comes, as much together as waits."""
+        """Yield all items that wait, each time one arrives."""
         async for item in self:
-            together = [item]
+            items = [item]
             while self._items:
-                together.append(self._take())
-            yield together
+                items.append(self._take())
+            yield items
 
     async def __aiter__(self) -> AsyncIterator[T]:
         while True:
@@ -87,4 +105,5 @@ class BoundedQueue(Generic[T]):
     def _add(self, item: T, weight: float) -> None:
         self._items.append((item, weight))
         self._weight += weight
+        self._highest = max(self._highest, self._weight)
         self._filled.set()

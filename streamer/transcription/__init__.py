@@ -5,6 +5,9 @@ from typing import Literal, Protocol
 
 from streamer.audio import Samples
 
+NO_TRANSCRIBER = "none"
+"""Name of the transcriber that leaves all utterances without text."""
+
 TranscriptStatus = Literal["ok", "rejected", "failed", "skipped"]
 
 

@@ -4,13 +4,13 @@ from streamer.audio import Samples
 from streamer.errors import UserError
 from streamer.registry import TRANSCRIBERS, Health, Plugin
 from streamer.settings.tree import Asr, Settings
-from streamer.transcription import Transcriber, Transcript
+from streamer.transcription import NO_TRANSCRIBER, Transcriber, Transcript
 
 
 class NoTranscriber:
     """Leaves every utterance without text."""
 
-    name = "none"
+    name = NO_TRANSCRIBER
 
     def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:  # noqa: ARG002 - the protocol's
         """See `Transcriber.transcribe`: always skipped."""

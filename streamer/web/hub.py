@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from streamer.clock import WallClock
 from streamer.control import Control, LiveStatus
 from streamer.conversation.pipeline import Outcome, run
+from streamer.engine import Engine
 from streamer.errors import UserError
-from streamer.runtime.engine import Engine
 from streamer.sinks import Sink
 from streamer.sinks.metrics import Metrics, MetricsSink
 from streamer.sources import AudioSource
@@ -127,7 +127,8 @@ class Hub:
         try:
             return await run(
                 running.source,
-                self._engine,
+                self._engine.runtime,
+                self._engine.settings,
                 [
                     running.broadcast,
                     MetricsSink(self.metrics, running.status),

@@ -8,7 +8,7 @@ import numpy as np
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap
 from streamer.clock import VirtualClock
 from streamer.conversation import pipeline
-from streamer.runtime.engine import Engine
+from streamer.engine import Engine
 from streamer.settings import load as configuration
 from streamer.sources import SourceInfo
 from streamer.transcription.registry import NoTranscriber
@@ -105,14 +105,16 @@ def engine_for(bundle, transcriber=None, **overrides):
         "segmentation.detector": "webrtcvad",
     } | {k.replace("__", "."): v for k, v in overrides.items()}
     settings = configuration.load(environment={}, overrides=values)
-    return Engine(settings, Bundle.load(bundle), [transcriber or NoTranscriber()])
+    return Engine.of(settings, Bundle.load(bundle), [transcriber or NoTranscriber()])
 
 
 async def converse(source, engine, *, clock=None, control=None, sinks=()):
     """Run the pipeline; give its outcome and the events."""
     kept = Kept()
     clock = clock or VirtualClock()
-    outcome = await pipeline.run(source, engine, [kept, *sinks], clock, control=control)
+    outcome = await pipeline.run(
+        source, engine.runtime, engine.settings, [kept, *sinks], clock, control=control
+    )
     return outcome, kept.events
 
 

@@ -11,8 +11,8 @@ from streamer.commands.keys import keys, on_key
 from streamer.commands.outputs import exit_code, sinks, stopped_by_signals
 from streamer.control import Control, LiveStatus
 from streamer.conversation import pipeline
+from streamer.engine import Engine
 from streamer.registry import SinkContext
-from streamer.runtime.engine import Engine
 from streamer.settings import load as configuration
 from streamer.sources import SourceInfo
 from tests.end_to_end.conversations import silence, voice
@@ -49,6 +49,12 @@ async def talk(crash_after=None):
         stack.enter_context(keys(on_key(control)))
         async with asyncio.timeout(crash_after):
             outcome = await pipeline.run(
-                Endless(), engine, chosen, WallClock(), control=control, status=status
+                Endless(),
+                engine.runtime,
+                settings,
+                chosen,
+                WallClock(),
+                control=control,
+                status=status,
             )
     return exit_code(outcome)

@@ -273,7 +273,7 @@ async def live_conversation(engine, source, status=None):
 
     kept = Kept()
     status = status or LiveStatus()
-    await pipeline.run(source, engine, [kept], WallClock(), status=status)
+    await pipeline.run(source, engine.runtime, engine.settings, [kept], WallClock(), status=status)
     return kept.events, status
 
 
@@ -303,14 +303,14 @@ def test_no_utterance_waits_for_its_transcript_beyond_the_bound(random_bundle):
 def test_an_ear_that_is_too_slow_gives_up_estimates_and_audio_and_says_so(random_bundle):
     bound, status, lags = 1.0, LiveStatus(), []
     with engine_for(random_bundle, live__max_lag=bound) as engine:
-        process = engine.process
+        process = engine.runtime.process_audio
 
-        async def tired(speech, **last):
+        async def slow(work):
             await asyncio.sleep(0.02)
             lags.append(status.lag)
-            return await process(speech, **last)
+            return await process(work)
 
-        engine.process = tired
+        engine.runtime.process_audio = slow
         events, _ = asyncio.run(live_conversation(engine, Spoken(turns(12), pace=0.001), status))
     check_promises(events)
     assert bound / 2 < max(lags) <= bound + PIECE / 16_000
@@ -334,18 +334,18 @@ def test_a_machine_that_keeps_up_gives_up_nothing(random_bundle):
 
 def test_estimates_that_are_late_still_come_before_their_utterance(random_bundle):
     with engine_for(random_bundle, live__max_lag=60.0) as engine:
-        judge = engine.judge
+        classify = engine.runtime.classify
 
         async def late(window):
             await asyncio.sleep(0.2)
-            return await judge(window, live=True)
+            return await classify(window, live=True)
 
-        def judge_estimates_late(window, *, live, patient=False):
+        def classify_updates_late(window, *, live, patient=False):
             if not patient:
-                return judge(window, live=live)
+                return classify(window, live=live)
             return asyncio.get_running_loop().create_task(late(window))
 
-        engine.judge = judge_estimates_late
+        engine.runtime.classify = classify_updates_late
         events, _ = asyncio.run(live_conversation(engine, Spoken(turns(4))))
     check_promises(events)
     assert len([e for e in events if e.type == "utterance"]) == 4

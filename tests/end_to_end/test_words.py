@@ -85,7 +85,7 @@ class Polyglot:
 
 def test_a_language_that_the_model_cannot_read_is_told_and_not_judged(random_bundle):
     with engine_for(random_bundle, Polyglot(), asr__language="auto") as engine:
-        engine.bundle = dataclasses.replace(engine.bundle, languages=("en",))
+        engine.runtime.bundle = dataclasses.replace(engine.bundle, languages=("en",))
         _, events = asyncio.run(converse(Played(two_speakers()), engine))
     said = [e for e in events if e.type == "utterance"]
     assert [e.language for e in said] == ["en", "de", "de", "de"]

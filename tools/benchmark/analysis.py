@@ -20,8 +20,8 @@ from streamer.audio import FRAME, AudioChunk, Samples, to_samples
 from streamer.clock import VirtualClock
 from streamer.control import Control
 from streamer.conversation import pipeline
-from streamer.runtime.classification import alike
-from streamer.runtime.engine import Engine
+from streamer.engine import Engine
+from streamer.runtime.classification import batch_deterministic
 from streamer.sinks.fanout import EventBus
 from streamer.sinks.jsonl import JsonlSink
 from streamer.sources.recording.source import RecordingSource
@@ -152,7 +152,9 @@ def _material(path: Path, engine: Engine) -> _Material:
     heard = speech.finish()
     kept = _Kept()
     clock = VirtualClock()
-    asyncio.run(pipeline.run(RecordingSource(path, clock), engine, [kept], clock))
+    asyncio.run(
+        pipeline.run(RecordingSource(path, clock), engine.runtime, engine.settings, [kept], clock)
+    )
     return _Material(path, call, heard, [stream.uses for stream in streams], kept.events)
 
 
@@ -234,13 +236,13 @@ def _classify(material: _Material, classifier: Classifier) -> None:
                 )
             case SpeechEnded(embedding=embedding) if embedding is not None:
                 number = state.add(UtteranceEmbedding(heard.channel, audio=embedding))
-                alike(classifier, [*waiting, state.window(number)])
+                batch_deterministic(classifier, [*waiting, state.window(number)])
                 waiting.clear()
                 state.set_text(number, embedding)  # any vector costs the same
-                alike(classifier, [state.window(number)])
+                batch_deterministic(classifier, [state.window(number)])
             case _:
                 pass
-    alike(classifier, waiting)
+    batch_deterministic(classifier, waiting)
 
 
 def _emit(material: _Material, engine: Engine) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 from streamer import events
 from streamer.audio import SAMPLE_RATE, AudioChunk, Samples, to_samples
 from streamer.clock import Clock, VirtualClock
+from streamer.commands.process import one_thread_per_computation
 from streamer.conversation import pipeline
+from streamer.engine import Engine
 from streamer.errors import UserError
 from streamer.registry import TRANSCRIBERS
-from streamer.runtime.engine import Engine
 from streamer.settings import load as configuration
 from streamer.settings.shipped import sample_call
 from streamer.settings.tree import Segmentation
@@ -83,8 +84,9 @@ def load_engine(
         **(overrides or {}),
     }
     settings = configuration.load(environment={}, overrides=chosen)
+    one_thread_per_computation()
     engine = Engine.load(settings, lambda line: print(line, file=sys.stderr))
-    return engine if asr != KNOWN else Engine(settings, engine.bundle, [KnownWords()])
+    return engine if asr != KNOWN else Engine.of(settings, engine.bundle, [KnownWords()])
 
 
 def words(samples: int) -> str:
@@ -235,4 +237,6 @@ async def analyse(
 ) -> None:
     """Runs the pipeline over a source; the events are written as JSON lines, to nowhere, too."""
     nowhere = JsonlSink(Path(os.devnull))
-    await pipeline.run(source, engine, [*sinks, nowhere], clock, session=session)
+    await pipeline.run(
+        source, engine.runtime, engine.settings, [*sinks, nowhere], clock, session=session
+    )

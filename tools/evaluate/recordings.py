@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from streamer.clock import VirtualClock
+from streamer.commands.process import one_thread_per_computation
 from streamer.conversation import pipeline
+from streamer.engine import Engine
 from streamer.errors import UserError
 from streamer.events import Event, Utterance
-from streamer.runtime.engine import Engine
 from streamer.settings import load as configuration
 from streamer.sinks import Sink
 from streamer.sources.recording.source import RecordingSource
@@ -82,6 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
         overrides["asr.backend"] = arguments.asr
     settings = configuration.load(arguments.config, overrides=overrides)
     recordings = find_recordings(arguments.data)
+    one_thread_per_computation()
     with Engine.load(settings, print) as engine:
         labels, threshold = engine.bundle.model.labels, engine.bundle.threshold
         heard = {
@@ -203,5 +205,5 @@ async def _replay(file: Path, engine: Engine) -> list[Utterance]:
     clock, sink = VirtualClock(), Collected()
     settings = engine.settings.audio
     source = RecordingSource(file, clock, channels=settings.channels, dual_mono=settings.dual_mono)
-    await pipeline.run(source, engine, [sink], clock)
+    await pipeline.run(source, engine.runtime, engine.settings, [sink], clock)
     return sink.utterances

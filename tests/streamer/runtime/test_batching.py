@@ -105,7 +105,7 @@ def test_a_loop_that_broke_off_leaves_nothing_behind(pool):
 
 async def test_a_patient_item_goes_with_the_next_that_is_not(pool):
     squares = Squares()
-    batcher = Batcher(pool, 1, squares, limit=8, patience=60)
+    batcher = Batcher(pool, 1, squares, limit=8, max_wait=60)
     waiting = [batcher.submit(n, patient=True) for n in range(3)]
     await asyncio.sleep(0.01)
     assert squares.calls == []
@@ -116,7 +116,7 @@ async def test_a_patient_item_goes_with_the_next_that_is_not(pool):
 
 async def test_patience_ends(pool):
     squares = Squares()
-    batcher = Batcher(pool, 1, squares, limit=8, patience=0.01)
+    batcher = Batcher(pool, 1, squares, limit=8, max_wait=0.01)
     assert await asyncio.gather(*(batcher.submit(n, patient=True) for n in range(3))) == [0, 1, 4]
     assert squares.calls == [[0, 1, 2]]
     assert await batcher.submit(4, patient=True) == 16
@@ -124,7 +124,7 @@ async def test_patience_ends(pool):
 
 async def test_patient_items_go_as_soon_as_a_busy_thread_is_free(pool):
     squares = Squares()
-    batcher = Batcher(pool, 1, squares, limit=8, patience=60)
+    batcher = Batcher(pool, 1, squares, limit=8, max_wait=60)
     squares.gate.clear()
     first = batcher.submit(1)
     await under_way(squares)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from streamer.runtime.classification import Judging
+from streamer.runtime.classification import BatchingClassifier
 from streamer_models.bundle import Bundle
 from streamer_models.memory import ConversationState, UtteranceEmbedding
 
@@ -37,7 +37,7 @@ def judged(judge, windows, *, live=False, at_once=None, threads=1):
 
     async def scenario():
         with ThreadPoolExecutor(threads) as pool:
-            judging = Judging(judge, pool, threads)
+            judging = BatchingClassifier(judge, pool, threads)
             step = at_once or len(windows)
             results = []
             for first in range(0, len(windows), step):

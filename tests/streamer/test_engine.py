@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from streamer.engine import Engine
 from streamer.errors import UserError
-from streamer.runtime.engine import Engine
 from streamer.settings.tree import Asr, Emotion, Settings
 
 

@@ -2,27 +2,27 @@
 
 import asyncio
 
-from streamer.conversation.deadline import Patience
+from streamer.transcription.deadline import Deadline
 
 
 async def test_it_begins_whole_when_it_is_first_asked_for():
-    patience = Patience(60)
+    deadline = Deadline(60)
     await asyncio.sleep(0.01)
-    assert patience.left() == 60
+    assert deadline.left() == 60
 
 
 async def test_what_was_waited_is_gone_for_all_that_follows():
-    patience = Patience(60)
-    left = [patience.left()]
+    deadline = Deadline(60)
+    left = [deadline.left()]
     for _ in range(3):
         await asyncio.sleep(0.01)
-        left.append(patience.left())
+        left.append(deadline.left())
     assert left == sorted(left, reverse=True)
     assert len({*left}) == 4
 
 
 async def test_it_never_falls_below_nothing():
-    patience = Patience(0.001)
-    patience.left()
+    deadline = Deadline(0.001)
+    deadline.left()
     await asyncio.sleep(0.01)
-    assert patience.left() == 0
+    assert deadline.left() == 0

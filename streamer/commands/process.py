@@ -1,0 +1,22 @@
+"""Process-wide state of a process that analyses conversations."""
+
+import gc
+
+
+def one_thread_per_computation() -> None:
+    """Let torch use one thread; to be called before models are loaded.
+
+    Several computations side by side use the cores better than one that is split among them, and sums that are split
+    are not always the same.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def exempt_from_collection() -> None:
+    """Exclude what is loaded from garbage collection.
+
+    It would go through all of the models again and again, and hold up every conversation for a tenth of a second.
+    """
+    gc.freeze()
