@@ -117,7 +117,7 @@ def _secrets(path: Sequence[str], value: Any) -> Iterator[str]:
 def describe() -> str:
     """What each setting means, with its default: a YAML file to start from."""
     lines = _describe(Settings, "")
-    for section, kind in _sections().items():
+    for section, kind in sections().items():
         lines += ["", f"# {kind.__doc__}", f"{section}:", *_describe(kind, "  ")]
     return "\n".join(lines) + "\n"
 
@@ -126,7 +126,7 @@ def _describe(kind: type[BaseModel], indent: str) -> list[str]:
     """The settings of a section, each under its description, unit and bounds."""
     lines: list[str] = []
     for key, field in kind.model_fields.items():
-        if field.exclude or (kind is Settings and key in _sections()):
+        if field.exclude or (kind is Settings and key in sections()):
             continue
         default = _plain(field.get_default(call_default_factory=True))
         value = yaml.safe_dump({key: default}, default_flow_style=False).strip()
@@ -155,7 +155,8 @@ def effective(settings: Settings) -> str:
     return _PASSWORD.sub(r"\1:***@", text)
 
 
-def _sections() -> dict[str, type[BaseModel]]:
+def sections() -> dict[str, type[BaseModel]]:
+    """The sections of the settings by name."""
     return {
         name: info.annotation
         for name, info in Settings.model_fields.items()
@@ -193,7 +194,7 @@ def _path_of_variable(name: str) -> str:
     rest = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "_")
     if rest in Settings.model_fields:
         return rest
-    for section, kind in _sections().items():
+    for section, kind in sections().items():
         if rest.startswith(f"{section}_"):
             key = rest.removeprefix(f"{section}_")
             if key in kind.model_fields:

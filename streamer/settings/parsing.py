@@ -87,7 +87,7 @@ def typed(value: Any, annotation: Any) -> Any:
         value: As `parse` gives it.
         annotation: The setting's type; None: of no known setting.
     """
-    kinds = [*_alternatives(annotation)]
+    kinds = [*alternatives(annotation)]
     if isinstance(value, Plain):
         if value in _NULL and (NoneType in kinds or not is_text(annotation)):
             return None
@@ -113,20 +113,20 @@ def resolve(text: str) -> Any:
 
 def is_text(annotation: Any) -> bool:
     """Whether a setting is a text: it keeps what was written."""
-    kinds = {*_alternatives(annotation)} - {NoneType}
+    kinds = {*alternatives(annotation)} - {NoneType}
     return bool(kinds) and kinds <= {str, Path, SecretStr}
 
 
 def is_secret(annotation: Any) -> bool:
     """Whether a setting must never be shown."""
-    return SecretStr in _alternatives(annotation)
+    return SecretStr in alternatives(annotation)
 
 
 def annotation_of(root: type[BaseModel], path: "list[str] | tuple[str | int, ...]") -> Any:
     """The type of the setting at a path; None if there is none."""
     kind: Any = root
     for part in path:
-        kind = _of_key(part, [*_alternatives(kind)])
+        kind = _of_key(part, [*alternatives(kind)])
     return kind
 
 
@@ -136,14 +136,14 @@ def _takes_text(value: str, kinds: list[Any]) -> bool:
     return any(kind in {str, Path, SecretStr} for kind in kinds) and not {int, float} & {*kinds}
 
 
-def _alternatives(annotation: Any) -> Iterator[Any]:
+def alternatives(annotation: Any) -> Iterator[Any]:
     """The types that a setting may have, without what only narrows them."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        yield from _alternatives(get_args(annotation)[0])
+        yield from alternatives(get_args(annotation)[0])
     elif origin in {Union, UnionType}:
         for kind in get_args(annotation):
-            yield from _alternatives(kind)
+            yield from alternatives(kind)
     else:
         yield annotation
 

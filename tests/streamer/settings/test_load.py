@@ -8,7 +8,9 @@ from streamer.settings import load as configuration
 from streamer.settings import shipped as resources
 from streamer.settings.load import load, scalar
 from streamer.settings.parsing import MAX_BYTES
+from streamer.settings.reference import reference
 from streamer.settings.tree import Settings
+from tests.conftest import REPOSITORY
 
 
 def write(path, text):
@@ -154,6 +156,11 @@ def test_the_default_configuration_is_the_defaults_with_their_descriptions():
     shipped = resources.configuration("default")
     assert shipped.read_text() == configuration.describe()
     assert load(shipped, environment={}) == Settings()
+
+
+def test_the_reference_page_is_that_of_the_settings():
+    page = REPOSITORY / "docs" / "configuration.md"
+    assert page.read_text() == reference(), "streamer config --reference > docs/configuration.md"
 
 
 @pytest.mark.parametrize(
