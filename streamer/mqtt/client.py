@@ -1,4 +1,4 @@
-"""The MQTT client library, paho-mqtt; no other file of the publisher uses it.
+"""One connection made with the MQTT client library, paho-mqtt.
 
 Publishing is pipelined: a callback gets the reason code of each acknowledgement. Received messages are
 acknowledged only once they have been processed. Failures carry their reasons.
@@ -9,8 +9,6 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import paho.mqtt.client as paho
@@ -21,6 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from streamer.mqtt.address import Broker
 from streamer.mqtt.event_loop import EventLoopDriver
+from streamer.mqtt.messages import Message, Persistence, Will, publish_properties
 from streamer.mqtt.problems import (
     FAILURE,
     TAKEN_OVER,
@@ -47,59 +46,7 @@ KEEP_ALIVE = 15
 MAX_PACKET = 1_000_000
 """Bytes of the largest packet that a broker (MQTT 5) may send."""
 
-_JSON = "application/json"
-
 _T = TypeVar("_T")
-
-
-def _puback_names() -> MappingProxyType[int, dict[str, list[int]]]:
-    """Extend the library's reason codes: any failure may stand in a PUBACK.
-
-    Brokers refuse messages with codes that the standard knows in other packets only (mosquitto: "packet too
-    large"). Without a name there, the library takes such a refusal for a protocol error.
-    """
-    names = {code: dict(entries) for code, entries in ReasonCode.names.items()}
-    for code, entries in names.items():
-        known = any(PacketTypes.PUBACK in packets for packets in entries.values())
-        if code >= FAILURE and not known:
-            name = next(iter(entries))
-            entries[name] = [*entries[name], PacketTypes.PUBACK]
-    return MappingProxyType(names)
-
-
-ReasonCode.names = _puback_names()
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A received message."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    """It was published before the subscription."""
-    number: int
-    qos: int
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    """A message that the broker publishes when the connection breaks."""
-
-    topic: str
-    payload: str
-    retain: bool = True
-    qos: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Persistence:
-    """How long the broker keeps the subscriptions of an absent client, and messages for it."""
-
-    seconds: float
-    """For MQTT 5."""
-    unlimited: bool
-    """For MQTT 3.1.1, which only knows for ever or not at all."""
 
 
 class _LastError(logging.Handler):
@@ -252,16 +199,7 @@ class Client:
 
     def publish_properties(self, schema: str | None, expiry: float | None) -> Properties | None:
         """Make the MQTT 5 properties of a message; None for older versions."""
-        if not self._five:
-            return None
-        properties = _PackedProperties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        if schema is not None:
-            properties.ContentType = _JSON
-            properties.PayloadFormatIndicator = 1
-            properties.UserProperty = ("schema", schema)
-        if expiry is not None:
-            properties.MessageExpiryInterval = round(expiry)
-        return properties
+        return publish_properties(schema, expiry) if self._five else None
 
     def send(
         self,
@@ -406,13 +344,3 @@ class Client:
         self._messages.put_nowait(
             Message(topic, bytes(message.payload), message.retain, message.mid, message.qos)
         )
-
-
-class _PackedProperties(Properties):
-    """Properties shared by many messages, packed once: packing took an eighth of the CPU time."""
-
-    def pack(self) -> bytes:
-        packed = self.__dict__.get("packed")
-        if packed is None:
-            packed = self.__dict__["packed"] = super().pack()  # type: ignore[no-untyped-call]
-        return bytes(packed)

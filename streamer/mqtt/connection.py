@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from streamer.mqtt.address import Broker, answers_tls
-from streamer.mqtt.client import Client, Message, Persistence, Will
+from streamer.mqtt.client import Client
+from streamer.mqtt.messages import Message, Persistence, Will
 from streamer.mqtt.problems import FAILURE, ClosedError, OldBrokerError, refusal
 
 _VERSIONS = {"auto": ("5", "3.1.1"), "5": ("5",), "3.1.1": ("3.1.1",)}

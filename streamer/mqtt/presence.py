@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from streamer import __version__
 from streamer.clock import WallClock
-from streamer.mqtt.client import Message
 from streamer.mqtt.connection import Connection
+from streamer.mqtt.messages import Message
 from streamer.mqtt.problems import RefusedError
 from streamer.mqtt.topics import Topics
 

@@ -14,10 +14,10 @@ from streamer.clock import Clock, WallClock
 from streamer.mqtt import home_assistant
 from streamer.mqtt.address import Broker
 from streamer.mqtt.backoff import USEFUL, Backoff
-from streamer.mqtt.client import Message, Will
 from streamer.mqtt.commands import Commands, Handler
 from streamer.mqtt.connection import Connection, connect
 from streamer.mqtt.database import StoredEvent
+from streamer.mqtt.messages import Message, Will
 from streamer.mqtt.outbox import Outbox
 from streamer.mqtt.presence import OFFLINE, Presence
 from streamer.mqtt.problems import (

@@ -10,7 +10,6 @@ from streamer import events
 from streamer.errors import UserError
 from streamer.mqtt.address import Broker, broker
 from streamer.mqtt.backoff import Backoff
-from streamer.mqtt.client import Message, Persistence
 from streamer.mqtt.connection import Connection, connect
 from streamer.mqtt.items import (
     Availability,
@@ -20,6 +19,7 @@ from streamer.mqtt.items import (
     ReceivedEvent,
     RetainedState,
 )
+from streamer.mqtt.messages import Message, Persistence
 from streamer.mqtt.problems import BrokerError, RefusedError
 from streamer.mqtt.state import SpeakerState
 from streamer.mqtt.topics import segment

@@ -22,9 +22,9 @@ from rich.console import Console
 from streamer import __version__
 from streamer.errors import UserError
 from streamer.mqtt.address import Broker
-from streamer.mqtt.client import Will
 from streamer.mqtt.connection import connect
 from streamer.mqtt.fleet import Fleet, FleetNode, follow_fleet
+from streamer.mqtt.messages import Will
 from streamer.mqtt.presence import OFFLINE, ONLINE, Instance
 from streamer.mqtt.state import NodeState
 from streamer.mqtt.topics import Topics
