@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import streamer
 from streamer import events, views
 from streamer.views import View, view
 from tests.composed_calls import Said, certain, compose
@@ -227,3 +228,9 @@ def test_probabilities_stand_in_for_valence_by_their_prior():
     assert isinstance(event, events.Utterance)
     assert event.probabilities == certain("angry")
     assert views.valence(event) == -1.0
+
+
+def test_the_package_offers_the_reducer():
+    call = compose([Said("a", 0, 1)], 2.0)
+    assert streamer.view(call).figures() == view(call).figures()
+    assert isinstance(streamer.view([]), streamer.View)
