@@ -3,6 +3,8 @@
 import pytest
 
 from streamer import cli
+from streamer.commands import export
+from streamer.sinks import exports
 from tests.composed_calls import Said, compose
 
 
@@ -109,3 +111,7 @@ def test_exports_to_standard_output(tmp_path, call, capfdbinary):
     events = store(tmp_path / "events.jsonl", call)
     assert run("export", events, "--format", "rttm") == 0
     assert capfdbinary.readouterr().out.startswith(b"SPEAKER call 1 1.000 1.000")
+
+
+def test_offers_every_format():
+    assert tuple(exports.FORMATS) == export.FORMATS
