@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.clock import Clock, WallClock
+from streamer.text import printable
 
 if TYPE_CHECKING:
     from streamer.control import Control
@@ -142,6 +143,6 @@ def parse(payload: bytes) -> Command:
             f"{'.'.join(str(part) for part in problem['loc']) or 'payload'}: {problem['msg']}"
             for problem in error.errors(include_input=False)
         )
-        raise ValueError("; ".join(details)[:500]) from None
+        raise ValueError(printable("; ".join(details)[:500])) from None
     except (ValueError, RecursionError):
         raise ValueError("not JSON") from None
