@@ -17,6 +17,10 @@ COMMANDS = {
         "tools.training.recipes.iemocap_release",
         "the same from the corpus as it is released: waveforms and transcripts",
     ),
+    "zoo": (
+        "tools.training.recipes.zoo",
+        "a published system of the zoo, on the protocol of all of them",
+    ),
 }
 
 if __name__ == "__main__":

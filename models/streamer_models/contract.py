@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from streamer_models.config import EncoderConfig, SystemConfig
+    from streamer_models.config import SystemConfig
     from streamer_models.memory import ConversationState
 
 Samples: TypeAlias = npt.NDArray[np.float32]
@@ -76,7 +76,8 @@ class Scores:
 class AudioEncoder(Protocol):
     """A module from waveforms to embeddings of utterances."""
 
-    config_class: ClassVar[type["EncoderConfig"]]
+    config_class: ClassVar[Any]
+    """An `EncoderConfig`."""
 
     @property
     def embedding_size(self) -> int:
@@ -105,7 +106,8 @@ class AudioEncoder(Protocol):
 class TextEncoder(Protocol):
     """A module from tokens to embeddings of texts."""
 
-    config_class: ClassVar[type["EncoderConfig"]]
+    config_class: ClassVar[Any]
+    """An `EncoderConfig`."""
 
     @property
     def embedding_size(self) -> int:
@@ -145,7 +147,8 @@ class System(Protocol):
 
     name: ClassVar[str]
     """Its name in the registry."""
-    config_class: ClassVar[type["SystemConfig"]]
+    config_class: ClassVar[Any]
+    """A `SystemConfig`."""
 
     @property
     def config(self) -> "SystemConfig":

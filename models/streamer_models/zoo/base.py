@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,8 @@ class UtteranceSystem(nn.Module):
         config: Of the whole system.
     """
 
+    name: ClassVar[str]
+    config_class: ClassVar[Any]
     window: int | None = 1
 
     def __init__(self, config: Any) -> None:

@@ -1,0 +1,124 @@
+"""The figures of a system of the zoo: voices alone, texts alone, texts with voices; and what it costs."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamer_models.contract import Modality, UtteranceEmbedding
+from streamer_models.encoders.bert_tokens import BertTokens
+from streamer_models.encoders.mel_frames import MelFrames
+from streamer_models.heads.calibration import Calibration, fit_temperature
+from streamer_models.streaming import Buffered
+from streamer_models.tokenizer import TextTokenizer
+from streamer_models.zoo.base import UtteranceSystem
+from streamer_models.zoo.padi2022 import Padi2022
+from tools.evaluate.metrics import Judgements, report
+from tools.training.tasks.audio_data import LABELS
+from tools.training.tasks.zoo_data import Part
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a system is trained and evaluated with.
+
+    Attributes:
+        speech: Clips by part: train, dev.
+        texts: Utterances of MELD by part: train, choice, report; empty for systems without text.
+        encoder: Makes the frames.
+        tokens: Makes the tokens.
+        tokenizer: Of `tokens`.
+    """
+
+    speech: dict[str, Part]
+    texts: dict[str, Part]
+    encoder: MelFrames
+    tokens: BertTokens | None
+    tokenizer: TextTokenizer | None
+
+
+def evaluate(model: UtteranceSystem, material: Material) -> tuple[Calibration, dict[str, Any]]:
+    """Temperatures, of texts by the half of the dialogues that is not reported, and the figures."""
+    dev, temperatures = material.speech["dev"], {}
+    heard = [dev.audio(place) for place in range(len(dev.labels))]
+    logits = scores(model, heard)
+    temperatures["audio"] = fit_temperature(logits, dev.labels)
+    figures = {"speech": _report(logits, dev.labels, dev.groups)}
+    kinds: dict[str, Modality] = {"text": "text", "both": "audio"}
+    for name in kinds if material.texts else ():
+        choice, test = (material.texts[part] for part in ("choice", "report"))
+        key = "text" if name == "text" else "audio+text"
+        fitted = scores(model, _written(choice, dev if name == "both" else None))
+        temperatures[key] = fit_temperature(fitted, choice.labels)
+        said = scores(model, _written(test, dev if name == "both" else None))
+        figures[f"meld_{name}"] = _report(said, test.labels, test.groups)
+    cost = milliseconds_per_second(model, material.encoder)
+    return Calibration.of(temperatures), {**figures, "cpu_ms_per_second": round(cost, 2)}
+
+
+@torch.inference_mode()
+def scores(model: UtteranceSystem, utterances: Sequence[UtteranceEmbedding]) -> Tensor:
+    """Logits [N, classes]."""
+    parts = [
+        model.classify([(u,) for u in utterances[start : start + _BATCH]]).logits
+        for start in range(0, len(utterances), _BATCH)
+    ]
+    return torch.cat(parts)
+
+
+def choose_fusion_weight(model: UtteranceSystem, material: Material) -> None:
+    """Set the weight of a late fusion to the best of 0.1, 0.2, ... 0.9 on a half of MELD's val part."""
+    if not isinstance(model, Padi2022) or not material.texts:
+        return
+    choice = material.texts["choice"]
+    utterances = _written(choice, material.speech["dev"])
+    found = {}
+    for tenth in range(1, 10):
+        model.weight.fill_(tenth / 10)
+        judged = _judgements(scores(model, utterances), choice.labels, choice.groups)
+        found[tenth / 10] = report(judged, resamples=2)["ua"]["value"]
+    model.weight.fill_(max(found, key=lambda weight: found[weight]))
+
+
+def milliseconds_per_second(model: UtteranceSystem, encoder: MelFrames, seconds: int = 4) -> float:
+    """CPU milliseconds for a second of an utterance: its frames, and its classification by them."""
+    wave = 0.1 * torch.randn(
+        seconds * 16_000, generator=torch.Generator().manual_seed(0)
+    ).numpy().astype(np.float32)
+    costs = []
+    for _ in range(7):
+        begin = time.process_time()
+        stream = Buffered(encoder)
+        stream.push(wave)
+        with torch.inference_mode():
+            model.classify([(UtteranceEmbedding(0, audio=stream.embedding()),)])
+        costs.append(time.process_time() - begin)
+    return float(np.median(costs)) / seconds * 1000
+
+
+def _written(texts: Part, voices: Part | None) -> list[UtteranceEmbedding]:
+    """Texts, each with one of the voices of its class in turn where there are voices."""
+    if voices is None:
+        return [texts.text(place) for place in range(len(texts.labels))]
+    by_label = voices.places_by_label()
+    said = []
+    for place, label in enumerate(texts.labels.tolist()):
+        among = by_label[label]
+        said.append(texts.text(place, voices.features[among[place % len(among)]]))
+    return said
+
+
+def _report(logits: Tensor, labels: Tensor, groups: Sequence[str]) -> dict[str, Any]:
+    whole = report(_judgements(logits, labels, groups))
+    return {"n": whole["n"], "ua": whole["ua"], "accuracy": whole["accuracy"]}
+
+
+def _judgements(logits: Tensor, labels: Tensor, groups: Sequence[str]) -> Judgements:
+    probabilities = logits.double().softmax(-1).numpy()
+    return Judgements(LABELS, labels.numpy(), probabilities, tuple(groups))
