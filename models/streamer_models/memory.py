@@ -11,10 +11,10 @@ __all__ = ["ConversationState", "UtteranceEmbedding", "Window"]
 
 
 class ConversationState:
-    """The last utterances of one conversation: all that a judgement depends on.
+    """The last utterances of one conversation: all that a prediction depends on.
 
-    Utterances are numbered from 0 in the order in which they are added, and can be judged, or have their text
-    filled in, while the `size` last ones hold them. To give each of these a whole window, 2 * size - 1 are kept.
+    Utterances are numbered from 0 in the order in which they are added, and can be classified, or have their text
+    filled in, while they are among the last `size`. To give each of these a whole window, 2 * size - 1 are kept.
 
     Args:
         size: Utterances in a window, the present one counted.

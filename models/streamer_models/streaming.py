@@ -1,7 +1,7 @@
 """Audio encoders while someone speaks: the embedding of the whole utterance, as the samples arrive.
 
 `LeafCnnStream` computes LEAF-CNN's piece by piece; `Buffered` wraps any other encoder: it keeps the samples and
-evaluates them anew for each estimate and at the end.
+evaluates the encoder for each estimate and at the end.
 
 LEAF's columns need 25 ms around their centre, PCEN is a recursion, the CNN's convolutions are valid ones and its
 mean over time is a running sum. So each block of frames is work done once, and little is left for the end.
@@ -26,10 +26,10 @@ LOOK_BACK = 3 * SAMPLE_RATE // 2
 """Samples that an embedding may end before the last one pushed."""
 
 BLOCK = 16
-"""Frames that the stream advances by: always the same ones, so that chunks do not change results."""
+"""Frames that a stream advances by; a fixed number, so that chunk sizes change no result."""
 
 _KEPT = 6
-"""Ends of blocks that can be gone back to: 2.4 s."""
+"""Ends of blocks that are kept for `look_back`: 2.4 s."""
 
 
 def streams_of(encoder: AudioEncoder) -> Callable[[], AudioStream]:
@@ -87,10 +87,10 @@ class LeafCnnStream:
         """The embedding [embedding] of the utterance as if it ended at a sample.
 
         Args:
-            end: samples from the beginning; None for all that was pushed. At most 1.5 s may lie between the two.
+            end: Samples from the beginning; None: all that was pushed. At most `look_back` may lie between the two.
 
         Raises:
-            ValueError: it lies in the future, or too far back.
+            ValueError: It lies in the future, or too far back.
         """
         end = self._pushed if end is None else end
         if end > self._pushed or end < 0:
@@ -99,10 +99,10 @@ class LeafCnnStream:
         known = self._known_before(frames, end)
         silent = max(0, RECEPTIVE_FIELD - frames)
         if known.frames < frames or silent:
-            heard = known.waiting[:, :0]
+            energies = known.waiting[:, :0]
             if known.frames < frames:
-                heard = self._energies(known.frames, frames, end)
-            known = self._after(known, nn.functional.pad(heard, (0, silent), value=self._floor))
+                energies = self._energies(known.frames, frames, end)
+            known = self._after(known, nn.functional.pad(energies, (0, silent), value=self._floor))
         return (known.sum / known.columns).cpu()
 
     def estimate(self) -> Tensor:
@@ -115,7 +115,7 @@ class LeafCnnStream:
         return self.embedding(self._needed(done) if done else None)
 
     def _after(self, known: "_Known", energies: Tensor) -> "_Known":
-        """What is known after some more frames, whose energies [filters, n >= 1] these are."""
+        """The state after further frames with energies [filters, n >= 1]."""
         features, average = self._network.compress(energies, known.average)
         waiting = torch.cat([known.waiting, features], dim=1)
         needed = COLUMN_HOP if known.convolved else RECEPTIVE_FIELD
@@ -139,19 +139,19 @@ class LeafCnnStream:
         return (frames - 1) * self._hop + self._half + 1
 
     def _known_before(self, frames: int, end: int) -> "_Known":
-        """The last of what is known whose frames are those of an utterance that ends there."""
+        """The last state whose frames an utterance of `end` samples has."""
         for known in reversed(self._known):
             if known.frames <= frames and (known.frames == 0 or self._needed(known.frames) <= end):
                 return known
         raise ValueError("that end lies too far back")
 
     def _energies(self, start: int, stop: int, end: int) -> Tensor:
-        """LEAF's energies [filters, stop - start] of some frames, the audio ending at sample `end`."""
+        """LEAF's energies [filters, stop - start] of frames start..stop of audio that ends at sample `end`."""
         begin, finish = start * self._hop - self._half, self._needed(stop)
-        heard = torch.from_numpy(
+        samples = torch.from_numpy(
             self._samples[begin - self._first : min(finish, end) - self._first]
         )
-        padded = nn.functional.pad(heard, (0, finish - begin - len(heard)))
+        padded = nn.functional.pad(samples, (0, finish - begin - len(samples)))
         return self._network.energies(padded.to(self._network.device))
 
 
@@ -223,13 +223,13 @@ def _device_of(encoder: Any) -> torch.device:
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known after some frames: enough to go on, or to end, from there."""
+    """The state after some frames: enough to continue from there, or to end there."""
 
     frames: int
     average: Tensor | None
     """PCEN's."""
     waiting: Tensor
-    """Features on their way to the next column."""
+    """Features that the next column needs."""
     convolved: State
     sum: Tensor
     """Of the columns."""

@@ -39,8 +39,8 @@ class WindowBatch:
             ValueError: An embedding is not a vector of that size.
         """
         longest = max(map(len, windows))
-        zero, nobody = torch.zeros(size), UtteranceEmbedding(0)
-        padded = [[*window, *[nobody] * (longest - len(window))] for window in windows]
+        zero, padding = torch.zeros(size), UtteranceEmbedding(0)
+        padded = [[*window, *[padding] * (longest - len(window))] for window in windows]
         every = [utterance for window in padded for utterance in window]
         audio = [zero if u.audio is None else u.audio for u in every]
         text = [zero if u.text is None else u.text for u in every]

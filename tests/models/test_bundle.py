@@ -59,7 +59,7 @@ def refused(directory, words):
     assert "\n" not in str(caught.value)
 
 
-def test_what_was_saved_is_loaded(made, saved):
+def test_loads_what_was_saved(made, saved):
     loaded = Bundle.load(saved)
     assert (loaded.name, loaded.version) == (made.name, made.version)
     assert loaded.calibration == made.calibration
@@ -85,7 +85,7 @@ def test_what_was_saved_is_loaded(made, saved):
     assert a.probabilities == pytest.approx(b.probabilities, abs=0.02)
 
 
-def test_saving_again_gives_the_same_bytes(saved, tmp_path):
+def test_saves_a_loaded_bundle_to_the_same_bytes(saved, tmp_path):
     Bundle.load(saved).save(tmp_path / "again")
     Bundle.load(tmp_path / "again").save(tmp_path / "third")
     for path in saved.iterdir():
@@ -98,7 +98,7 @@ def test_saving_again_gives_the_same_bytes(saved, tmp_path):
     )
 
 
-def test_a_bundle_may_read_no_text(tmp_path):
+def test_works_without_a_text_encoder(tmp_path):
     make_bundle(text=None).save(tmp_path)
     assert not (tmp_path / "tokenizer.json").exists()
     loaded = Bundle.load(tmp_path)
@@ -110,14 +110,14 @@ def test_a_bundle_may_read_no_text(tmp_path):
     assert prediction.modalities == ("audio",)
 
 
-def test_the_threshold_can_be_overruled(made):
+def test_threshold_can_be_overridden(made):
     assert made.classifier().threshold == made.threshold
     assert made.classifier(0.0).threshold == 0.0
 
 
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
-def test_any_flipped_byte_is_noticed(saved, tmp_path_factory, data):
+def test_detects_any_flipped_byte(saved, tmp_path_factory, data):
     name = data.draw(st.sampled_from(["weights.safetensors", "tokenizer.json", "MODEL_CARD.md"]))
     directory = tmp_path_factory.mktemp("flip") / "b"
     shutil.copytree(saved, directory)
@@ -129,7 +129,7 @@ def test_any_flipped_byte_is_noticed(saved, tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "tokenizer.json", "MODEL_CARD.md"])
-def test_a_file_that_is_cut_off_longer_or_missing_is_named(copy, name):
+def test_names_files_that_are_cut_off_longer_or_missing(copy, name):
     content = (copy / name).read_bytes()
     (copy / name).write_bytes(content[:-1])
     refused(copy, f"{name} has .* bytes, not .*cut off")
@@ -139,31 +139,31 @@ def test_a_file_that_is_cut_off_longer_or_missing_is_named(copy, name):
     refused(copy, f"cannot read {name}: No such file")
 
 
-def test_a_directory_in_the_place_of_a_file_is_an_error(copy):
+def test_refuses_a_directory_in_place_of_a_file(copy):
     (copy / "MODEL_CARD.md").unlink()
     (copy / "MODEL_CARD.md").mkdir()
     refused(copy, "cannot read MODEL_CARD.md: Is a directory")
 
 
 @pytest.mark.parametrize("version", [0, 3, "1", None, [1], True])
-def test_another_format_is_refused(copy, version):
+def test_refuses_other_formats(copy, version):
     rewrite(copy, lambda manifest: manifest.update(format=version))
     refused(copy, "its format is .*, this program reads 1 and 2")
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "model.pkl", ""])
-def test_no_other_file_is_touched(copy, name):
+def test_refuses_file_names_that_are_not_a_bundles(copy, name):
     rewrite(copy, lambda m: m["files"].update({name: m["files"]["MODEL_CARD.md"]}))
     refused(copy, "must name")
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "tokenizer.json", "MODEL_CARD.md"])
-def test_each_file_must_be_named(copy, name):
+def test_requires_every_file_to_be_named(copy, name):
     rewrite(copy, lambda manifest: manifest["files"].pop(name))
     refused(copy, f"must name.*'{name}'")
 
 
-def test_huge_sizes_are_refused_before_anything_is_read(copy):
+def test_refuses_huge_sizes_before_reading(copy):
     def declare(size):
         return lambda m: [entry.update(bytes=size) for entry in m["files"].values()]
 
@@ -212,18 +212,18 @@ def test_huge_sizes_are_refused_before_anything_is_read(copy):
         lambda m: m["files"]["MODEL_CARD.md"].update(sha256="0"),
     ],
 )
-def test_a_manifest_out_of_bounds_is_refused(copy, change):
+def test_refuses_manifests_out_of_bounds(copy, change):
     rewrite(copy, change)
     refused(copy, r"bundle\.json: ")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 90_000, '{"format": 1', "[]", "null", "\xff"])
-def test_a_manifest_that_is_none_is_refused(copy, text):
+def test_refuses_files_that_are_no_manifest(copy, text):
     (copy / "bundle.json").write_bytes(text.encode("latin-1"))
     refused(copy, "not JSON|its format is None")
 
 
-def test_every_change_of_the_manifest_is_noticed(copy):
+def test_detects_changes_of_the_manifest(copy):
     def relabel(manifest):
         manifest["model"]["labels"][0] = "furious"
 
@@ -233,7 +233,7 @@ def test_every_change_of_the_manifest_is_noticed(copy):
     refused(copy, "bundle.json is damaged: its SHA-256")
 
 
-def test_format_1_is_read_as_format_2(saved, made, copy):
+def test_reads_format_1(saved, made, copy):
     def first(manifest):
         for name in ("sha256", "license", "languages", "system", "backbones"):
             manifest.pop(name)
@@ -257,7 +257,7 @@ def test_format_1_is_read_as_format_2(saved, made, copy):
         assert torch.equal(old.model.state_dict()[name], tensor)
 
 
-def test_large_weights_are_split_into_files(made, saved, tmp_path, monkeypatch):
+def test_splits_large_weights_into_files(made, saved, tmp_path, monkeypatch):
     monkeypatch.setattr(bundles, "MAX_FILE_BYTES", 400_000)
     made.save(tmp_path / "split")
     parts = sorted(path.name for path in (tmp_path / "split").glob("weights*"))
@@ -271,7 +271,7 @@ def test_large_weights_are_split_into_files(made, saved, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "split").glob("weights*")] == ["weights.safetensors"]
 
 
-def test_a_backbone_is_found_by_its_content(made, tmp_path, monkeypatch):
+def test_finds_backbones_by_content(made, tmp_path, monkeypatch):
     prefix = "text.bert."
     state = {k.removeprefix(prefix): v for k, v in made.model.state_dict().items() if prefix in k}
     content = safetensors.torch.save(state)
@@ -294,7 +294,7 @@ def test_a_backbone_is_found_by_its_content(made, tmp_path, monkeypatch):
     refused(tmp_path / "bundle", "is missing")
 
 
-def test_a_bundle_without_fast_forms_predicts_the_same(made):
+def test_predicts_the_same_without_fast_forms(made):
     (utterance,) = [UtteranceEmbedding(0, torch.randn(100), torch.randn(100))]
     (fast,), (plain,) = (made.classifier(fast=f)([(utterance,)]) for f in (True, False))
     assert fast.probabilities == pytest.approx(plain.probabilities, abs=1e-5)
@@ -305,7 +305,7 @@ def test_a_bundle_without_fast_forms_predicts_the_same(made):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_a_manifest_of_great_size_is_not_read(copy):
+def test_refuses_a_huge_manifest_unread(copy):
     (copy / "bundle.json").write_text(" " * 200_000)
     refused(copy, "more than the 100000 bytes")
 
@@ -333,7 +333,7 @@ def test_a_manifest_of_great_size_is_not_read(copy):
         ),
     ],
 )
-def test_wrong_tensors_are_named(copy, change, words):
+def test_names_wrong_tensors(copy, change, words):
     tensors = safetensors.torch.load_file(copy / "weights.safetensors")
     change(tensors)
     replace_file(copy, "weights.safetensors", safetensors.torch.save(tensors))
@@ -343,12 +343,12 @@ def test_wrong_tensors_are_named(copy, change, words):
 @pytest.mark.parametrize(
     "content", [b"", b"\xff" * 100, b"\x80\x04K\x01.", (10**9).to_bytes(8, "little")]
 )
-def test_weights_that_are_none_are_refused(copy, content):
+def test_refuses_files_that_are_no_weights(copy, content):
     replace_file(copy, "weights.safetensors", content)
     refused(copy, "not safetensors")
 
 
-def test_a_wrong_tokenizer_is_refused(copy):
+def test_refuses_wrong_tokenizers(copy):
     replace_file(copy, "tokenizer.json", b"{}")
     refused(copy, "not a tokenizer")
     words = tuple(f"w{i}" for i in range(29))
@@ -357,7 +357,7 @@ def test_a_wrong_tokenizer_is_refused(copy):
     refused(copy, "more words than the text encoder")
 
 
-def test_what_cannot_be_loaded_is_not_saved(tmp_path, monkeypatch):
+def test_refuses_to_save_what_cannot_be_loaded(tmp_path, monkeypatch):
     good = make_bundle()
     for change, words in (
         ({"name": "../x"}, "name"),
@@ -377,7 +377,7 @@ def test_what_cannot_be_loaded_is_not_saved(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_bundles_are_found_by_name_or_directory(saved, tmp_path, monkeypatch):
+def test_finds_bundles_by_name_or_directory(saved, tmp_path, monkeypatch):
     monkeypatch.setattr(bundles, "PRETRAINED", tmp_path)
     shutil.copytree(saved, tmp_path / "good-one")
     assert find_bundle("good-one") == tmp_path / "good-one"
@@ -395,7 +395,7 @@ def test_bundles_are_found_by_name_or_directory(saved, tmp_path, monkeypatch):
     seed=st.integers(0, 999),
 )
 @settings(max_examples=40, deadline=None)
-def test_rounding_stays_within_half_a_step(rows, columns, spread, seed):
+def test_rounds_within_half_a_step(rows, columns, spread, seed):
     generator = torch.Generator().manual_seed(seed)
     weights = spread * torch.randn(rows, columns, generator=generator)
     weights[0] = 0
@@ -404,7 +404,7 @@ def test_rounding_stays_within_half_a_step(rows, columns, spread, seed):
     assert ((back - weights).abs() <= step * 0.5001 + 1e-7).all()
 
 
-def test_what_is_small_or_counts_is_kept_exactly():
+def test_keeps_small_and_integer_tensors_exactly():
     state = {"bias": torch.randn(100), "counter": torch.tensor(12_345_678_901)}
     back = unpack(pack(state), state)
     assert all(torch.equal(back[name], value) for name, value in state.items())

@@ -68,7 +68,7 @@ def test_names_include_those_of_other_packages(installed):
     assert {"leaf_cnn", "loudness"} <= set(registry.AUDIO_ENCODERS.names())
 
 
-def test_unknown_and_broken_names_are_told(installed):
+def test_explains_unknown_and_broken_names(installed):
     with pytest.raises(ValueError, match=r"no audio encoder 'nonsense'; there are .*leaf_cnn"):
         registry.AUDIO_ENCODERS.find("nonsense")
     with pytest.raises(ValueError, match="'broken' cannot be loaded"):

@@ -15,7 +15,7 @@ print("torch._dynamo" in sys.modules)
 """
 
 
-def test_shapes_are_those_of_networks_that_have_weights():
+def test_shapes_match_networks_with_weights():
     model = make_bundle().model
     with shapes_only():
         shapes = Dutta2022(model.config)
@@ -25,7 +25,7 @@ def test_shapes_are_those_of_networks_that_have_weights():
     }
 
 
-def test_networks_made_afterwards_are_initialised():
+def test_initialises_networks_made_afterwards():
     with shapes_only():
         torch.nn.Linear(3, 3)
 
@@ -33,7 +33,7 @@ def test_networks_made_afterwards_are_initialised():
     assert torch.nn.Embedding(3, 3).weight.std() > 0
 
 
-def test_a_bundle_is_loaded_without_the_compiler_of_torch_which_takes_longer_than_all_the_rest():
+def test_loads_a_bundle_without_torchs_compiler():
     done = subprocess.run([sys.executable, "-c", LOADS], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "False"

@@ -46,9 +46,7 @@ def offline(encoder, wave):
     back=st.integers(0, 3 * SECOND // 2),
     sizes=st.lists(st.integers(1, 40_000), min_size=1, max_size=6),
 )
-def test_streaming_is_offline_whatever_the_chunks_and_wherever_it_ends(
-    encoder, network, length, back, sizes
-):
+def test_streaming_matches_offline_for_any_chunks_and_end(encoder, network, length, back, sizes):
     wave = speech(length / SECOND)[:length]
     stream = LeafCnnStream(network)
     start = turn = 0
@@ -62,14 +60,14 @@ def test_streaming_is_offline_whatever_the_chunks_and_wherever_it_ends(
 
 @pytest.mark.parametrize("frames", [1, 35, 36, 37, 43, 44, 52])
 @pytest.mark.parametrize("extra", [-80, -79, 0])
-def test_every_alignment_of_the_end_with_the_columns(encoder, network, frames, extra):
+def test_streaming_matches_offline_at_every_alignment_of_the_end(encoder, network, frames, extra):
     wave = speech(frames * 480 / SECOND + 0.1)[: frames * 480 + extra]
     stream = LeafCnnStream(network)
     stream.push(wave)
     assert torch.allclose(stream.embedding(), offline(encoder, wave), atol=1e-4)
 
 
-def test_chunks_do_not_change_a_single_bit(network):
+def test_chunk_sizes_change_no_bit(network):
     wave = speech(4.0)
     whole, pieces = LeafCnnStream(network), LeafCnnStream(network)
     whole.push(wave)
@@ -78,7 +76,7 @@ def test_chunks_do_not_change_a_single_bit(network):
     assert torch.equal(whole.embedding(), pieces.embedding())
 
 
-def test_asking_changes_nothing(network):
+def test_estimates_leave_no_trace(network):
     wave = speech(3.0)
     asked, silent = LeafCnnStream(network), LeafCnnStream(network)
     for start in range(0, len(wave), 2400):
@@ -89,7 +87,7 @@ def test_asking_changes_nothing(network):
 
 
 @pytest.mark.parametrize("seconds", [0.4, 0.5, 1.0, 1.3, 1.5, 3.0])
-def test_an_estimate_is_the_embedding_up_to_the_last_block(encoder, network, seconds):
+def test_estimate_is_the_embedding_up_to_the_last_block(encoder, network, seconds):
     wave = speech(seconds)
     stream = LeafCnnStream(network)
     stream.push(wave)
@@ -99,11 +97,11 @@ def test_an_estimate_is_the_embedding_up_to_the_last_block(encoder, network, sec
     assert torch.allclose(stream.estimate(), offline(encoder, wave[:behind]), atol=1e-4)
 
 
-def test_nothing_at_all_has_an_embedding(network):
+def test_embeds_an_empty_utterance(network):
     assert torch.isfinite(LeafCnnStream(network).embedding()).all()
 
 
-def test_memory_does_not_grow_with_the_utterance(network):
+def test_memory_is_bounded(network):
     stream = LeafCnnStream(network)
     for _ in range(60):
         stream.push(speech(1.0))
@@ -111,7 +109,7 @@ def test_memory_does_not_grow_with_the_utterance(network):
     assert len(stream._known) <= 12
 
 
-def test_an_end_in_the_future_or_long_past_is_refused(network):
+def test_refuses_ends_in_the_future_or_long_past(network):
     stream = LeafCnnStream(network)
     stream.push(speech(10.0))
     for end in (10 * SECOND + 1, -1, SECOND):

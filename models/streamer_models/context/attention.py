@@ -40,7 +40,7 @@ class ContextEncoder(nn.Module):
     Args:
         inputs: Size of an utterance's embedding.
         config: The other sizes.
-        speaker: Whether the speakers are told.
+        speaker: Whether to add the speaker's embedding.
     """
 
     def __init__(self, inputs: int, config: ContextConfig, *, speaker: bool) -> None:

@@ -1,15 +1,15 @@
-"""The networks once more, for the stream: the same functions of the same weights, with less work on a processor.
+"""Fast forms: the same functions of the same weights as the plain modules, with less work on a CPU.
 
-Training needs gradients, dropout and weights that change; a stream needs none of it. So what depends on weights alone
-is worked out once, here, and every product of matrices serves as much as it can. Each form is made of a trained
-module whose weights are final, takes its place where it is called, and is tested against it.
+Training needs gradients, dropout and weights that change; inference does not. What depends on weights alone is computed
+once, and matrix products are shared. A fast form is optional: an encoder or system that has one offers it as `fast()`
+(`contract.HasFastForm`), and a test holds it equal to the plain module.
 
 packing.py       when weights are rearranged
-linear.py        weights in the order that the matrix kernels want
+linear.py        linear layers with weights in the order of the matrix kernels
 convolution.py   the same for convolutions
 recurrent.py     bidirectional GRUs side by side
 transformer.py   a layer of a transformer encoder
-audio.py         the audio encoder, piece by piece
-text.py          the text encoder
-window.py        contexts and fusion: the judgement of a window
+leaf_cnn.py      the audio encoder, piece by piece
+bert_gru.py      the text encoder
+dutta2022.py     contexts and fusion: the scores of a window
 """

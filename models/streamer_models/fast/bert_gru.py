@@ -1,4 +1,4 @@
-"""The text encoder, for the stream."""
+"""The fast form of the BERT-GRU text encoder."""
 
 import torch
 from torch import Tensor

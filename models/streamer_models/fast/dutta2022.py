@@ -1,4 +1,4 @@
-"""Contexts and fusion, for the stream: the scores of windows."""
+"""The fast form of contexts and fusion."""
 
 from collections.abc import Sequence
 

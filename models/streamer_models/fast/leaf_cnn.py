@@ -1,4 +1,4 @@
-"""The audio encoder, for the stream: each of its stages takes up where the last piece of an utterance ended."""
+"""The fast form of the LEAF-CNN audio encoder: each stage continues where the last piece of an utterance ended."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it

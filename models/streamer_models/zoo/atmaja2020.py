@@ -45,13 +45,13 @@ class Atmaja2020(UtteranceSystem):
     def __init__(self, config: Atmaja2020Config) -> None:
         super().__init__(config)
         audio, text, _ = config.sizes
-        self.hear = Lstms(audio, config.hidden, config.dropout)
-        self.read = Lstms(text, config.hidden, config.dropout)
+        self.audio_lstms = Lstms(audio, config.hidden, config.dropout)
+        self.text_lstms = Lstms(text, config.hidden, config.dropout)
         self.add_heads(2 * config.hidden[-1])
 
     def fused(self, batch: Utterances) -> Tensor:
         """[B, 2 * last hidden]; zero for a modality that is missing."""
-        return torch.cat([self.hear(batch.audio), self.read(batch.text)], dim=-1)
+        return torch.cat([self.audio_lstms(batch.audio), self.text_lstms(batch.text)], dim=-1)
 
     def loss(self, batch: Utterances, targets: Targets) -> Tensor:
         """Alpha (1 - CCC arousal) + beta (1 - CCC valence), and the categories' cross-entropy."""

@@ -54,8 +54,8 @@ class Chen2022(UtteranceSystem):
     def __init__(self, config: Chen2022Config) -> None:
         super().__init__(config)
         audio, text, _ = config.sizes
-        self.hear = Branch(audio, config)
-        self.read = Branch(text, config)
+        self.audio_branch = Branch(audio, config)
+        self.text_branch = Branch(text, config)
         self.combine = nn.Sequential(
             nn.Linear(2 * config.width, config.width), nn.ReLU(), nn.Dropout(config.dropout)
         )
@@ -63,12 +63,12 @@ class Chen2022(UtteranceSystem):
 
     def fused(self, batch: Utterances) -> Tensor:
         """[B, width]."""
-        heard, read = batch.audio.mask, batch.text.mask
-        audio = self.hear.begin(batch.audio.values, heard)
-        text = self.read.begin(batch.text.values, read)
+        audio_mask, text_mask = batch.audio.mask, batch.text.mask
+        audio = self.audio_branch.begin(batch.audio.values, audio_mask)
+        text = self.text_branch.begin(batch.text.values, text_mask)
         pooled = [
-            masked_mean(self.hear.end(audio, heard, text, read), heard),
-            masked_mean(self.read.end(text, read, audio, heard), read),
+            masked_mean(self.audio_branch.end(audio, audio_mask, text, text_mask), audio_mask),
+            masked_mean(self.text_branch.end(text, text_mask, audio, audio_mask), text_mask),
         ]
         out: Tensor = self.combine(torch.cat(pooled, dim=-1))
         return out

@@ -52,8 +52,8 @@ class Krishna2021(UtteranceSystem):
 
     def fused(self, batch: Utterances) -> Tensor:
         """One vector for each utterance, [B, 4 * width]: audio's mean and deviation, then text's."""
-        heard, read = batch.audio.mask, batch.text.mask
+        audio_mask, text_mask = batch.audio.mask, batch.text.mask
         audio, text = self.audio_in(batch.audio.values), self.text_in(batch.text.values)
-        by_text = self.audio_norm(audio + self.audio_to_text(audio, text, read))
-        by_audio = self.text_norm(text + self.text_to_audio(text, audio, heard))
-        return torch.cat([statistics(by_text, heard), statistics(by_audio, read)], dim=-1)
+        by_text = self.audio_norm(audio + self.audio_to_text(audio, text, text_mask))
+        by_audio = self.text_norm(text + self.text_to_audio(text, audio, audio_mask))
+        return torch.cat([statistics(by_text, audio_mask), statistics(by_audio, text_mask)], dim=-1)

@@ -43,7 +43,7 @@ class Padi2022(UtteranceSystem):
         self.resnet = ResNet(config.channels)
         self.embed = nn.Linear(2 * self.resnet.width(audio), config.hidden)
         self.speaker = nn.Linear(config.hidden, config.speakers) if config.speakers else None
-        self.read = nn.Sequential(nn.Linear(text, config.hidden), nn.ReLU())
+        self.text_hidden = nn.Sequential(nn.Linear(text, config.hidden), nn.ReLU())
         self.audio_classifier = nn.Linear(config.hidden, len(config.labels))
         self.text_classifier = nn.Linear(config.hidden, len(config.labels))
         self.drop = nn.Dropout(config.dropout)
@@ -57,9 +57,9 @@ class Padi2022(UtteranceSystem):
 
     def branches(self, batch: Utterances) -> tuple[Tensor, Tensor]:
         """Logits [B, classes] by audio, and by text."""
-        heard = self.audio_classifier(self.drop(torch.relu(self.speaker_embedding(batch.audio))))
+        audio = self.audio_classifier(self.drop(torch.relu(self.speaker_embedding(batch.audio))))
         pooled = masked_mean(batch.text.values, batch.text.mask)
-        return heard, self.text_classifier(self.drop(self.read(pooled)))
+        return audio, self.text_classifier(self.drop(self.text_hidden(pooled)))
 
     def speaker_embedding(self, audio: Sequences) -> Tensor:
         """A vector that tells speakers apart, [B, hidden]."""
@@ -127,8 +127,8 @@ class ResidualBlock(nn.Module):
 
 def late_fusion(audio: Tensor, text: Tensor, batch: Utterances, weight: float) -> Tensor:
     """log(weight * p_audio + (1 - weight) * p_text); an utterance without one of them has the other's alone."""
-    heard, read = batch.audio.present[:, None], batch.text.present[:, None]
-    share = torch.where(heard & read, weight, torch.where(read, 0.0, 1.0))
+    has_audio, has_text = batch.audio.present[:, None], batch.text.present[:, None]
+    share = torch.where(has_audio & has_text, weight, torch.where(has_text, 0.0, 1.0))
     mixed = share * audio.softmax(-1) + (1 - share) * text.softmax(-1)
     return mixed.clamp(min=1e-8).log()
 

@@ -42,20 +42,20 @@ class Peng2021(UtteranceSystem):
     def __init__(self, config: Peng2021Config) -> None:
         super().__init__(config)
         audio, text, _ = config.sizes
-        self.hear = MultiScale(audio, config.filters, config.audio_kernels)
-        self.read = MultiScale(text, config.filters, config.text_kernels)
+        self.audio_maps = MultiScale(audio, config.filters, config.audio_kernels)
+        self.text_maps = MultiScale(text, config.filters, config.text_kernels)
         attended = 3 * len(config.text_kernels) * config.filters
         pooled = 3 * config.filters * (len(config.audio_kernels) + len(config.text_kernels))
         self.add_heads(pooled + attended + 2 * text)
 
     def fused(self, batch: Utterances) -> Tensor:
         """[audio statistics; text statistics; attended text; token maximum and mean]."""
-        maps = self.read(batch.text)
-        heard = [statistical_unit(*each) for each in self.hear(batch.audio)]
-        read = [statistical_unit(*each) for each in maps]
-        attended = [attend(heard[place % len(heard)], *each) for place, each in enumerate(maps)]
+        maps = self.text_maps(batch.text)
+        audio = [statistical_unit(*each) for each in self.audio_maps(batch.audio)]
+        text = [statistical_unit(*each) for each in maps]
+        attended = [attend(audio[place % len(audio)], *each) for place, each in enumerate(maps)]
         words, mask = batch.text.values, batch.text.mask
-        parts = [part.flatten(1) for part in (*heard, *read, *attended)]
+        parts = [part.flatten(1) for part in (*audio, *text, *attended)]
         return torch.cat([*parts, masked_max(words, mask), masked_mean(words, mask)], dim=-1)
 
 
@@ -85,15 +85,15 @@ class AudioStatisticsStream:
     """The audio statistics of one utterance while its frames arrive, equal to those of the whole.
 
     Args:
-        hear: The trained convolutions over audio.
+        maps: The trained convolutions over audio.
     """
 
-    def __init__(self, hear: MultiScale) -> None:
-        self._hear = hear
-        self._kept = torch.zeros(0, hear.inputs)
+    def __init__(self, maps: MultiScale) -> None:
+        self._maps = maps
+        self._kept = torch.zeros(0, maps.inputs)
         """The last frames: as many as the widest kernel overlaps."""
         self._pushed = 0
-        self._statistics = [RunningStatistics() for _ in hear.kernels]
+        self._statistics = [RunningStatistics() for _ in maps.kernels]
 
     @torch.inference_mode()
     def push(self, frames: Tensor) -> None:
@@ -101,13 +101,13 @@ class AudioStatisticsStream:
         before = len(self._kept)
         kept = torch.cat([self._kept, frames])
         for convolution, size, running in zip(
-            self._hear.convolutions, self._hear.kernels, self._statistics, strict=True
+            self._maps.convolutions, self._maps.kernels, self._statistics, strict=True
         ):
             new = kept[max(0, before - size + 1) :]
             if len(new) >= size:
                 running.push(torch.relu(convolution(new.T[None]))[0].T)
         self._pushed += len(frames)
-        most = max(self._hear.kernels) - 1
+        most = max(self._maps.kernels) - 1
         self._kept = kept[max(0, len(kept) - most) :]
 
     @torch.inference_mode()
@@ -119,7 +119,7 @@ class AudioStatisticsStream:
         """
         results = []
         for convolution, size, running in zip(
-            self._hear.convolutions, self._hear.kernels, self._statistics, strict=True
+            self._maps.convolutions, self._maps.kernels, self._statistics, strict=True
         ):
             if self._pushed and self._pushed < size:
                 padded = nn.functional.pad(self._kept, (0, 0, 0, size - self._pushed))

@@ -19,7 +19,7 @@ def encoder(*, speaker=True):
     return ContextEncoder(10, ContextConfig(hidden=8), speaker=speaker).eval().requires_grad_(False)
 
 
-def test_attention_is_the_papers_equation_row_by_row():
+def test_attention_matches_the_papers_equation():
     torch.manual_seed(0)
     attention = SelfAttention(5)
     x, mask = torch.randn(1, 4, 5), torch.tensor([[True, True, True, False]])
@@ -42,7 +42,7 @@ def test_padding_changes_nothing(window):
     torch.testing.assert_close(together[1, :4], alone[0], atol=1e-6, rtol=1e-5)
 
 
-def test_what_stands_in_the_place_of_a_missing_modality_is_ignored(window):
+def test_ignores_values_of_a_missing_modality(window):
     x, has, same, mask = window
     other = torch.where(has[..., None], x, float("nan"))
     torch.testing.assert_close(encoder()(x, has, same, mask), encoder()(other, has, same, mask))
@@ -66,7 +66,7 @@ def test_the_missing_vector_and_the_speakers_learn(window):
 
 def test_the_speaker_counts_only_where_it_is_asked_for(window):
     x, has, same, mask = window
-    told = encoder()
-    assert (told(x, has, same, mask) - told(x, has, ~same, mask)).abs().max() > 1e-3
-    untold = encoder(speaker=False)
-    torch.testing.assert_close(untold(x, has, same, mask), untold(x, has, ~same, mask))
+    aware = encoder()
+    assert (aware(x, has, same, mask) - aware(x, has, ~same, mask)).abs().max() > 1e-3
+    unaware = encoder(speaker=False)
+    torch.testing.assert_close(unaware(x, has, same, mask), unaware(x, has, ~same, mask))

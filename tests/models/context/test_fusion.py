@@ -23,7 +23,7 @@ def window():
     return torch.randn(3, 5, 10), torch.randn(3, 5, 10), mask
 
 
-def test_judging_the_last_one_only_is_judging_all_and_taking_the_last(fusion, window):
+def test_scores_of_the_last_utterance_match_those_of_all(fusion, window):
     lengths = torch.tensor([5, 3, 1])
     every = logits(fusion, *window)
     assert every.shape == (3, 5, 4)
@@ -39,7 +39,7 @@ def test_padding_changes_nothing(fusion, window):
     )
 
 
-def test_each_modality_of_each_utterance_reaches_each_judgement(fusion, window):
+def test_every_input_reaches_every_score(fusion, window):
     text, audio, mask = (part[:1] for part in window)
     for which in range(2):
         for place in range(5):
@@ -51,14 +51,14 @@ def test_each_modality_of_each_utterance_reaches_each_judgement(fusion, window):
             assert (difference > 1e-5).all()
 
 
-def test_the_modalities_are_told_apart(fusion, window):
+def test_distinguishes_modalities(fusion, window):
     text, audio, mask = window
     assert (
         logits(fusion, text, audio, mask) - logits(fusion, audio, text, mask)
     ).abs().max() > 1e-3
 
 
-def test_attention_is_torchs_own_transformer_layer(window):
+def test_matches_nn_transformer_encoder_layer(window):
     """One layer against torch's, so that heads, norms and residuals are what the name says."""
     from streamer_models.layers.transformer import EncoderLayer
 
@@ -89,6 +89,6 @@ def test_attention_is_torchs_own_transformer_layer(window):
         torch.testing.assert_close(ours(x, mask)[mask], expected[mask], atol=1e-5, rtol=1e-5)
 
 
-def test_a_width_that_the_heads_cannot_share_is_refused():
+def test_refuses_widths_that_heads_do_not_divide():
     with pytest.raises(ValidationError, match="multiple"):
         FusionConfig(width=100, heads=12)

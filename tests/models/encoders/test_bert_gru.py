@@ -21,7 +21,7 @@ def encoder():
     return BertGru(TEXT).eval().requires_grad_(False)
 
 
-def test_the_encoder_is_berts():
+def test_matches_transformers_bert():
     import transformers
 
     torch.manual_seed(2)
@@ -51,7 +51,7 @@ def test_the_encoder_is_berts():
     st.lists(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join), min_size=1, max_size=5)
 )
 @settings(max_examples=40, deadline=None)
-def test_neither_the_batch_nor_its_padding_changes_an_embedding(encoder, tokenize, texts):
+def test_batch_and_padding_change_no_embedding(encoder, tokenize, texts):
     together = encoder(*tokenize(texts))
     assert together.shape == (len(texts), TEXT.embedding)
     for text, embedding in zip(texts, together, strict=True):
@@ -73,7 +73,7 @@ def test_every_part_learns(tokenize):
         assert parameter.grad.isfinite().all(), name
 
 
-def test_long_texts_are_cut_and_strange_ones_survive(tokenize):
+def test_cuts_long_texts_and_accepts_any_characters(tokenize):
     ids, mask = tokenize(["happy " * 10_000, "", "\0\ud7ff 🙂 שלום", "x" * 1_000_000])
     assert ids.shape == mask.shape == (4, TEXT.max_tokens)
     assert mask.sum(1).tolist()[:2] == [TEXT.max_tokens, 2]
@@ -85,12 +85,12 @@ def test_no_texts_make_an_empty_batch(tokenize):
 
 
 @pytest.mark.parametrize("definition", ["", "{}", "[1]", "no json"])
-def test_what_is_no_tokenizer_is_refused(definition):
+def test_refuses_what_is_no_tokenizer(definition):
     with pytest.raises(ValueError, match="not a tokenizer"):
         TextTokenizer(definition, 8)
 
 
-def test_an_empty_or_holey_mask_is_refused(encoder):
+def test_refuses_masks_that_are_empty_or_have_gaps(encoder):
     ids = torch.ones(1, 3, dtype=torch.int64)
     for row in ([False] * 3, [True, False, True]):
         with pytest.raises(ValueError, match="run of True"):
@@ -107,6 +107,6 @@ def test_an_empty_or_holey_mask_is_refused(encoder):
         {"depth": 3},
     ],
 )
-def test_sizes_that_cannot_be_are_refused(sizes):
+def test_refuses_inconsistent_sizes(sizes):
     with pytest.raises(ValidationError):
         BertGruConfig(**sizes)

@@ -32,7 +32,7 @@ def waves(*lengths):
     return [0.1 * torch.randn(length, generator=generator) for length in lengths]
 
 
-def test_the_batch_and_its_padding_change_nothing(encoder):
+def test_batch_and_padding_change_no_embedding(encoder):
     lengths = [40_000, 1, 479, 480, 17_280, 17_281, 21_120, 25_000, 0]
     utterances = waves(*lengths)
     batch = torch.full((len(lengths), 45_000), 0.7)  # garbage behind each end

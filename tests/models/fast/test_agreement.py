@@ -17,9 +17,9 @@ def assert_agreed(pairs):
     assert same >= 0.999 * len(pairs)
 
 
-def test_clips_of_speech_get_the_same_labels(sides, shared_data):
+def test_fast_forms_agree_on_clips(sides, shared_data):
     assert_agreed(classified_clips(sides, shared_data, every=200))
 
 
-def test_turns_of_dialogues_get_the_same_labels(sides, shared_data):
+def test_fast_forms_agree_on_dialogues(sides, shared_data):
     assert_agreed(classified_dialogues(sides, shared_data, "meld", every=200))

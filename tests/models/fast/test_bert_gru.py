@@ -17,7 +17,7 @@ def assert_same(plain, fast, tokenize):
             torch.testing.assert_close(fast(ids, mask), plain(ids, mask), atol=1e-5, rtol=1e-5)
 
 
-def test_it_is_the_text_encoder():
+def test_matches_the_plain_encoder():
     torch.manual_seed(0)
     encoder = BertGru(TEXT).eval()
     torch.nn.init.normal_(encoder.bert.segment)
@@ -25,13 +25,13 @@ def test_it_is_the_text_encoder():
     assert_same(encoder, FastBertGru(encoder), tokenize)
 
 
-def test_it_is_the_shipped_text_encoder():
+def test_matches_the_shipped_encoder():
     bundle = Bundle.load(find_bundle("streamer-en-1"))
     assert_same(bundle.model.text, FastBertGru(bundle.model.text), bundle.tokenizer)
 
 
 @pytest.mark.parametrize("row", [[False] * 3, [True, False, True]])
-def test_an_empty_or_holey_mask_is_refused(row):
+def test_refuses_masks_that_are_empty_or_have_gaps(row):
     network = FastBertGru(BertGru(TEXT).eval())
     with pytest.raises(ValueError, match="run of True"):
         network(torch.ones(1, 3, dtype=torch.int64), torch.tensor([row]))

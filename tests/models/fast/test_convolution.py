@@ -14,7 +14,7 @@ def layer(inputs, outputs):
 
 @pytest.mark.parametrize("frames", [3, 18, 130])
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 32), (32, 64), (128, 100)])
-def test_it_is_torchs_convolution_and_rectifier(inputs, outputs, frames):
+def test_matches_conv2d_and_relu(inputs, outputs, frames):
     weight, bias = layer(inputs, outputs)
     x = torch.randn(1, inputs, 7, frames)
     made = PackedConvolution(weight, bias, (7, 18))(x)
@@ -30,7 +30,7 @@ def test_large_weights_are_packed_where_torch_can():
     assert not PackedConvolution(*layer(1, 32), (7, 18))._is_packed
 
 
-def test_without_onednn_it_is_the_plain_convolution(monkeypatch):
+def test_matches_conv2d_without_onednn(monkeypatch):
     def missing(*_):
         raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute")
 

@@ -1,4 +1,4 @@
-"""The stages of the audio encoder for the stream, each against the plain one, in one go and in pieces."""
+"""The stages of the fast audio encoder, each against the plain one, in one go and in pieces."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def energies(frames):
     return lambda bands: (3 * torch.randn(bands, frames, generator=generator)).exp().clamp(min=1e-5)
 
 
-def test_energies_are_leafs(encoder, network):
+def test_energies_match_leaf(encoder, network):
     wave = 0.1 * torch.randn(9 * 480 + 801, generator=torch.Generator().manual_seed(1))
     expected = encoder.leaf.energies_within(wave[None])[0]
     assert expected.shape == (encoder.config.leaf.filters, 10)
@@ -54,7 +54,7 @@ def test_energies_are_leafs(encoder, network):
 
 
 @pytest.mark.parametrize("pieces", [[1], [16], [16, 16, 3], [64, 64, 1], [200, 1, 63]], ids=str)
-def test_compression_is_pcens(encoder, network, pieces):
+def test_compression_matches_pcen(encoder, network, pieces):
     given = energies(sum(pieces))(encoder.config.leaf.filters)
     expected, means = encoder.leaf.pcen(given[None])
     average, compressed = None, []
@@ -66,7 +66,7 @@ def test_compression_is_pcens(encoder, network, pieces):
 
 
 @pytest.mark.parametrize("pieces", [[36], [36, 8, 8, 24], [52, 24], [76]], ids=str)
-def test_columns_of_pieces_are_those_of_the_whole(encoder, network, pieces):
+def test_columns_of_pieces_match_the_whole(encoder, network, pieces):
     generator = torch.Generator().manual_seed(2)
     features = torch.randn(encoder.config.leaf.filters, sum(pieces), generator=generator)
     state, columns = (), []
@@ -77,7 +77,7 @@ def test_columns_of_pieces_are_those_of_the_whole(encoder, network, pieces):
     torch.testing.assert_close(torch.cat(columns, dim=-1), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_what_is_kept_between_pieces_is_small(encoder, network):
+def test_state_between_pieces_is_small(encoder, network):
     bands = encoder.config.leaf.filters
     _, state = network.columns(torch.zeros(bands, 36 + 80), ())
     assert sum(kept.untyped_storage().nbytes() for kept in state) < 1000 * bands

@@ -7,7 +7,7 @@ from streamer_models.fast.linear import PackedLinear
 
 @pytest.mark.parametrize("rows", [1, 7, 96, 200])
 @pytest.mark.parametrize("outputs", [30, 512], ids=["small", "large"])
-def test_it_is_torchs_linear_layer(rows, outputs):
+def test_matches_nn_linear(rows, outputs):
     torch.manual_seed(0)
     layer = torch.nn.Linear(512, outputs)
     x = torch.randn(2, rows, 512)
@@ -21,7 +21,7 @@ def test_large_weights_are_packed_where_torch_can():
     assert not PackedLinear.of(torch.nn.Linear(8, 8))._is_packed
 
 
-def test_without_onednn_it_is_the_plain_product(monkeypatch):
+def test_matches_nn_linear_without_onednn(monkeypatch):
     def missing(*_):
         raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute")
 

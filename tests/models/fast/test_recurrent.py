@@ -8,7 +8,7 @@ from streamer_models.layers.recurrent import BiGru
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("together", [1, 2, 3])
 @pytest.mark.parametrize("lengths", [[6], [1], [6, 6], [1, 6, 4, 6, 2]], ids=str)
-def test_each_is_the_gru_that_it_was_made_of(layers, together, lengths):
+def test_matches_each_gru(layers, together, lengths):
     torch.manual_seed(0)
     plain = [BiGru(5, 7, layers).eval().requires_grad_(False) for _ in range(together)]
     x, lengths = torch.randn(together, len(lengths), 6, 5), torch.tensor(lengths)
@@ -22,7 +22,7 @@ def test_each_is_the_gru_that_it_was_made_of(layers, together, lengths):
         torch.testing.assert_close(end, wanted_end, atol=1e-6, rtol=1e-5)
 
 
-def test_the_input_is_left_as_it_was():
+def test_leaves_the_input_unchanged():
     torch.manual_seed(1)
     gru = BiGru(5, 7, 2).eval().requires_grad_(False)
     x = torch.randn(1, 2, 6, 5)

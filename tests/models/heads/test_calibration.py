@@ -15,13 +15,13 @@ def sampled(temperature, n=5_000, seed=0):
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_the_factor_by_which_logits_are_too_sharp_is_found(temperature):
+def test_fits_the_temperature_of_sharpened_logits(temperature):
     assert fit_temperature(*sampled(temperature)) == pytest.approx(temperature, rel=0.1)
 
 
 @given(seed=st.integers(0, 2**31), n=st.integers(5, 200), scale=st.floats(0.1, 20))
 @settings(max_examples=30, deadline=None)
-def test_no_other_temperature_is_better(seed, n, scale):
+def test_fitted_temperature_is_optimal(seed, n, scale):
     generator = torch.Generator().manual_seed(seed)
     logits = scale * torch.randn(n, 3, generator=generator, dtype=torch.float64)
     labels = torch.randint(0, 3, (n,), generator=generator)
@@ -34,7 +34,7 @@ def test_no_other_temperature_is_better(seed, n, scale):
     assert all(loss(best) <= loss(other) + 1e-9 for other in others)
 
 
-def test_perfect_and_hopeless_data_stay_within_bounds():
+def test_temperature_stays_within_bounds():
     logits = 10 * torch.eye(3).repeat(20, 1)
     right = torch.arange(3).repeat(20)
     assert fit_temperature(logits, right) == pytest.approx(1 / 50)

@@ -104,12 +104,12 @@ def assert_same_energies(leaf, wave):
         "clipped",
     ],
 )
-def test_energies_are_those_of_the_definition(parameters, wave):
+def test_energies_match_the_definition(parameters, wave):
     assert_same_energies(leaf_with(parameters), wave)
 
 
 @pytest.mark.parametrize("parameters", ["initial", "moved", "random", *SHIPPED])
-def test_energies_of_speech_are_those_of_the_definition(parameters, speech):
+def test_energies_of_speech_match_the_definition(parameters, speech):
     leaf = leaf_with(parameters)
     assert_same_energies(leaf, speech)
     assert_same_energies(leaf, (30 * speech).clamp(-1, 1))
@@ -134,7 +134,7 @@ def test_the_direct_form_is_the_definition():
 
 
 @pytest.mark.parametrize("parameters", ["initial", "moved", "random"])
-def test_gradients_are_those_of_the_definition(parameters):
+def test_gradients_match_the_definition(parameters):
     leaf = leaf_with(parameters).double()
     wave = torch.stack([noise(0.3), 0.3 * tone(500, 0.3)]).double().requires_grad_()
     filters = [leaf.centre, leaf.width, leaf.pool_width, wave]

@@ -38,7 +38,7 @@ def paper():
     return make_model(window=None, speaker=False).requires_grad_(False)
 
 
-def test_windows_end_at_their_utterance_and_hold_no_more_than_asked():
+def test_windows_end_at_their_utterance_and_have_the_asked_size():
     d = dialogue(7)
     windows = d.windows(3)
     assert windows.mask.sum(1).tolist() == [1, 2, 3, 3, 3, 3, 3]
@@ -54,7 +54,7 @@ def test_windows_end_at_their_utterance_and_hold_no_more_than_asked():
 
 @given(n=st.integers(1, 12), seed=st.integers(0, 999))
 @settings(max_examples=25, deadline=None)
-def test_all_windows_of_a_dialogue_at_once_are_each_window_by_itself(model, n, seed):
+def test_windows_of_a_dialogue_equal_each_window_alone(model, n, seed):
     d = dialogue(n, seed)
     together = model.dialogue(d)
     for end in range(n):
@@ -69,7 +69,7 @@ def test_all_windows_of_a_dialogue_at_once_are_each_window_by_itself(model, n, s
 
 @given(n=st.integers(2, 12), seed=st.integers(0, 999), data=st.data())
 @settings(max_examples=25, deadline=None)
-def test_what_comes_later_changes_no_judgement(model, n, seed, data):
+def test_later_utterances_change_no_score(model, n, seed, data):
     d = dialogue(n, seed)
     at = data.draw(st.integers(1, n - 1))
     other = dialogue(n, seed + 1000)
@@ -81,7 +81,7 @@ def test_what_comes_later_changes_no_judgement(model, n, seed, data):
     )
 
 
-def test_what_came_before_counts_as_far_as_the_window_reaches(model):
+def test_earlier_utterances_count_within_the_window(model):
     d = dialogue(12)
     altered = cut(d, 0, 12)
     altered.audio[3], altered.has_audio[3] = 5.0, True
@@ -89,14 +89,14 @@ def test_what_came_before_counts_as_far_as_the_window_reaches(model):
     assert changed.nonzero()[:, 0].tolist() == [3, 4, 5, 6, 7]
 
 
-def test_dialogues_of_different_lengths_make_one_batch(model):
+def test_batches_dialogues_of_different_lengths(model):
     parts = [dialogue(n, seed=n) for n in (2, 9, 1)]
     joined = model.last(WindowBatch.joined([part.windows(5) for part in parts]))
     apart = torch.cat([model.dialogue(part) for part in parts])
     torch.testing.assert_close(joined, apart, atol=1e-5, rtol=1e-5)
 
 
-def test_the_papers_form_judges_every_utterance_by_all_of_them(paper):
+def test_whole_conversation_form_uses_every_utterance(paper):
     d = dialogue(6)
     logits = paper.dialogue(d)
     assert logits.shape == (6, 4)
@@ -107,7 +107,7 @@ def test_the_papers_form_judges_every_utterance_by_all_of_them(paper):
     torch.testing.assert_close(paper.dialogue(others), logits)
 
 
-def test_padded_dialogues_train_in_the_papers_form_too(paper):
+def test_whole_conversation_form_ignores_padding(paper):
     parts = [dialogue(n, seed=n) for n in (2, 7)]
     logits = paper.every(WindowBatch.joined([part.whole() for part in parts]))
     torch.testing.assert_close(logits[0, :2], paper.dialogue(parts[0]), atol=1e-5, rtol=1e-5)
@@ -122,7 +122,7 @@ def test_gradients_reach_every_part():
             assert value.grad.abs().sum() > 0, parameter
 
 
-def test_a_model_without_text_or_audio_has_no_such_encoder():
+def test_has_no_encoder_of_a_modality_left_out():
     assert make_model(text=None).text is None
     assert make_model(audio=None).audio is None
 
@@ -140,6 +140,6 @@ def test_a_model_without_text_or_audio_has_no_such_encoder():
         {"windows": 3},
     ],
 )
-def test_configurations_that_cannot_be_are_refused(fields_):
+def test_refuses_inconsistent_configurations(fields_):
     with pytest.raises(ValidationError):
         Dutta2022Config(**fields_)

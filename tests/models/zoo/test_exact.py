@@ -254,11 +254,11 @@ class TestPeng2021:
         model = make_system("peng2021")
         n = sum(sizes) + 1
         frames = torch.randn(n, BANDS, generator=torch.Generator().manual_seed(seed))
-        stream = AudioStatisticsStream(model.hear)
+        stream = AudioStatisticsStream(model.audio_maps)
         for piece in frames.split([*sizes, 1]):
             stream.push(piece)
         batch = Sequences.of([frames], BANDS)
-        whole = [statistical_unit(*each)[0] for each in model.hear(batch)]
+        whole = [statistical_unit(*each)[0] for each in model.audio_maps(batch)]
         for ours, expected in zip(stream.result(), whole, strict=True):
             torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 

@@ -16,6 +16,7 @@ import torch
 
 from streamer.errors import UserError
 from streamer_models.bundle import Bundle
+from streamer_models.encoders.bert_tokens import BertTokens
 from streamer_models.heads.calibration import Calibration
 from streamer_models.registry import SYSTEMS
 from streamer_models.sequences import Utterances
@@ -87,7 +88,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def train_system(
-    name: str, data: Path, out: Path, settings: ZooSettings, amount: Amount, *, cache: Path
+    name: str,
+    data: Path,
+    out: Path,
+    settings: ZooSettings,
+    amount: Amount,
+    *,
+    cache: Path,
+    tokens: tuple[BertTokens, TextTokenizer] | None = None,
 ) -> dict[str, Any]:
     """Train a system, write its bundle to `out`, and give its figures.
 
@@ -98,9 +106,10 @@ def train_system(
         settings: Pace.
         amount: What is learnt from; its seed is that of everything.
         cache: Where clips and features are kept.
+        tokens: Text encoder and tokenizer in place of MiniLM's.
     """
     watch = time.process_time()
-    material = _material(name, data, cache, amount)
+    material = _material(name, data, cache, amount, tokens)
     torch.manual_seed(amount.seed)
     model = _system(name, material)
     learn = _Learning(model, material.speech["train"], material.texts.get("train"))
@@ -133,17 +142,22 @@ def train_system(
     }
 
 
-def _material(name: str, data: Path, cache: Path, amount: Amount) -> Material:
+def _material(
+    name: str,
+    data: Path,
+    cache: Path,
+    amount: Amount,
+    given: tuple[BertTokens, TextTokenizer] | None,
+) -> Material:
     config = SYSTEMS.find(name).config_class()
     encoder = mel_frames(config.audio.embedding, cepstra=config.audio.cepstra)
     speech = {s: speech_part(data, cache, s, amount, encoder) for s in ("train", "dev")}
     if config.text is None:
         return Material(speech, {}, encoder, None, None)
-    tokens, tokenizer = minilm_tokens()
+    tokens, tokenizer = given or minilm_tokens()
     read = TextEmbedder(tokenizer, tokens)
-    learnt, rest = (
-        text_part(data, cache, split, amount, read, "minilm-48") for split in ("train", "val")
-    )
+    key = "minilm-48" if given is None else "given"
+    learnt, rest = (text_part(data, cache, split, amount, read, key) for split in ("train", "val"))
     chosen_by, reported = halves(rest)
     texts = {"train": learnt, "choice": chosen_by, "report": reported}
     return Material(speech, texts, encoder, tokens, tokenizer)
