@@ -17,6 +17,7 @@ from streamer.commands import (
     add_settings_options,
     load_settings,
 )
+from streamer.commands.durations import durations
 from streamer.commands.outputs import (
     add_output_options,
     add_plugin_options,
@@ -149,7 +150,7 @@ async def _replay_all(files: "Sequence[str]", options: argparse.Namespace, engin
         if options.jobs > 1:
             from streamer.sinks.progress import Progress
 
-            progress = stack.enter_context(Progress(files))
+            progress = stack.enter_context(Progress(durations(files)))
         async with asyncio.TaskGroup() as group:
             for _ in range(min(options.jobs, len(files))):
                 group.create_task(work(progress))

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from streamer.commands import FAILED, INTERRUPTED
+from streamer.commands.durations import durations
 from streamer.commands.outputs import notify
 from streamer.commands.process import exempt_from_collection, one_thread_per_computation
 from streamer.errors import UserError
@@ -85,7 +86,7 @@ def replay_in_processes(
     workers = _fork(count, settings, replay)
     try:
         with _signals_passed_on(workers, waiting) as signals:
-            with Progress(files) as progress:
+            with Progress(durations(files)) as progress:
                 codes = _share_out(waiting, workers, progress, signals)
             for file in waiting:
                 notify(f"{file}: not analysed, as no process was left to do it")

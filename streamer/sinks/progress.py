@@ -1,8 +1,7 @@
 """One progress bar for many conversations, on stderr."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,16 +16,16 @@ class Progress:
     """Shows how much of all recordings has been analysed. A context manager.
 
     Args:
-        files: the recordings; what cannot be opened counts as nothing.
+        durations: seconds of each recording; 0 for one that cannot be opened.
     """
 
-    def __init__(self, files: Sequence[str]) -> None:
+    def __init__(self, durations: Mapping[str, float]) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        self._seconds = {file: _duration(file) for file in files}
-        self._done = dict.fromkeys(files, 0.0)
+        self._seconds = durations
+        self._done = dict.fromkeys(durations, 0.0)
         self._bar = Bar(
             TextColumn("{task.fields[files]}/{task.fields[all]} recordings"),
             BarColumn(),
@@ -36,7 +35,7 @@ class Progress:
             transient=True,
         )
         self._task: TaskID = self._bar.add_task(
-            "", total=sum(self._seconds.values()), files=0, all=len(files)
+            "", total=sum(self._seconds.values()), files=0, all=len(durations)
         )
         self._finished = 0
 
@@ -80,14 +79,3 @@ class ProgressSink(Sink):
         """Read off the event how far the conversation is."""
         if isinstance(event, events.Utterance):
             self._reached(event.end)
-
-
-def _duration(file: str) -> float:
-    from streamer.errors import UserError
-    from streamer.sources.recording.decoder import Decoder
-
-    try:
-        with Decoder(Path(file)) as decoder:
-            return decoder.duration or 0.0
-    except (UserError, OSError):  # reported when it is replayed
-        return 0.0
