@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from streamer.runtime.batching import Batcher
+from streamer.runtime.batching import Batcher, BatchStatistics, combined
 
 
 class Squares:
@@ -131,3 +131,18 @@ async def test_patient_items_go_as_soon_as_a_busy_thread_is_free(pool):
     others = [batcher.submit(n, patient=True) for n in (2, 3)]
     squares.gate.set()
     assert await asyncio.gather(first, *others) == [1, 4, 9]
+
+
+async def test_counts_what_waits_is_busy_and_was_cancelled(pool):
+    squares = Squares()
+    batcher = Batcher(pool, 1, squares, limit=8)
+    squares.gate.clear()
+    waiting = [batcher.submit(n) for n in range(4)]
+    await under_way(squares)
+    waiting[3].cancel()
+    assert batcher.statistics() == BatchStatistics(waiting=3, busy=1, calls=1, items=1)
+    squares.gate.set()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    after = BatchStatistics(waiting=0, busy=0, calls=2, items=3, cancelled=1)
+    assert batcher.statistics() == after
+    assert combined(after, after).items == 6

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.runtime.queues import BoundedQueue, Closed
+from streamer.runtime.queues import BoundedQueue, Closed, QueueStatistics
 
 
 @pytest.mark.parametrize("together", [False, True])
@@ -69,3 +69,11 @@ async def test_what_waits_is_given_together():
     await queue.put("later")
     queue.close()
     assert [items async for items in given] == [["later"]]
+
+
+async def test_tells_how_full_it_is_and_was():
+    queue = BoundedQueue(9.0)
+    await queue.put("first", 4.0)
+    await queue.put("second", 3.0)
+    await anext(aiter(queue))
+    assert queue.statistics() == QueueStatistics(items=1, weight=3.0, limit=9.0, highest=7.0)
