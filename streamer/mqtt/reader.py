@@ -53,7 +53,8 @@ async def read(
                     yield ConnectionChange(None)
                 reached, lost = True, False
                 async for message in client.messages:
-                    backoff.reset()
+                    if not message.retain:
+                        backoff.reset()
                     payload = message.payload if isinstance(message.payload, bytes) else b""
                     yield Reading(str(message.topic), payload, message.retain)
         except aiomqtt.MqttError as error:

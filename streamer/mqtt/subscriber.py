@@ -94,7 +94,8 @@ async def follow(
                     yield ConnectionChange(None)
                 reached, lost = True, False
                 async for message in connection.messages():
-                    backoff.reset()
+                    if not message.retained:
+                        backoff.reset()
                     for item in _items(target, order, message):
                         yield item
                     connection.acknowledge(message)

@@ -1,4 +1,4 @@
-"""What the tests of MQTT share."""
+"""Fixtures of the MQTT tests."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def make_broker(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
 @pytest.fixture
 def broker(make_broker: Callable[..., Mosquitto]) -> Mosquitto:
-    """A broker that lets everybody do everything."""
+    """A broker without restrictions."""
     return make_broker()
 
 

@@ -54,7 +54,7 @@ def test_urls(tmp_path, url, host, port, root, username):
         "mqtt://h/+",
     ],
 )
-def test_urls_that_cannot_be(url):
+def test_refuses_invalid_urls(url):
     with pytest.raises(UserError, match="MQTT"):
         broker(settings(url=url))
 
@@ -84,7 +84,7 @@ def test_the_password_of_systemd(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"a\nb\n"])
-def test_a_file_that_holds_no_password(tmp_path, content):
+def test_refuses_a_file_without_a_password(tmp_path, content):
     file = tmp_path / "password"
     file.write_bytes(content)
     with pytest.raises(UserError, match="password_file"):
@@ -109,7 +109,7 @@ def test_tls_checks_certificate_and_host_unless_told_otherwise():
 
 
 @pytest.mark.parametrize("name", ["ca", "certificate"])
-def test_files_that_are_no_certificates(tmp_path, name):
+def test_refuses_files_that_are_not_certificates(tmp_path, name):
     file = tmp_path / "nonsense"
     file.write_text("nonsense")
     with pytest.raises(UserError, match=f"mqtt.{name}"):
@@ -119,7 +119,7 @@ def test_files_that_are_no_certificates(tmp_path, name):
 
 
 @pytest.mark.parametrize("node", ["a/b", "a b", "+", "state"])
-def test_node_names_that_cannot_be(node):
+def test_refuses_invalid_node_names(node):
     with pytest.raises(UserError, match=r"mqtt\.node"):
         broker(settings(url="mqtt://h", node=node))
 

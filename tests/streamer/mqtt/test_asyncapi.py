@@ -38,7 +38,7 @@ def resolve(document, reference):
     return document
 
 
-def test_it_is_a_document_of_version_3(document):
+def test_is_an_asyncapi_3_document(document):
     assert document["asyncapi"] == "3.0.0"
     assert {"title", "version"} <= set(document["info"])
     json.dumps(document)
@@ -47,7 +47,7 @@ def test_it_is_a_document_of_version_3(document):
         assert document["operations"][name]["action"] in {"send", "receive"}
 
 
-def test_every_reference_leads_somewhere(document):
+def test_every_reference_resolves(document):
     found = list(references(document))
     assert len(found) > 30
     for reference in found:
@@ -59,7 +59,7 @@ def test_every_type_of_event_has_its_channel(document):
     assert set(union) <= set(document["channels"])
 
 
-async def test_all_that_is_published_is_as_documented(document, broker, tmp_path):
+async def test_published_messages_match_the_document(document, broker, tmp_path):
     settings = configuration.load(
         environment={},
         overrides={

@@ -16,7 +16,7 @@ from tests.event_streams import conversation
 
 
 class Executed:
-    """Remembers what it was told to do."""
+    """Records the commands it executes."""
 
     def __init__(self) -> None:
         self.commands = []

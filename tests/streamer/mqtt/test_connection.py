@@ -1,4 +1,4 @@
-"""What is said to brokers of both versions, and how others are met."""
+"""Connections to brokers of both versions, and to servers that are none."""
 
 import asyncio
 import contextlib
@@ -71,7 +71,7 @@ def target(url: str, **settings):
 
 
 @pytest.mark.parametrize("answer", [OLD_PROTOCOL, b""], ids=["answers", "hangs up"])
-async def test_a_broker_without_version_5_is_spoken_to_in_3_1_1(broker, answer):
+async def test_falls_back_to_3_1_1(broker, answer):
     old = OldBroker(broker.port, answer)
     async with (
         listening(old) as url,
@@ -81,7 +81,7 @@ async def test_a_broker_without_version_5_is_spoken_to_in_3_1_1(broker, answer):
     assert old.levels == [5, 4]
 
 
-async def test_version_5_alone_is_refused_where_there_is_none(broker):
+async def test_refuses_an_old_broker_if_version_5_is_required(broker):
     old = OldBroker(broker.port, OLD_PROTOCOL)
     async with listening(old) as url:
         with pytest.raises(RefusedError, match="version of MQTT"):
@@ -89,7 +89,7 @@ async def test_version_5_alone_is_refused_where_there_is_none(broker):
                 pass
 
 
-async def test_who_never_answers_is_not_waited_for_long(monkeypatch):
+async def test_a_silent_server_times_out(monkeypatch):
     monkeypatch.setattr("streamer.mqtt.client.ANSWER_TIMEOUT", 0.3)
 
     async def silent(reader, writer):
@@ -101,7 +101,7 @@ async def test_who_never_answers_is_not_waited_for_long(monkeypatch):
                 pass
 
 
-async def test_who_speaks_nonsense_is_no_broker():
+async def test_refuses_a_server_that_does_not_speak_mqtt():
     async def nonsense(reader, writer):
         await reader.read(10)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -112,7 +112,7 @@ async def test_who_speaks_nonsense_is_no_broker():
                 pass
 
 
-async def test_events_carry_what_version_5_can_say(broker, make_sink):
+async def test_events_carry_the_properties_of_version_5(broker, make_sink):
     found = []
     client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     client.on_message = lambda _c, _u, message: found.append(message)
@@ -138,7 +138,7 @@ async def test_events_carry_what_version_5_can_say(broker, make_sink):
     assert not any(hasattr(properties, "MessageExpiryInterval") for properties in states)
 
 
-async def test_a_host_that_does_not_exist_is_an_error_for_who_watches():
+async def test_subscribing_to_an_unknown_host_is_an_error():
     from streamer import subscribe
 
     with pytest.raises(UserError, match=r"MQTT broker nowhere\.invalid:1883"):

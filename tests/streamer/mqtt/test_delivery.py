@@ -82,9 +82,7 @@ async def test_a_broker_stopped_or_killed_twenty_times_loses_nothing(make_broker
     assert sequences(recorder) == {"call": list(range(10_000))}
 
 
-async def test_a_broker_that_is_away_at_the_start_gets_everything_later(
-    make_broker, make_sink, caplog
-):
+async def test_a_broker_absent_at_the_start_gets_everything_later(make_broker, make_sink, caplog):
     broker = make_broker(start=False)
     async with make_sink(broker, flush=20) as sink:
         for event in conversation(100):
@@ -99,7 +97,7 @@ async def test_a_broker_that_is_away_at_the_start_gets_everything_later(
     assert sequences(recorder) == {"call": list(range(100))}
 
 
-async def test_what_a_run_cannot_deliver_the_next_one_does_first(make_broker, make_sink, caplog):
+async def test_the_next_run_delivers_what_the_last_one_could_not(make_broker, make_sink, caplog):
     broker = make_broker(start=False)
     await publish(make_sink(broker, flush=0), conversation(30, "first"))
     assert "30 events wait in" in caplog.text
@@ -131,7 +129,7 @@ PUBLISHER = """
 """
 
 
-def test_a_publisher_killed_in_mid_flight_and_started_again_loses_nothing(broker, tmp_path):
+def test_a_killed_publisher_loses_nothing_that_was_stored(broker, tmp_path):
     recorder = Recorder(broker)
     command = [sys.executable, "-c", textwrap.dedent(PUBLISHER), broker.url(), tmp_path / "outbox"]
     given = {}
@@ -156,7 +154,7 @@ def test_a_publisher_killed_in_mid_flight_and_started_again_loses_nothing(broker
         assert len(arrived[session]) > count
 
 
-async def test_a_frozen_connection_is_noticed_and_made_again(broker, make_sink, caplog):
+async def test_notices_a_frozen_connection_and_reconnects(broker, make_sink, caplog):
     recorder = Recorder(broker)
     async with make_sink(broker, keep_alive=2, flush=20) as sink:
         stream = conversation(100)
@@ -195,27 +193,29 @@ def large(stream, seq: int, size: int):
         ("message_size_limit 20000", "5", "packet too large"),
     ],
 )
-async def test_what_is_too_large_for_the_broker_is_given_up_alone_and_told(
+async def test_gives_up_and_reports_only_the_event_that_is_too_large(
     make_broker, make_sink, caplog, limit, protocol, reason
 ):
     broker = make_broker("allow_anonymous true", limit)
     recorder = Recorder(broker)
-    told = []
+    reports = []
     sink = make_sink(broker, protocol=protocol, flush=20)
-    sink.report = told.append
+    sink.report = reports.append
     await publish(sink, large(conversation(60), 30, 30_000))
     wait_for(lambda: recorder.payloads("/session_ended"))
     recorder.close()
     assert sequences(recorder) == {"call": [seq for seq in range(60) if seq != 30]}
-    assert any("1 events given up (1 error)" in line and reason in line for line in told)
+    assert any("1 events given up (1 error)" in line and reason in line for line in reports)
     assert json.loads(recorder.latest("/diagnostics"))["given_up"] == 1
 
 
-async def test_a_full_outbox_gives_up_updates_first_and_says_how_many(make_broker, make_sink):
+async def test_a_full_outbox_gives_up_updates_first_and_reports_their_number(
+    make_broker, make_sink
+):
     broker = make_broker(start=False)
-    told = []
+    reports = []
     sink = make_sink(broker, outbox_megabytes=0.16, flush=20)
-    sink.report = told.append
+    sink.report = reports.append
     async with sink:
         for event in conversation(500):
             await sink.emit(event)
@@ -228,22 +228,22 @@ async def test_a_full_outbox_gives_up_updates_first_and_says_how_many(make_broke
     stream = {event.seq: event.type for event in conversation(500)}
     lost = [stream[seq] for seq in range(500) if seq not in numbers]
     assert set(lost) == {"speech_update"}
-    assert "given up" in told[0]
-    counted = sum(int(line.split("MQTT: ")[1].split()[0]) for line in told)
+    assert "given up" in reports[0]
+    counted = sum(int(line.split("MQTT: ")[1].split()[0]) for line in reports)
     assert counted == len(lost)
 
 
 async def test_without_a_disk_events_are_still_delivered(broker, make_sink, tmp_path):
     (tmp_path / "occupied").write_text("")
-    told = []
+    reports = []
     recorder = Recorder(broker)
     sink = make_sink(broker, outbox=tmp_path / "occupied" / "outbox")
-    sink.report = told.append
+    sink.report = reports.append
     await publish(sink, conversation(100))
     wait_for(lambda: recorder.payloads("/session_ended"))
     recorder.close()
     assert sequences(recorder) == {"call": list(range(100))}
-    assert "events wait in memory" in told[0]
+    assert "events wait in memory" in reports[0]
 
 
 async def test_a_slow_subscriber_does_not_hold_up_another(broker, make_sink):

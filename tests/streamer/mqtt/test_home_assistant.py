@@ -14,11 +14,13 @@ TOPIC = "homeassistant/device/streamer_streamer_desk/config"
 
 
 def test_the_announcement_has_what_home_assistant_requires():
-    told = json.loads(discovery(Topics("home", "desk"), ["agent", "Ann B."], LABELS, "bundle 1"))
-    assert told["dev"]["ids"]
-    assert told["o"]["name"] == "streamer"
-    assert told["avty"][0]["t"] == "home/desk/availability"
-    components = told["cmps"].values()
+    announced = json.loads(
+        discovery(Topics("home", "desk"), ["agent", "Ann B."], LABELS, "bundle 1")
+    )
+    assert announced["dev"]["ids"]
+    assert announced["o"]["name"] == "streamer"
+    assert announced["avty"][0]["t"] == "home/desk/availability"
+    components = announced["cmps"].values()
     assert {component["p"] for component in components} == {"sensor", "binary_sensor"}
     ids = [component["unique_id"] for component in components]
     assert len(set(ids)) == len(ids) == 2 * 5 + 2
@@ -32,8 +34,8 @@ def test_the_announcement_has_what_home_assistant_requires():
 
 def test_each_rule_of_alerts_has_a_problem_sensor_and_an_event():
     rule = 'says "cancel"'
-    told = json.loads(discovery(Topics("home", "desk"), [], LABELS, None, [rule]))
-    kinds = {c["p"]: c for name, c in told["cmps"].items() if name.startswith("alert_")}
+    announced = json.loads(discovery(Topics("home", "desk"), [], LABELS, None, [rule]))
+    kinds = {c["p"]: c for name, c in announced["cmps"].items() if name.startswith("alert_")}
     assert set(kinds) == {"binary_sensor", "event"}
     assert kinds["event"]["state_topic"] == "home/desk/+/alert"
     templates = Environment(autoescape=False)  # noqa: S701 - as Home Assistant renders them
@@ -77,7 +79,9 @@ async def test_a_channel_that_is_only_context_is_not_announced(broker, tmp_path)
     assert "state/agent" not in announced
 
 
-async def test_home_assistant_hears_all_again_when_it_starts_and_when_we_return(broker, make_sink):
+async def test_announces_again_when_home_assistant_starts_and_after_a_reconnection(
+    broker, make_sink
+):
     async with make_sink(broker, home_assistant=True) as sink:
         for event in list(conversation(30))[:10]:
             await sink.emit(event)
@@ -90,7 +94,7 @@ async def test_home_assistant_hears_all_again_when_it_starts_and_when_we_return(
         recorder.close()
 
 
-async def test_without_being_asked_nothing_is_announced(broker, make_sink):
+async def test_announces_nothing_unless_configured(broker, make_sink):
     async with make_sink(broker) as sink:
         for event in conversation(10):
             await sink.emit(event)

@@ -42,7 +42,7 @@ async def test_events_stay_in_order_until_they_are_removed(reports, file):
     await box.close()
 
 
-async def test_the_next_run_finds_what_the_last_one_left_and_appends(reports, file):
+async def test_the_next_run_continues_the_outbox(reports, file):
     box = await filled(reports.outbox(file), entries(3))
     await box.close()
     box = await filled(reports.outbox(file), entries(2, first=3))
@@ -58,7 +58,7 @@ async def test_files_are_for_their_owner_alone(reports, file):
     await box.close()
 
 
-async def test_a_second_process_is_told_who_has_the_outbox(reports, file):
+async def test_refuses_a_second_process_with_the_holders_id(reports, file):
     box = await filled(reports.outbox(file))
     with pytest.raises(UserError, match=r"another streamer \(process \d+\).*mqtt.node"):
         await reports.outbox(file).open()
@@ -68,7 +68,7 @@ async def test_a_second_process_is_told_who_has_the_outbox(reports, file):
     await again.close()
 
 
-async def test_when_full_updates_go_first_and_then_the_oldest(reports, file):
+async def test_gives_up_updates_first_and_then_the_oldest_when_full(reports, file):
     box = reports.outbox(file, limit=25_000)
     await filled(box, entries(50, size=100), entries(100, "speech_update", size=100))
     found = await box.fetch(0, 1000)
@@ -86,7 +86,7 @@ async def test_when_full_updates_go_first_and_then_the_oldest(reports, file):
     await box.close()
 
 
-async def test_what_is_too_old_is_given_up(reports, file):
+async def test_gives_up_events_that_are_too_old(reports, file):
     machine = Machine()
     box = await filled(reports.outbox(file, clock=AgeClock(machine)), entries(3))
     await box.close()

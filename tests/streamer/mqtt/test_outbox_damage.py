@@ -64,7 +64,7 @@ async def test_any_mutated_outbox_takes_and_gives_new_events(reports, file, seed
 
 
 @pytest.mark.parametrize("damage", ["nonsense", "cut", "overwritten", "foreign"])
-async def test_a_damaged_file_is_set_aside_and_work_goes_on(reports, file, damage):
+async def test_sets_a_damaged_file_aside_and_continues(reports, file, damage):
     box = await filled(reports.outbox(file), entries(500))
     await box.close()
     content = file.read_bytes()
@@ -90,7 +90,7 @@ async def test_a_damaged_file_is_set_aside_and_work_goes_on(reports, file, damag
     await box.close()
 
 
-async def test_damage_while_it_runs_does_not_stop_it(reports, file):
+async def test_continues_after_damage_while_running(reports, file):
     box = await filled(reports.outbox(file), entries(2000, size=200))
     found = await box.fetch(0, 10)
     content = file.read_bytes()
@@ -105,7 +105,7 @@ async def test_damage_while_it_runs_does_not_stop_it(reports, file):
     await box.close()
 
 
-async def test_where_no_file_can_be_events_wait_in_memory(reports, tmp_path):
+async def test_events_wait_in_memory_without_a_file(reports, tmp_path):
     (tmp_path / "occupied").write_text("a file, not a directory")
     box = await filled(reports.outbox(tmp_path / "occupied" / "node.sqlite"), entries(100))
     assert not box.on_disk
@@ -115,7 +115,7 @@ async def test_where_no_file_can_be_events_wait_in_memory(reports, tmp_path):
     await box.close()
 
 
-async def test_a_read_only_file_is_read_and_then_memory_goes_on(reports, file, monkeypatch):
+async def test_a_file_that_becomes_read_only_continues_in_memory(reports, file, monkeypatch):
     box = await filled(reports.outbox(file), entries(3))
     # What SQLite says of a file system that has become read-only.
     await box._in_thread(lambda: box._store._database.execute("PRAGMA query_only = 1"))
@@ -169,7 +169,7 @@ def test_a_full_disk_moves_the_events_to_memory(tmp_path):
     assert "lost" not in done.stdout
 
 
-async def test_memory_is_bounded_too(reports, tmp_path, monkeypatch):
+async def test_memory_is_bounded(reports, tmp_path, monkeypatch):
     monkeypatch.setattr("streamer.mqtt.store.IN_MEMORY_LIMIT", 20_000)
     (tmp_path / "occupied").write_text("")
     box = await filled(
@@ -180,7 +180,7 @@ async def test_memory_is_bounded_too(reports, tmp_path, monkeypatch):
     await box.close()
 
 
-def test_what_was_stored_survives_a_kill(tmp_path):
+def test_stored_events_survive_a_kill(tmp_path):
     file = tmp_path / "box.sqlite"
     script = f"""
         import asyncio, os, pathlib, signal

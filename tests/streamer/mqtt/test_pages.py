@@ -1,4 +1,4 @@
-"""The how-to pages say what is so."""
+"""The how-to pages match the program."""
 
 import ast
 import re

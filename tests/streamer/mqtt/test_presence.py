@@ -1,4 +1,4 @@
-"""Who is there: availability, what is retained, and two publishers under one name."""
+"""Presence: availability, retained messages, and two publishers under one name."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ PUBLISHER = """
 
 @pytest.fixture
 def killed(broker, tmp_path) -> None:
-    """A publisher has been there, and was killed."""
+    """A publisher that was killed."""
     command = [sys.executable, "-c", textwrap.dedent(PUBLISHER), broker.url(), tmp_path / "outbox"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as publisher:
         assert publisher.stdout.readline() == b"there\n"
@@ -54,7 +54,7 @@ async def published(sink, count: int = 30) -> None:
             await sink.emit(event)
 
 
-async def test_after_a_clean_stop_the_node_is_stopped_and_its_speakers_are_known(broker, make_sink):
+async def test_a_clean_end_leaves_the_node_stopped_and_its_states_retained(broker, make_sink):
     await published(make_sink(broker))
     kept = retained(broker)
     assert set(kept) == {
@@ -70,20 +70,20 @@ async def test_after_a_clean_stop_the_node_is_stopped_and_its_speakers_are_known
     assert not agent["speaking"]
 
 
-async def test_while_it_runs_the_node_is_online(broker, make_sink):
+async def test_a_running_node_is_online(broker, make_sink):
     async with make_sink(broker):
         kept = retained(broker)
         assert kept["streamer/desk/availability"] == b"online"
         assert json.loads(kept["streamer/desk/instance"])["version"]
 
 
-def test_after_a_crash_the_broker_says_offline(broker, killed):
+def test_a_crashed_node_is_offline(broker, killed):
     kept = retained(broker)
     assert kept["streamer/desk/availability"] == b"offline"
     assert json.loads(kept["streamer/desk/state/agent"])["emotion"] == "angry"
 
 
-async def test_who_is_interrupted_while_waiting_for_the_end_is_offline(broker, make_sink):
+async def test_a_node_interrupted_while_flushing_is_offline(broker, make_sink):
     sink = await make_sink(broker, flush=60).__aenter__()
     recorder = Recorder(broker)
     broker.freeze()  # so that there is something to wait for
@@ -99,18 +99,18 @@ async def test_who_is_interrupted_while_waiting_for_the_end_is_offline(broker, m
     recorder.close()
 
 
-async def test_after_a_crash_the_next_run_is_online_again(broker, killed, make_sink):
+async def test_the_run_after_a_crash_is_online(broker, killed, make_sink):
     async with make_sink(broker):
         assert retained(broker)["streamer/desk/availability"] == b"online"
 
 
-async def test_forgetting_removes_all_that_is_retained(broker, killed):
+async def test_forget_removes_all_retained_messages(broker, killed):
     overrides = {"mqtt.url": broker.url(), "mqtt.node": "desk"}
     assert await forget(configuration.load(environment={}, overrides=overrides)) == 5
     assert retained(broker) == {}
 
 
-async def test_a_node_that_is_online_is_not_forgotten_by_mistake(broker, make_sink):
+async def test_forget_refuses_an_online_node_without_force(broker, make_sink):
     settings = configuration.load(environment={}, overrides={"mqtt.node": "desk"})
     async with make_sink(broker):
         with pytest.raises(UserError, match="online"):
@@ -118,7 +118,7 @@ async def test_a_node_that_is_online_is_not_forgotten_by_mistake(broker, make_si
         await forget(settings, broker.url(), force=True)
 
 
-async def test_a_late_last_will_does_not_leave_a_living_node_offline(broker, make_sink):
+async def test_a_late_last_will_does_not_leave_a_running_node_offline(broker, make_sink):
     async with make_sink(broker):
         recorder = Recorder(broker, "streamer/desk/availability")
         recorder.client.publish("streamer/desk/availability", b"offline", 1, retain=True)
@@ -128,26 +128,26 @@ async def test_a_late_last_will_does_not_leave_a_living_node_offline(broker, mak
         recorder.close()
 
 
-async def test_a_second_publisher_elsewhere_is_refused_and_the_first_hears_of_it(
+async def test_refuses_a_second_publisher_of_the_name_and_reports_it_to_the_first(
     broker, make_sink, tmp_path
 ):
-    told = []
+    reports = []
     first = make_sink(broker)
-    first.report = told.append
+    first.report = reports.append
     async with first:
         # Another machine has another outbox, so only the broker connects the two.
         second = make_sink(broker, outbox=tmp_path / "elsewhere")
         with pytest.raises(UserError, match=r"process \d+ on .* as node desk already.*mqtt\.node"):
             await second.__aenter__()
-        await asyncio.to_thread(wait_for, lambda: told)
-        assert "wants to publish as node desk too" in told[0]
+        await asyncio.to_thread(wait_for, lambda: reports)
+        assert "wants to publish as node desk too" in reports[0]
         assert retained(broker)["streamer/desk/availability"] == b"online"
         for event in conversation(30):
             await first.emit(event)
     assert retained(broker)["streamer/desk/availability"] == b"stopped"
 
 
-async def test_of_two_that_come_at_once_at_most_one_stays(broker, make_sink, tmp_path):
+async def test_of_two_simultaneous_claims_at_most_one_holds(broker, make_sink, tmp_path):
     sinks = [make_sink(broker, outbox=tmp_path / str(number)) for number in range(2)]
     outcomes = await asyncio.gather(*(sink.__aenter__() for sink in sinks), return_exceptions=True)
     entered = [sink for sink in sinks if sink in outcomes]
@@ -199,7 +199,7 @@ async def test_conversations_at_the_same_time_share_their_node(broker, make_sink
         assert arrived == list(range(50))
 
 
-async def test_one_that_leaves_does_not_stop_the_others(broker, make_sink):
+async def test_the_end_of_one_conversation_does_not_stop_the_others(broker, make_sink):
     async with make_sink(broker) as first:
         async with make_sink(broker):
             pass
@@ -207,7 +207,7 @@ async def test_one_that_leaves_does_not_stop_the_others(broker, make_sink):
         assert retained(broker)["streamer/desk/availability"] == b"online"
 
 
-async def test_all_that_share_a_node_are_refused_together(make_broker, make_sink):
+async def test_all_conversations_of_a_node_are_refused_together(make_broker, make_sink):
     broker = make_broker("allow_anonymous false")
     outcomes = await asyncio.gather(
         *(make_sink(broker).__aenter__() for _ in range(3)), return_exceptions=True

@@ -55,20 +55,20 @@ async def test_a_wrong_password(make_broker, make_sink, passwords, tmp_path, pro
     await works(make_sink(broker, password_file=tmp_path / "secret", **options))
 
 
-async def test_a_password_that_becomes_wrong_while_running_is_told_and_costs_nothing(
+async def test_reports_a_password_revoked_while_running_and_keeps_events(
     make_broker, make_sink, passwords, tmp_path
 ):
     broker = make_broker("allow_anonymous false", f"password_file {passwords}")
     good = passwords.read_text()
-    told = []
+    reports = []
     sink = make_sink(broker, user="ann", password_file=tmp_path / "secret", flush=20)
-    sink.report = told.append
+    sink.report = reports.append
     async with sink:
         broker.stop()
         passwords.write_text("")
         broker.start()
-        await asyncio.to_thread(wait_for, lambda: told)
-        assert "not authori" in told[0]
+        await asyncio.to_thread(wait_for, lambda: reports)
+        assert "not authori" in reports[0]
         for event in conversation(30):
             await sink.emit(event)
         broker.stop()
@@ -80,7 +80,7 @@ async def test_a_password_that_becomes_wrong_while_running_is_told_and_costs_not
     recorder.close()
 
 
-async def test_a_broker_that_lets_us_publish_elsewhere_only(make_broker, make_sink, tmp_path):
+async def test_refuses_to_start_without_the_right_to_publish(make_broker, make_sink, tmp_path):
     acl = tmp_path / "acl"
     acl.write_text("topic readwrite streamer/other/#\n")
     broker = make_broker("allow_anonymous true", f"acl_file {acl}")
@@ -95,20 +95,18 @@ async def test_without_the_right_to_read_a_node_still_publishes(make_broker, mak
     await works(make_sink(make_broker("allow_anonymous true", f"acl_file {acl}")))
 
 
-async def test_a_topic_that_becomes_forbidden_is_told_and_events_are_kept(
-    make_broker, make_sink, tmp_path
-):
+async def test_reports_a_forbidden_topic_and_keeps_events(make_broker, make_sink, tmp_path):
     acl = tmp_path / "acl"
     acl.write_text("topic readwrite streamer/#\ntopic deny streamer/desk/call/mood\n")
     broker = make_broker("allow_anonymous true", f"acl_file {acl}")
-    told = []
+    reports = []
     sink = make_sink(broker, protocol="5", flush=20)
-    sink.report = told.append
+    sink.report = reports.append
     async with sink:
         for event in conversation(30):
             await sink.emit(event)
-        await asyncio.to_thread(wait_for, lambda: told)
-        assert "streamer/desk/call/mood: not authori" in told[0]
+        await asyncio.to_thread(wait_for, lambda: reports)
+        assert "streamer/desk/call/mood: not authori" in reports[0]
         acl.write_text("topic readwrite streamer/#\n")
         await asyncio.to_thread(broker.restart)
         await asyncio.to_thread(wait_for, lambda: not sink.waiting)
@@ -138,8 +136,8 @@ async def test_tls_with_a_wrong_certificate(
         "host": lambda: authority.sign("elsewhere"),
     }[case]()
     broker = make_broker(listener=tls(authority, certificate))
-    told = await refused(make_sink(broker, scheme="mqtts", ca=authority.file))
-    assert f"the broker's certificate: {reason}" in told
+    reports = await refused(make_sink(broker, scheme="mqtts", ca=authority.file))
+    assert f"the broker's certificate: {reason}" in reports
     if case == "host":
         await works(make_sink(broker, scheme="mqtts", ca=authority.file, check_host=False))
 
@@ -156,7 +154,7 @@ async def test_tls_with_client_certificates(make_broker, make_sink, authority, t
     await works(make_sink(broker, certificate=own.file, key=own.key, **shared))
 
 
-async def test_tls_on_one_side_only_is_hinted_at(make_broker, make_sink, authority, caplog):
+async def test_hints_at_tls_on_one_side_only(make_broker, make_sink, authority, caplog):
     plain = make_broker()
     async with make_sink(plain, scheme="mqtts", ca=authority.file, flush=0):
         assert "is TLS spoken there?" in caplog.text

@@ -25,7 +25,7 @@ def test_the_emotion_is_as_old_as_its_first_utterance():
     assert view_of([first, third]).speakers["agent"].since == third.time
 
 
-def test_who_still_speaks_at_the_end_of_the_session_stops():
+def test_nobody_speaks_after_the_end_of_the_session():
     stream = list(conversation(30))
     view = view_of([*stream[:2], stream[-1]])
     assert not view.speakers["agent"].speaking
@@ -33,7 +33,7 @@ def test_who_still_speaks_at_the_end_of_the_session_stops():
     assert view.node.session is None
 
 
-def test_diagnostics_count_what_was_lost_and_begin_anew_with_each_session():
+def test_diagnostics_count_losses_of_each_session():
     stream = list(conversation(30))
     gap = events.Gap(
         session="call", seq=9, time=BEGIN, channel="agent", start=1, end=3.5, reason="x"

@@ -24,7 +24,7 @@ def test_a_harmless_name_stays_as_it_is():
 
 
 @pytest.mark.parametrize("prefix", ["", "a//b", "a/+", "#", "$SYS/a", "a\nb", "x" * 300])
-def test_prefixes_that_cannot_be(prefix):
+def test_refuses_invalid_prefixes(prefix):
     with pytest.raises(UserError, match="prefix"):
         check_prefix(prefix)
 
