@@ -42,6 +42,12 @@ class Option:
         """The key of its value: `channels_in` for `--channels-in`."""
         return self.flag.removeprefix("--").replace("-", "_")
 
+    @property
+    def default(self) -> Any:
+        """Its value where it is not given."""
+        flag = self.arguments.get("action") == "store_true"
+        return self.arguments.get("default", False if flag else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -66,6 +72,10 @@ class Plugin:
     """For `streamer doctor`: whether it works; neither raises nor reaches the network."""
     commands: frozenset[str] = field(default=frozenset({"replay", "listen"}))
     """The commands that offer its options."""
+
+    def chosen(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of its own options; the default of one that is not among them."""
+        return {option.name: values.get(option.name, option.default) for option in self.options}
 
 
 @dataclass(frozen=True, slots=True)

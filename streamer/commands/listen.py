@@ -16,8 +16,6 @@ from streamer.commands.outputs import (
     has_standard_output,
     notify,
     reopen_all,
-    sinks,
-    source,
     stopped_by_signals,
 )
 from streamer.commands.process import exempt_from_collection, one_thread_per_computation
@@ -25,7 +23,7 @@ from streamer.errors import UserError
 from streamer.registry import SinkContext, SourceContext
 
 if TYPE_CHECKING:
-    from streamer.engine import Engine
+    from streamer.api import Engine
 
 
 def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -> None:
@@ -56,8 +54,8 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 
 def run(options: argparse.Namespace) -> int:
     """Listen until told to stop; give the exit code."""
+    from streamer.api import Engine
     from streamer.commands.terminal import without_noise
-    from streamer.engine import Engine
 
     settings = load_settings(options, audio__channels=options.channels)
     if options.pipe and options.device:
@@ -69,39 +67,29 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _listen(options: argparse.Namespace, engine: "Engine") -> int:
+    from streamer import api
     from streamer.clock import WallClock
     from streamer.control import Control, LiveStatus
-    from streamer.conversation import pipeline
 
     clock = WallClock()
     control, status = Control(duration=options.duration), LiveStatus()
     values = vars(options)
-    audio = source(
-        options.pipe or "",
-        "microphone",
-        values,
-        SourceContext(engine.settings.audio, clock, live=True),
-    )
+    context = SourceContext(engine.settings.audio, clock, live=True)
+    audio = api.make_source(options.pipe or "", context, values, default="microphone")
     if options.record:
         from streamer.sources.recorder import Recorder
 
         audio = Recorder(audio, options.record, control)
         notify(f"recording to {options.record}")
     table = not options.quiet and not has_standard_output(values)
-    chosen = sinks(values, SinkContext(engine.settings, control, status, table=table))
+    outputs = SinkContext(engine.settings, control, status, table=table)
+    chosen = api.make_sinks(outputs, values, "listen")
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopped_by_signals(control, partial(reopen_all, chosen)))
         if table and not options.pipe:
             stack.enter_context(keys(on_key(control)))
-        outcome = await pipeline.run(
-            audio,
-            engine.runtime,
-            engine.settings,
-            chosen,
-            clock,
-            session=options.session,
-            control=control,
-            status=status,
+        outcome = await engine.run(
+            audio, chosen, clock, session=options.session, control=control, status=status
         )
     return exit_code(outcome)
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from streamer.commands import FAILED, INTERRUPTED, OK
 from streamer.errors import UserError
-from streamer.registry import SINKS, SOURCES, Option, Plugin, SinkContext, SourceContext
+from streamer.registry import SINKS, SOURCES, Option
 
 if TYPE_CHECKING:
     from streamer.control import Control
     from streamer.conversation.pipeline import Outcome
     from streamer.sinks import Sink
-    from streamer.sources import AudioSource
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -54,48 +53,6 @@ def add_plugin_options(parser: argparse.ArgumentParser, command: str) -> None:
                     group.add_argument(option.flag, **option.arguments)
                 except argparse.ArgumentError:
                     notify(f"{registry.kind} {name}: its option {option.flag} is taken; left out")
-
-
-def sinks(
-    values: Mapping[str, Any], context: SinkContext, command: str | None = None
-) -> "list[Sink]":
-    """The sinks of one conversation.
-
-    Args:
-        values: The options of the command line, by name.
-        context: What they are made with.
-        command: Only sinks that this command offers; None: all.
-    """
-    made = [
-        plugin.make(context=context, **_own(plugin, values))
-        for _, plugin in SINKS.items()
-        if command is None or command in plugin.commands
-    ]
-    return [sink for sink in made if sink is not None]
-
-
-def source(
-    target: str, default: str, values: Mapping[str, Any], context: SourceContext
-) -> "AudioSource":
-    """The source that a command names.
-
-    Args:
-        target: `-` for standard input, `NAME://...` for the source of that name, else `default`'s.
-        default: The source of all other targets.
-        values: The options of the command line, by name.
-        context: What it is made with.
-    """
-    scheme = target.partition("://")[0]
-    name = (
-        "stdin" if target == "-" else scheme if "://" in target and scheme in SOURCES else default
-    )
-    plugin: Plugin = SOURCES.find(name)
-    made: AudioSource = plugin.make(target, context=context, **_own(plugin, values))
-    return made
-
-
-def _own(plugin: Plugin, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {option.name: values.get(option.name) for option in plugin.options}
 
 
 def has_standard_output(values: Mapping[str, Any]) -> bool:

@@ -24,8 +24,6 @@ from streamer.commands.outputs import (
     exit_code,
     has_standard_output,
     notify,
-    sinks,
-    source,
     stopped_by_signals,
 )
 from streamer.commands.process import exempt_from_collection, one_thread_per_computation
@@ -36,9 +34,9 @@ from streamer.registry import SinkContext, SourceContext
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamer.api import Engine
     from streamer.clock import Clock
     from streamer.commands.workers import Reached
-    from streamer.engine import Engine
     from streamer.settings.tree import Settings
     from streamer.sinks.progress import Progress, ProgressSink
 
@@ -84,7 +82,9 @@ def run(options: argparse.Namespace) -> int:
     settings = load_settings(options, audio__channels=options.channels)
     _check(options)
     # What is wrong with an output is told before the models are loaded.
-    sinks(vars(options) | {"jsonl": None}, SinkContext(settings, table=False))
+    from streamer import api
+
+    api.make_sinks(SinkContext(settings, table=False), vars(options) | {"jsonl": None})
     files = [file for file in options.files if file == "-" or Path(file).exists()]
     for file in options.files:
         if file not in files:
@@ -98,10 +98,8 @@ def run(options: argparse.Namespace) -> int:
 
         replay = partial(_replay_alone, options)
         return max(missing, *replay_in_processes(files, processes, settings, replay))
-    from streamer.engine import Engine
-
     one_thread_per_computation()
-    with Engine.load(settings, notify) as engine:
+    with api.Engine.load(settings, notify) as engine:
         exempt_from_collection()
         return max(missing, asyncio.run(_replay_all(files, options, engine)))
 
@@ -165,28 +163,21 @@ async def _replay(
     progress: "ProgressSink | None",
 ) -> int:
     """Replay one recording; give its exit code, and tell what is wrong with it."""
+    from streamer import api
     from streamer.clock import VirtualClock, WallClock
-    from streamer.conversation import pipeline
 
     clock: Clock = VirtualClock() if options.speed is None else WallClock()
     values = vars(options)
     table = not options.quiet and progress is None and not has_standard_output(values)
-    chosen = sinks(values, SinkContext(engine.settings, table=table))
+    chosen = api.make_sinks(SinkContext(engine.settings, table=table), values, "replay")
     if progress:
         chosen.append(progress)
     audio = SourceContext(engine.settings.audio, clock, speed=options.speed or 1.0)
     own = Control()
     try:
         with control.on_stop(lambda: own.stop(control.stopped or "")):
-            outcome = await pipeline.run(
-                source(file, "recording", values, audio),
-                engine.runtime,
-                engine.settings,
-                chosen,
-                clock,
-                session=options.session,
-                control=own,
-            )
+            source = api.make_source(file, audio, values)
+            outcome = await engine.run(source, chosen, clock, session=options.session, control=own)
     except UserError as error:
         notify(str(error))
         return WRONG

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from streamer.commands import OK, Subparsers, add_settings_options, load_settings
-from streamer.commands.outputs import add_plugin_options, notify, sinks
+from streamer.commands.outputs import add_plugin_options, notify
 from streamer.commands.process import exempt_from_collection, one_thread_per_computation
 from streamer.errors import UserError
 from streamer.registry import SinkContext
@@ -15,8 +15,8 @@ from streamer.registry import SinkContext
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from streamer.api import Engine
     from streamer.control import Control, LiveStatus
-    from streamer.engine import Engine
     from streamer.sinks import Sink
     from streamer.web.server import Address
 
@@ -53,7 +53,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted; give the exit code."""
-    from streamer.engine import Engine
+    from streamer.api import Engine
 
     settings = load_settings(options)
     one_thread_per_computation()
@@ -64,12 +64,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _serve(options: argparse.Namespace, engine: "Engine") -> None:
+    from streamer import api
     from streamer.web.server import Address, serve
 
     values: dict[str, Any] = vars(options)
 
     def further(control: "Control", status: "LiveStatus") -> "list[Sink]":
-        return sinks(values, SinkContext(engine.settings, control, status, table=False), "serve")
+        context = SinkContext(engine.settings, control, status, table=False)
+        return api.make_sinks(context, values, "serve")
 
     with _signals() as stopped:
         await serve(

@@ -26,7 +26,7 @@ from streamer.errors import UserError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from streamer.engine import Engine
+    from streamer.api import Engine
     from streamer.settings.tree import Settings
     from streamer.sinks.progress import Progress
 
@@ -41,7 +41,7 @@ _SHARED = (
     "streamer_models.streaming",
     "streamer_models.bundle",
     "soxr",
-    "streamer.engine",
+    "streamer.api",
     "streamer.conversation.pipeline",
     "streamer.speech.detectors.gated",
     "streamer.sources.recording.source",
@@ -200,7 +200,7 @@ def _work(
     speaks: bool,
 ) -> None:
     """What a process does: replay what it is handed, until there is nobody to hand it anything."""
-    from streamer.engine import Engine
+    from streamer.api import Engine
 
     os.setpgrp()  # the terminal's Ctrl-C comes from who has forked it, and only once
     for other in inherited:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from streamer.api import Engine
 from streamer.clock import WallClock
 from streamer.control import Control, LiveStatus
-from streamer.conversation.pipeline import Outcome, run
-from streamer.engine import Engine
+from streamer.conversation.pipeline import Outcome
 from streamer.errors import UserError
 from streamer.sinks import Sink
 from streamer.sinks.metrics import Metrics, MetricsSink
@@ -125,10 +125,8 @@ class Hub:
 
     async def _run(self, running: Running) -> Outcome:
         try:
-            return await run(
+            return await self._engine.run(
                 running.source,
-                self._engine.runtime,
-                self._engine.settings,
                 [
                     running.broadcast,
                     MetricsSink(self.metrics, running.status),

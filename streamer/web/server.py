@@ -19,7 +19,7 @@ from streamer.web.connection import Limits, Services
 from streamer.web.hub import Hub
 
 if TYPE_CHECKING:
-    from streamer.engine import Engine
+    from streamer.api import Engine
     from streamer.web.settings import Web
 
 _GRACE = 5.0

@@ -5,10 +5,9 @@ import json
 
 import numpy as np
 
+from streamer.api import Engine
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap
 from streamer.clock import VirtualClock
-from streamer.conversation import pipeline
-from streamer.engine import Engine
 from streamer.settings import load as configuration
 from streamer.sources import SourceInfo
 from streamer.transcription.registry import NoTranscriber
@@ -112,9 +111,7 @@ async def converse(source, engine, *, clock=None, control=None, sinks=()):
     """Run the pipeline; give its outcome and the events."""
     kept = Kept()
     clock = clock or VirtualClock()
-    outcome = await pipeline.run(
-        source, engine.runtime, engine.settings, [kept, *sinks], clock, control=control
-    )
+    outcome = await engine.run(source, [kept, *sinks], clock, control=control)
     return outcome, kept.events
 
 

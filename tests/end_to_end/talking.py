@@ -5,13 +5,12 @@ import contextlib
 
 import numpy as np
 
+from streamer.api import Engine, make_sinks
 from streamer.audio import AudioChunk
 from streamer.clock import WallClock
 from streamer.commands.keys import keys, on_key
-from streamer.commands.outputs import exit_code, sinks, stopped_by_signals
+from streamer.commands.outputs import exit_code, stopped_by_signals
 from streamer.control import Control, LiveStatus
-from streamer.conversation import pipeline
-from streamer.engine import Engine
 from streamer.registry import SinkContext
 from streamer.settings import load as configuration
 from streamer.sources import SourceInfo
@@ -44,17 +43,11 @@ async def talk(crash_after=None):
     control, status = Control(), LiveStatus()
     settings = configuration.load(overrides={"live.max_lag": 60.0})
     with Engine.load(settings, print) as engine, contextlib.ExitStack() as stack:
-        chosen = sinks({}, SinkContext(settings, control, status))
+        chosen = make_sinks(SinkContext(settings, control, status), {})
         stack.enter_context(stopped_by_signals(control))
         stack.enter_context(keys(on_key(control)))
         async with asyncio.timeout(crash_after):
-            outcome = await pipeline.run(
-                Endless(),
-                engine.runtime,
-                settings,
-                chosen,
-                WallClock(),
-                control=control,
-                status=status,
+            outcome = await engine.run(
+                Endless(), chosen, WallClock(), control=control, status=status
             )
     return exit_code(outcome)

@@ -11,7 +11,6 @@ from streamer import cli, events
 from streamer.audio import AudioChunk
 from streamer.clock import WallClock
 from streamer.control import Control
-from streamer.conversation import pipeline
 from streamer.sinks.report.page import report
 from streamer.sources import SourceInfo
 from streamer.views import view
@@ -178,7 +177,7 @@ def test_live_silence_is_noticed_while_it_lasts_and_a_summary_comes_when_asked_f
     async def run():
         sink = Kept(react)
         with engine_for(random_bundle, alerts__rules=rules) as engine:
-            await pipeline.run(Talk(), engine, [sink], WallClock(), control=control)
+            await engine.run(Talk(), [sink], WallClock(), control=control)
         return sink.events
 
     stream = asyncio.run(run())

@@ -269,11 +269,10 @@ def turns(count):
 
 
 async def live_conversation(engine, source, status=None):
-    from streamer.conversation import pipeline
 
     kept = Kept()
     status = status or LiveStatus()
-    await pipeline.run(source, engine.runtime, engine.settings, [kept], WallClock(), status=status)
+    await engine.run(source, [kept], WallClock(), status=status)
     return kept.events, status
 
 

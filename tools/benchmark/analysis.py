@@ -16,11 +16,10 @@ from typing import Any
 import torch
 
 from streamer import events
+from streamer.api import Engine
 from streamer.audio import FRAME, AudioChunk, Samples, to_samples
 from streamer.clock import VirtualClock
 from streamer.control import Control
-from streamer.conversation import pipeline
-from streamer.engine import Engine
 from streamer.runtime.classification import batch_deterministic
 from streamer.sinks.fanout import EventBus
 from streamer.sinks.jsonl import JsonlSink
@@ -152,9 +151,7 @@ def _material(path: Path, engine: Engine) -> _Material:
     heard = speech.finish()
     kept = _Kept()
     clock = VirtualClock()
-    asyncio.run(
-        pipeline.run(RecordingSource(path, clock), engine.runtime, engine.settings, [kept], clock)
-    )
+    asyncio.run(engine.run(RecordingSource(path, clock), [kept], clock))
     return _Material(path, call, heard, [stream.uses for stream in streams], kept.events)
 
 

@@ -15,11 +15,10 @@ from typing import Any, Self
 import numpy as np
 
 from streamer import events
+from streamer.api import Engine
 from streamer.audio import SAMPLE_RATE, AudioChunk, Samples, to_samples
 from streamer.clock import Clock, VirtualClock
 from streamer.commands.process import one_thread_per_computation
-from streamer.conversation import pipeline
-from streamer.engine import Engine
 from streamer.errors import UserError
 from streamer.registry import TRANSCRIBERS
 from streamer.settings import load as configuration
@@ -237,6 +236,4 @@ async def analyse(
 ) -> None:
     """Runs the pipeline over a source; the events are written as JSON lines, to nowhere, too."""
     nowhere = JsonlSink(Path(os.devnull))
-    await pipeline.run(
-        source, engine.runtime, engine.settings, [*sinks, nowhere], clock, session=session
-    )
+    await engine.run(source, [*sinks, nowhere], clock, session=session)

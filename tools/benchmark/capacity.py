@@ -16,8 +16,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from streamer.api import Engine
 from streamer.clock import VirtualClock, WallClock
-from streamer.engine import Engine
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, on_cores, write_json
 from tools.command_line import add_set, overrides_of

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from streamer.api import Engine
 from streamer.clock import VirtualClock
 from streamer.commands.process import one_thread_per_computation
-from streamer.conversation import pipeline
-from streamer.engine import Engine
 from streamer.errors import UserError
 from streamer.events import Event, Utterance
 from streamer.settings import load as configuration
@@ -205,5 +204,5 @@ async def _replay(file: Path, engine: Engine) -> list[Utterance]:
     clock, sink = VirtualClock(), Collected()
     settings = engine.settings.audio
     source = RecordingSource(file, clock, channels=settings.channels, dual_mono=settings.dual_mono)
-    await pipeline.run(source, engine.runtime, engine.settings, [sink], clock)
+    await engine.run(source, [sink], clock)
     return sink.utterances
