@@ -44,7 +44,11 @@ def read_backbone(backbone: Backbone) -> dict[str, Tensor]:
     path = find_backbone(backbone)
     try:
         with safe_open(path, framework="pt") as file:
-            return {backbone.prefix + name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = [name for name in file.keys() if name.startswith(backbone.within)]  # noqa: SIM118
+            return {
+                backbone.prefix + name.removeprefix(backbone.within): file.get_tensor(name)
+                for name in names
+            }
     except (SafetensorError, OSError) as error:
         raise BundleError(f"the backbone {path.name} is not safetensors: {error}") from error
 

@@ -43,6 +43,8 @@ class Backbone(NetworkConfig):
 
     prefix: Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,100}\.$")]
     """Before the names of its tensors in the model's state."""
+    within: Annotated[str, Field(pattern=r"^([a-z0-9_.]{1,100}\.)?$")] = ""
+    """Before the names of its tensors in the file; other tensors of the file are not read."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
     """Where it comes from, for people."""
     bytes: Annotated[int, Field(ge=8, le=MAX_BACKBONE_BYTES)]
