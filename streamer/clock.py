@@ -8,14 +8,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the stages may ask of time."""
+    """The time as the stages see it."""
 
     def now(self) -> datetime:
-        """The wall time, in UTC, that events carry."""
+        """Return the wall time, in UTC, that events carry."""
         ...
 
     def seconds(self) -> float:
-        """Seconds since an arbitrary moment, never going back; the same time that `sleep_until` waits in."""
+        """Return seconds since an arbitrary moment, never going back; `sleep_until` waits in the same time."""
         ...
 
     async def sleep_until(self, seconds: float) -> None:
@@ -26,7 +26,7 @@ class Clock(Protocol):
         """Let `now` count from when a recorded conversation began; it never passes the real time.
 
         Args:
-            started: when the conversation began; None if nobody knows.
+            started: when the conversation began; None if unknown.
             duration: how long it lasted.
             speed: seconds of the conversation for each second of the clock.
         """
@@ -92,13 +92,13 @@ class VirtualClock:
 
 
 class Stopwatch:
-    """Real seconds that a piece of work took, whatever clock the conversation runs on."""
+    """Measures real time, whatever clock the conversation runs on."""
 
     def __init__(self) -> None:
         self._begun = time.perf_counter()
 
     def milliseconds(self) -> float:
-        """Milliseconds since the stopwatch was made."""
+        """Return the milliseconds since the stopwatch was made."""
         return (time.perf_counter() - self._begun) * 1000.0
 
 

@@ -22,7 +22,6 @@ MAY_IMPORT = {
     "transcription": {"streamer_models"},
     "runtime": {"streamer_models", "transcription"},
     "conversation": {"runtime", "sinks", "sources", "speech", "streamer_models", "transcription"},
-    "engine": {"runtime", "streamer_models", "transcription"},
     "streamer_models": set(),
 }
 """Parts that are not here put things together: api, web, archive, commands, cli."""

@@ -20,7 +20,7 @@ class LoadPolicy:
 
     Args:
         max_lag: seconds that analysis may be behind; infinite for a recording.
-        status: holds the lag, and is told whether work is shed.
+        status: holds the lag, and shows whether work is shed.
     """
 
     def __init__(self, max_lag: float = math.inf, status: LiveStatus | None = None) -> None:

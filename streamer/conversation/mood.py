@@ -6,11 +6,11 @@ from streamer.events import Trend
 from streamer.valence import VALENCE
 
 _TREND_STEP = 0.08
-"""Change of the smoothed valence, from one utterance to the next, that is called a trend."""
+"""Change of the smoothed valence, from one utterance to the next, that counts as a trend."""
 
 
 class MoodTracker:
-    """Smooths one speaker's probabilities: what was said a half-life ago counts half.
+    """Smooths one speaker's probabilities: an utterance a half-life ago counts half.
 
     Args:
         half_life: seconds of audio time.
@@ -25,7 +25,7 @@ class MoodTracker:
     def update(
         self, at: float, probabilities: Mapping[str, float]
     ) -> tuple[dict[str, float], Trend]:
-        """Take the utterance that ended at `at` (seconds); give the mood and where it moves."""
+        """Take an utterance that ended at `at` (seconds); return the mood and its trend."""
         before = self._valence() if self._weight else None
         decay = 0.5 ** (max(0.0, at - self._at) / self._half_life)
         self._at = max(self._at, at)

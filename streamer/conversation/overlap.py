@@ -7,7 +7,7 @@ _KEPT = 300.0
 class Overlap:
     """Follows who speaks, in the order of the audio.
 
-    Of speech that has not ended yet, all that was heard until the utterance's end counts. Times are seconds.
+    Speech that has not ended yet counts up to the end of the utterance. Times are seconds.
     """
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ class SourceReader:
         transcripts: begun at pauses and endpoints.
         outgoing: takes messages about load.
         policy: what is left out when analysis is behind.
-        control: tells why reading ended.
+        control: holds the reason if reading was stopped.
     """
 
     def __init__(

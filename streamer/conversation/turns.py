@@ -42,7 +42,7 @@ class Turns:
         from streamer_models.contract import UtteranceEmbedding
 
         window = self._state.window_with(UtteranceEmbedding(speaker, audio=audio))
-        return self._submit(window, patient=True)
+        return self._submit(window, may_wait=True)
 
     async def add_text(self, number: int, text: EmbeddedTranscript) -> bool:
         """Add the text of an utterance to the context; return whether the model can use it.
@@ -62,5 +62,5 @@ class Turns:
         self._state.set_text(number, embedding)
         return True
 
-    def _submit(self, window: "Window", *, patient: bool = False) -> "asyncio.Future[Prediction]":
-        return self._runtime.classify(window, live=self._live, patient=patient)
+    def _submit(self, window: "Window", *, may_wait: bool = False) -> "asyncio.Future[Prediction]":
+        return self._runtime.classify(window, live=self._live, may_wait=may_wait)

@@ -32,14 +32,14 @@ class Batcher(Generic[T, R]):
     """Batches items that arrive while all workers are busy.
 
     An item starts immediately if a worker is free; items that arrive while all are busy form the next batch, first in,
-    first out. An item submitted as `patient` may wait up to `max_wait` for others.
+    first out. An item submitted with `may_wait` waits up to `max_wait` for others.
 
     Args:
         executor: where the work is done.
         workers: calls at the same time.
         work: returns for each item, in their order, a result, or the exception that concerns it alone.
         limit: items in one call.
-        max_wait: seconds that a patient item waits for others.
+        max_wait: seconds that such an item waits.
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class Batcher(Generic[T, R]):
         self._calls = self._items = self._cancelled = 0
         self._use(None)
 
-    def submit(self, item: T, *, patient: bool = False) -> "asyncio.Future[R]":
+    def submit(self, item: T, *, may_wait: bool = False) -> "asyncio.Future[R]":
         """Queue an item; the future gives its result, or the exception that the work returned or raised.
 
         Args:
             item: the work's argument.
-            patient: wait for the next item that is not patient, at most `max_wait`.
+            may_wait: start with the next item submitted without it, at the latest after `max_wait`.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # nobody waits for what an earlier loop left unfinished
             self._use(loop)
         result: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, result))
-        if not patient:
+        if not may_wait:
             self._start()
         elif self._timer is None:
             self._timer = loop.call_later(self._max_wait, self._start)

@@ -48,16 +48,18 @@ class BatchingClassifier:
         )
 
     def submit(
-        self, window: "Window", *, live: bool, patient: bool = False
+        self, window: "Window", *, live: bool, may_wait: bool = False
     ) -> "asyncio.Future[Prediction]":
         """Begin to classify the last utterance of a window.
 
         Args:
             window: the utterance, behind those before it.
             live: prefer a quick result; otherwise one that is the same to the last bit each time.
-            patient: a live window may wait a moment for others; one alone costs as much as three together.
+            may_wait: let a live window wait a moment for others; one alone costs as much as three together.
         """
-        return self._live.submit(window, patient=patient) if live else self._replayed.submit(window)
+        return (
+            self._live.submit(window, may_wait=may_wait) if live else self._replayed.submit(window)
+        )
 
     def statistics(self) -> BatchStatistics:
         """Return how busy the workers are."""

@@ -98,10 +98,10 @@ class Runtime:
         return await loop.run_in_executor(self._analysis_pool, self._embed, transcript)
 
     def classify(
-        self, window: "Window", *, live: bool, patient: bool = False
+        self, window: "Window", *, live: bool, may_wait: bool = False
     ) -> "asyncio.Future[Prediction]":
         """Begin to classify the last utterance of a window (see `BatchingClassifier.submit`)."""
-        return self._classification.submit(window, live=live, patient=patient)
+        return self._classification.submit(window, live=live, may_wait=may_wait)
 
     def statistics(self) -> dict[str, BatchStatistics]:
         """Return how busy each pool is, by its name."""

@@ -40,15 +40,15 @@ class VoiceDetector(Protocol):
 
 
 class TurnEnd(Protocol):
-    """Judges by the sound of a turn whether it is over; shared by all channels, without a state."""
+    """Scores by its sound whether a turn is complete; stateless, shared by all channels."""
 
     @property
     def window(self) -> int:
-        """Samples that it judges at most."""
+        """Samples of the longest turn; of a longer one the last so many are given."""
         ...
 
     def __call__(self, turn: Samples) -> float:
-        """The probability that a turn (float32 [n], n <= window, its pause included) is complete."""
+        """Return the probability that a turn (float32 [n], n <= window, its pause included) is complete."""
         ...
 
 

@@ -1,8 +1,8 @@
-"""From chunks of any length to frames in one fixed order.
+"""Frame alignment: from chunks of any length to the frames of all channels in one fixed order.
 
-What a conversation says must not depend on how its source cuts the audio. So the audio of all channels is
-put on one grid of 30 ms frames, row by row: a row is the same frame of every channel, and it is over once
-every channel has come to its end. Whole rows are handed on, as many together as there are.
+Events must not depend on how a source cuts the audio. So the audio of all channels is put on one grid of 30 ms
+frames, row by row: a row is the same frame of every channel, and it is complete once every channel has reached its
+end. Complete rows are passed on, as many together as there are.
 """
 
 import sys
@@ -16,24 +16,24 @@ from streamer.audio import FRAME, AudioChunk, Gap, Samples
 
 
 def row_of(sample: int) -> int:
-    """The row that a sample belongs to."""
+    """Return the row that a sample belongs to."""
     return sample // FRAME
 
 
 class _Channel:
-    """The audio of one channel that waits for its row to be over."""
+    """The audio of one channel that waits for its row to be complete."""
 
     def __init__(self) -> None:
         self.position = 0
-        """Where what waits begins."""
+        """Start of the waiting audio."""
         self.end = 0
         self.gaps = 0
-        """Gaps among what waits."""
+        """Gaps in the waiting audio."""
         self._waiting: deque[AudioChunk | Gap] = deque()
 
     @property
     def known(self) -> int:
-        """Where the last row that is over here ends."""
+        """End of the last row that this channel has completed."""
         return row_of(self.end) * FRAME
 
     def push(self, item: AudioChunk | Gap) -> None:
@@ -42,7 +42,7 @@ class _Channel:
         self.end = item.end if isinstance(item, Gap) else self.end + len(item.samples)
 
     def take(self, horizon: int) -> Iterator[AudioChunk | Gap]:
-        """What begins before the horizon: audio up to there, in one piece between gaps, and gaps whole."""
+        """Take what begins before a sample: audio up to there, in one piece between gaps, and whole gaps."""
         while self._waiting and self.position < horizon:
             first = self._waiting[0]
             if isinstance(first, Gap):
@@ -73,8 +73,10 @@ class _Channel:
 class FrameOrder:
     """Puts the audio of all channels in order.
 
-    A recording's channels wait for each other, so that the order is always the same. Live channels do
-    not: devices deliver at their own pace, and one that has stopped must not hold up the rest.
+    Args:
+        channels: how many there are.
+        wait: whether the channels wait for each other. Those of a recording do, so that the order is always the same;
+            live ones do not, since a device that has stopped must not hold up the others.
     """
 
     def __init__(self, channels: int, *, wait: bool) -> None:
@@ -82,14 +84,14 @@ class FrameOrder:
         self._wait = wait
 
     def push(self, item: AudioChunk | Gap) -> None:
-        """Keep what a source delivered."""
+        """Buffer audio of one channel, or its loss."""
         self._channels[item.channel].push(item)
 
     def is_due(self, wanted: Sequence[int]) -> bool:
-        """Whether rows are over up to a sample that is wanted, or up to a gap.
+        """Whether the rows of any channel are complete up to the sample wanted, or up to a gap.
 
         Args:
-            wanted: for each channel, where to it has to be known before it is worth taking.
+            wanted: for each channel, the sample up to which it must be known before it is taken.
         """
         return any(
             channel.position < horizon and (horizon >= end or channel.gaps > 0)
@@ -98,14 +100,14 @@ class FrameOrder:
 
     @property
     def positions(self) -> list[int]:
-        """Where what has not been taken begins, for each channel."""
+        """For each channel, the start of the audio that has not been taken."""
         return [channel.position for channel in self._channels]
 
     def take(self, *, closed: bool = False) -> list[AudioChunk | Gap]:
-        """The rows that are over, channel by channel: frames in one piece wherever there is no gap between.
+        """Take the complete rows, channel by channel, in one piece wherever no gap lies between.
 
         Args:
-            closed: nothing will come any more, so that all rows are over.
+            closed: no audio will follow; all rows are complete.
         """
         horizons = [sys.maxsize] * len(self._channels) if closed else self._horizons()
         return [

@@ -12,7 +12,7 @@ def make_segmenter(settings: Segmentation, channel: int) -> Segmenter:
     """The segmenter of one channel, with a detector of its own.
 
     Raises:
-        UserError: if the detector that the settings name, or what judges the end of turns, is not installed.
+        UserError: if the detector that the settings name, or the model of the ends of turns, is not installed.
     """
     detector = Smoothed(make_detector(settings))
     if settings.endpoint == "fixed":

@@ -1,4 +1,4 @@
-"""Each frame judged together with its neighbours, before and after."""
+"""Smoothing of a detector's probabilities over neighbouring frames."""
 
 from collections import deque
 
@@ -11,10 +11,13 @@ _WINDOW = 2 * _NEIGHBOURS + 1
 
 
 class Smoothed:
-    """The mean of another detector's judgements of a frame and of its neighbours.
+    """The mean of another detector's probabilities of a frame and its neighbours on both sides.
 
-    A single frame then decides nothing by itself. What comes after a frame is worth waiting for: nobody
-    knows before the hangover is over that speech has ended, so its first 60 ms are free.
+    A single frame then decides nothing by itself. The look-ahead of 60 ms costs no latency at the endpoint, which
+    needs a longer silence anyway.
+
+    Args:
+        detector: scores single frames.
     """
 
     delay = _NEIGHBOURS

@@ -1,4 +1,4 @@
-"""The samples of one channel that may still be needed, under their places on the audio's clock."""
+"""The samples of one channel that may still be needed, by their index on the audio's clock."""
 
 import numpy as np
 
@@ -29,31 +29,30 @@ class Tape:
         self.end += len(samples)
 
     def view(self, begin: int, end: int) -> Samples:
-        """The samples [begin, end), valid until the next change of the tape."""
+        """Return the samples [begin, end), valid until the next change of the tape."""
         offset = self._head - self.start
         return self._data[begin + offset : end + offset]
 
     def copy(self, begin: int, end: int) -> Samples:
-        """The samples [begin, end), for keeps."""
+        """Return a copy of the samples [begin, end)."""
         return self.view(begin, end).copy()
 
     def discard(self, before: int) -> None:
-        """Let go of the samples before an index."""
+        """Discard the samples before an index."""
         before = min(before, self.end)
         if before > self.start:
             self._head += before - self.start
             self.start = before
 
     def restart(self, at: int) -> None:
-        """Let go of everything; what is appended next begins at an index."""
+        """Discard everything; the samples appended next begin at an index."""
         self._head = 0
         self.start = self.end = at
 
     def _make_room(self, held: int, coming: int) -> None:
         kept = self._data[self._head : self._head + held]
         capacity = max(_SMALLEST, 2 * (held + coming))
-        # Moving within the same array would do while it is large enough by far, but a fresh one also
-        # gives back what a long utterance took.
+        # A new array, even where the old one is large enough: it gives back the memory of a long utterance.
         self._data = np.empty(capacity, dtype=np.float32)
         self._data[:held] = kept
         self._head = 0

@@ -18,28 +18,28 @@ _LEAST_VARIANCE = 1e-7
 
 
 class SmartTurn:
-    """Gives the probability that a turn is complete; keeps no state."""
+    """Scores whether a turn is complete; keeps no state (see `TurnEnd`)."""
 
     window = 8 * SAMPLE_RATE
-    """Samples before the pause that are heard."""
+    """Samples that are scored, the pause included."""
 
     def __init__(self) -> None:
         self._session = _session()
 
     def __call__(self, turn: Samples) -> float:
-        """The probability for a turn (float32 [n], n <= window, the pause included)."""
+        """See `TurnEnd.__call__`."""
         from streamer_models.encoders.log_mel import HOP, log_mel
 
-        heard = np.pad(turn, (self.window - len(turn), 0))
-        heard = (heard - heard.mean()) / np.sqrt(heard.var() + np.float32(_LEAST_VARIANCE))
-        mirrored = np.pad(heard, (0, _MIRRORED), mode="reflect")  # as in its training
+        padded = np.pad(turn, (self.window - len(turn), 0))
+        padded = (padded - padded.mean()) / np.sqrt(padded.var() + np.float32(_LEAST_VARIANCE))
+        mirrored = np.pad(padded, (0, _MIRRORED), mode="reflect")  # as in its training
         features = log_mel(mirrored, _BANDS)[None, :, : self.window // HOP]
         return float(self._session.run(None, {"input_features": features})[0][0, 0])
 
 
 @cache
 def _session() -> Any:
-    """The network, loaded once for all channels; one thread each, so that its sums are always the same."""
+    """Load the network, once for all channels; one thread keeps its sums the same."""
     import onnxruntime
 
     from streamer_models.bundle import PRETRAINED

@@ -13,7 +13,7 @@ TranscriptStatus = Literal["ok", "rejected", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word and where it stands, in seconds from the utterance's start."""
+    """One word and its times, in seconds from the start of the utterance."""
 
     text: str
     start: float
@@ -23,23 +23,23 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What the recogniser made of one utterance."""
+    """The transcript of one utterance, or why there is none."""
 
     text: str
     """The words; empty unless `status` is "ok"."""
     status: TranscriptStatus
-    """ok; rejected: the text looks invented; failed: the recogniser did; skipped: it was not asked."""
+    """ok; rejected: no speech, or a text that looks invented; failed: an error; skipped: not transcribed."""
     language: str | None = None
     """ISO 639-1 code, given or recognised."""
     confidence: float | None = None
-    """Geometric mean of the words' probabilities, 0..1, where the recogniser tells."""
+    """Geometric mean of the words' probabilities, 0..1; None if the transcriber gives none."""
     words: tuple[Word, ...] = ()
     reason: str = ""
     """Why it was rejected or failed, for logs; never holds the text itself."""
 
 
 class Transcriber(Protocol):
-    """A recogniser. Blocking and not reentrant: the engine calls it in a thread of its own."""
+    """A speech recogniser. Blocking and not reentrant: each is called by one worker thread at a time."""
 
     @property
     def name(self) -> str:
@@ -47,9 +47,9 @@ class Transcriber(Protocol):
         ...
 
     def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:
-        """Recognise one utterance (float32 [n], 16 kHz). Never raises for bad audio: see `status`."""
+        """Transcribe one utterance (float32 [n], 16 kHz). Never raises for bad audio: see `Transcript.status`."""
         ...
 
     def close(self) -> None:
-        """Give up what is going on, where that is possible: its transcript fails. Nothing is asked afterwards."""
+        """Release everything; a transcription under way fails, where it can be interrupted."""
         ...

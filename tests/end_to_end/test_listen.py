@@ -276,7 +276,7 @@ async def live_conversation(engine, source, status=None):
     return kept.events, status
 
 
-def test_a_recogniser_that_is_too_slow_costs_transcripts_and_nothing_else(random_bundle):
+def test_a_slow_transcriber_costs_transcripts_and_nothing_else(random_bundle):
     bound = 1.0
     with engine_for(random_bundle, Slow(2.5), live__max_lag=bound, asr__ahead=False) as engine:
         events, status = asyncio.run(live_conversation(engine, Spoken(turns(6), pace=0.03)))
@@ -299,7 +299,7 @@ def test_no_utterance_waits_for_its_transcript_beyond_the_bound(random_bundle):
     assert bound <= said.latency_ms.total / 1000 < bound + 1
 
 
-def test_an_ear_that_is_too_slow_gives_up_estimates_and_audio_and_says_so(random_bundle):
+def test_slow_analysis_sheds_estimates_and_audio_and_reports_it(random_bundle):
     bound, status, lags = 1.0, LiveStatus(), []
     with engine_for(random_bundle, live__max_lag=bound) as engine:
         process = engine.runtime.process_audio
@@ -321,7 +321,7 @@ def test_an_ear_that_is_too_slow_gives_up_estimates_and_audio_and_says_so(random
     assert events[-1].duration == pytest.approx(len(turns(12)) / 16_000, abs=0.05)
 
 
-def test_a_machine_that_keeps_up_gives_up_nothing(random_bundle):
+def test_a_machine_that_keeps_up_sheds_nothing(random_bundle):
     with engine_for(random_bundle, Slow(0.05), live__max_lag=60.0) as engine:
         events, status = asyncio.run(live_conversation(engine, Spoken(turns(4), pace=0.01)))
     check_promises(events)
@@ -331,7 +331,7 @@ def test_a_machine_that_keeps_up_gives_up_nothing(random_bundle):
     assert not [e for e in events if e.type in ("gap", "error")]
 
 
-def test_estimates_that_are_late_still_come_before_their_utterance(random_bundle):
+def test_late_updates_still_come_before_their_utterance(random_bundle):
     with engine_for(random_bundle, live__max_lag=60.0) as engine:
         classify = engine.runtime.classify
 
@@ -339,8 +339,8 @@ def test_estimates_that_are_late_still_come_before_their_utterance(random_bundle
             await asyncio.sleep(0.2)
             return await classify(window, live=True)
 
-        def classify_updates_late(window, *, live, patient=False):
-            if not patient:
+        def classify_updates_late(window, *, live, may_wait=False):
+            if not may_wait:
                 return classify(window, live=live)
             return asyncio.get_running_loop().create_task(late(window))
 

@@ -123,7 +123,7 @@ def test_odd_audio_is_a_proper_session(engine, signal):
         assert outcome.utterances == 0
 
 
-def test_damage_in_the_middle_keeps_what_came_before_and_is_told(engine):
+def test_damage_keeps_the_audio_before_it_and_is_reported(engine):
     source = Played(two_speakers()[: 16_000 * 4], failure=SourceError("damaged at 4.00 s"))
     outcome, events = asyncio.run(converse(source, engine))
     check_promises(events)
@@ -176,7 +176,7 @@ def test_every_utterance_ends_whatever_becomes_of_its_transcript(random_bundle):
     assert [e.part for e in events if e.type == "error"] == ["transcription"] * 2
 
 
-def test_withheld_text_is_judged_but_never_leaves(random_bundle, caplog):
+def test_withheld_text_is_used_but_never_leaves(random_bundle, caplog):
     secret = Transcript("my card number", "ok", "en")
     with engine_for(random_bundle, Scripted(*[secret] * 4), privacy__text=False) as engine:
         _, events = asyncio.run(converse(Played(two_speakers()), engine))
@@ -186,7 +186,7 @@ def test_withheld_text_is_judged_but_never_leaves(random_bundle, caplog):
     assert "card number" not in "".join(comparable(events)) + caplog.text
 
 
-def test_an_excluded_channel_is_not_heard_and_a_context_channel_never_labelled(random_bundle):
+def test_an_excluded_channel_is_not_analysed_and_a_context_channel_never_labelled(random_bundle):
     def events_with(mode):
         channels = {"channel1": mode}
         with engine_for(random_bundle, privacy__channels=channels) as engine:
@@ -201,7 +201,7 @@ def test_an_excluded_channel_is_not_heard_and_a_context_channel_never_labelled(r
     assert comparable(excluded)[-4] != comparable(context)[-4]
 
 
-def test_a_protected_channel_that_is_not_there_is_an_error_before_anything_is_heard(random_bundle):
+def test_a_protected_channel_that_does_not_exist_is_an_error_before_analysis(random_bundle):
     expected = pytest.raises(UserError, match="agent: exclude, but the channels are channel1")
     with engine_for(random_bundle, privacy__channels={"agent": "exclude"}) as engine, expected:
         asyncio.run(converse(Played(two_speakers()), engine))
@@ -233,7 +233,7 @@ class Broken:
             raise OSError(28, "No space left on device")
 
 
-def test_a_sink_that_fails_is_told_to_the_others_and_stops_nobody(engine, reference):
+def test_a_failed_sink_is_reported_to_the_others_and_stops_none(engine, reference):
     outcome, events = asyncio.run(converse(Played(two_speakers()), engine, sinks=[Broken(after=5)]))
     check_promises(events)
     assert outcome.reason == "finished"

@@ -16,7 +16,7 @@ async def test_the_virtual_clock_passes_hours_at_once_and_never_goes_back():
     assert clock.now() == start + timedelta(hours=2)
 
 
-async def test_the_wall_clock_wakes_no_earlier_than_told():
+async def test_the_wall_clock_wakes_no_earlier_than_asked():
     clock = WallClock()
     until = clock.seconds() + 0.02
     await clock.sleep_until(until)

@@ -1,4 +1,4 @@
-"""WebRTC as the cheap gate, Silero to confirm."""
+"""Gated voice detection: WebRTC as the cheap gate, Silero to confirm."""
 
 from collections import deque
 from itertools import groupby
@@ -10,13 +10,13 @@ from streamer.speech.detectors.silero import SileroDetector
 from streamer.speech.detectors.webrtc import AGGRESSIVENESS, WebrtcGate
 
 _OPEN = 10
-"""Frames (300 ms) for which the gate stays open after WebRTC last said yes."""
+"""Frames (300 ms) for which the gate stays open after WebRTC last found speech."""
 _LEAD = 20
-"""Frames (600 ms) before the gate opened that Silero hears first, so that it starts in the room's sound."""
+"""Frames (600 ms) before the gate opened that Silero is given first, so that it starts in the room's sound."""
 
 
 class GatedDetector:
-    """0 while WebRTC hears nothing; else Silero's probability."""
+    """Silero's probability; 0 without running it while WebRTC finds no speech."""
 
     delay = 0
 
@@ -32,7 +32,7 @@ class GatedDetector:
         probabilities: list[float] = []
         for is_open, run in groupby(opened):
             some = frames[len(probabilities) :][: len(list(run))]
-            probabilities += self._judge(some) if is_open else self._skip(some)
+            probabilities += self._score(some) if is_open else self._skip(some)
         return probabilities
 
     def _opens(self, voiced: bool) -> bool:
@@ -43,7 +43,7 @@ class GatedDetector:
         self._skipped.extend(frames.copy())
         return [0.0] * len(frames)
 
-    def _judge(self, frames: Samples) -> list[float]:
+    def _score(self, frames: Samples) -> list[float]:
         if len(self._skipped) == _LEAD:  # more was skipped than is still known
             self._silero.reset()
         before = len(self._skipped)

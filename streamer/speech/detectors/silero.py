@@ -11,16 +11,16 @@ from streamer.audio import FRAME, Samples
 from streamer.errors import UserError
 
 _INPUT = 576
-"""Samples that the network judges at a time: 512, and before them 64 for its filters' sake."""
+"""Samples of the network's window: 512, and before them 64 for its filters."""
 _APART = FRAME // 2
 """Samples between the windows of its two runs."""
 _ODDS = 3.0
 """How much likelier speech is than the network assumes: 3 to 6 score about the same on annotated calls."""
 _STATE = 128
 _SILENT = 0.1
-"""Probability under which the network itself is sure enough of silence."""
+"""Probability below which a frame counts as silence here."""
 _STALE = 133
-"""Frames (4 s) of silence after which the state is thrown away.
+"""Frames (4 s) of silence after which the state is discarded.
 
 In silence the cell state grows without bound (measured: to 25 times its size in speech within 20 minutes), and
 speech that follows is then missed.
@@ -30,15 +30,14 @@ speech that follows is then missed.
 class SileroDetector:
     """The network with the state of one channel; the weights are shared by all channels.
 
-    It was trained on steps of 512 samples; here its window moves by a frame, 480 samples, so that each
-    frame has a judgement of its own. Measured, that costs no accuracy.
+    It was trained on steps of 512 samples; here its window moves by a frame, 480 samples, so that each frame has a
+    probability of its own. Measured, that costs no accuracy.
 
-    Where its windows lie in the sound matters more than it should: moved by half a frame, one judgement
-    in ten changes by more than 0.1. So two runs of it, half a frame apart, are averaged.
+    Where its windows lie in the sound matters more than it should: moved by half a frame, one probability in ten
+    changes by more than 0.1. So two runs of it, half a frame apart, are averaged.
 
-    The network is reluctant: at even odds it misses one frame of speech in seven, the weak ones between
-    strong ones. So its odds are raised, at all times alike: what is heard must not depend on what was said
-    before.
+    The network misses speech: at even odds one frame in seven, the weak ones between strong ones. So its odds are
+    raised, always by the same factor, since a decision must not depend on earlier ones.
     """
 
     delay = 0
@@ -46,14 +45,14 @@ class SileroDetector:
     def __init__(self) -> None:
         self._runs = _Run(), _Run()
         self._before: Samples
-        """The last samples, with which the next windows begin."""
+        """The last samples: the beginning of the next windows."""
         self.reset()
 
     def __call__(self, frames: Samples) -> list[float]:
         """See `VoiceDetector.__call__`."""
-        heard = np.concatenate([self._before, frames.ravel()])
-        self._before = heard[len(heard) - len(self._before) :]
-        windows = np.lib.stride_tricks.sliding_window_view(heard, _INPUT)
+        samples = np.concatenate([self._before, frames.ravel()])
+        self._before = samples[len(samples) - len(self._before) :]
+        windows = np.lib.stride_tricks.sliding_window_view(samples, _INPUT)
         early, late = (
             run(np.ascontiguousarray(windows[first::FRAME]))
             for run, first in zip(self._runs, (0, _APART), strict=True)
@@ -68,7 +67,7 @@ class SileroDetector:
 
 
 class _Run:
-    """One run of the network along the sound."""
+    """One run of the network over the audio, with its state."""
 
     def __init__(self) -> None:
         self._session = _session()
@@ -79,27 +78,27 @@ class _Run:
         self._silence = 0
 
     def __call__(self, windows: Samples) -> list[float]:
-        """The probabilities of windows that follow each other, float32 [n, 576].
+        """Score consecutive windows, float32 [n, 576].
 
-        The network takes them in one call, which costs it a third less than calls of their own.
+        One call for all costs a third less than one call each.
         """
         probabilities: list[float] = []
         while len(windows):
             # No more than can go by before the state is stale.
             some, windows = np.split(windows, [_STALE - self._silence])
-            judged = self._judge(some)
-            for probability in judged:
+            scores = self._scores(some)
+            for probability in scores:
                 self._silence = self._silence + 1 if probability < _SILENT else 0
             if self._silence >= _STALE:
                 self.reset()
-            probabilities += judged
+            probabilities += scores
         return probabilities
 
-    def _judge(self, windows: Samples) -> list[float]:
+    def _scores(self, windows: Samples) -> list[float]:
         inputs = {"input": windows, "h": self._state[0], "c": self._state[1]}
         probabilities, *self._state = self._session.run(None, inputs)
-        judged: list[float] = probabilities.ravel().tolist()
-        return judged
+        scores: list[float] = probabilities.ravel().tolist()
+        return scores
 
 
 def _raised(probability: float) -> float:

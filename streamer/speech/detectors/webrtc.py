@@ -1,4 +1,4 @@
-"""The voice detector of WebRTC: six bands and two Gaussians each; fast, and fooled by most noise."""
+"""The voice detector of WebRTC: two Gaussians in each of six bands; fast, and misled by most noise."""
 
 import numpy as np
 import webrtcvad
@@ -10,7 +10,7 @@ AGGRESSIVENESS = 2
 
 
 class WebrtcGate:
-    """Yes or no to each frame, as WebRTC says it."""
+    """WebRTC's decision on each frame: speech or not."""
 
     def __init__(self, aggressiveness: int) -> None:
         if aggressiveness not in range(4):
@@ -19,7 +19,7 @@ class WebrtcGate:
         self.reset()
 
     def __call__(self, frames: Samples) -> list[bool]:
-        """Which of the frames (float32 [n, 480]) may hold speech."""
+        """Decide for each of the frames (float32 [n, 480]) whether it may hold speech."""
         # Truncated, not rounded as `to_pcm16` does: half a step decides frames at the threshold, and the gate
         # was evaluated with this.
         pcm = (np.minimum(np.maximum(frames, -1.0), 1.0) * 32767.0).astype(np.int16)
@@ -31,7 +31,7 @@ class WebrtcGate:
 
 
 class WebrtcDetector:
-    """WebRTC's decisions as probabilities: none or all."""
+    """WebRTC's decisions as probabilities: 0 or 1."""
 
     delay = 0
 

@@ -16,7 +16,7 @@ from streamer.sources import SourceInfo
 
 
 class Microphone:
-    """A source of two channels that delivers when told to."""
+    """A source of two channels that delivers on demand."""
 
     info = SourceInfo("microphone", ("a", "b"), live=True, session="s")
 

@@ -152,7 +152,7 @@ async def test_classifies_again_with_text_before_what_follows(turns, outgoing):
     assert outgoing.said[:3] == ["update a1", "update a", "utterance 0: a+words ok"]
 
 
-async def test_makes_no_updates_that_nobody_wants(turns, outgoing):
+async def test_makes_no_updates_that_are_not_reported(turns, outgoing):
     await conversation(turns, outgoing).take([update("secret", channel=9)])
     assert turns.log == []
 
@@ -202,7 +202,7 @@ async def test_live_updates_come_in_order_and_before_their_utterance(turns, outg
     assert outgoing.said == ["update a1", "update a2", "update a", "utterance 0: a skipped"]
 
 
-async def test_a_transcript_that_is_late_is_given_up_and_reported_once(turns, outgoing):
+async def test_a_late_transcript_is_dropped_and_reported_once(turns, outgoing):
     clock = WallClock()
     talk = conversation(turns, outgoing, clock=clock, policy=LoadPolicy(0.05))
     spoken = clock.seconds() - 1

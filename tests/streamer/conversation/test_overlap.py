@@ -31,7 +31,7 @@ def test_the_same_channel_and_what_does_not_touch_count_nothing():
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 40), st.integers(1, 10)), max_size=12)
 )
-def test_is_what_is_counted_second_by_second(drawn):
+def test_equals_a_count_second_by_second(drawn):
     overlap = Overlap()
     spoken = sorted(((who, a, a + n) for who, a, n in drawn), key=lambda each: each[2])
     for place, (who, start, end) in enumerate(spoken):

@@ -20,8 +20,8 @@ class Runtime:
     def new_state(self):
         return ConversationState(3)
 
-    def classify(self, window, *, live, patient=False):
-        self.asked.append((live, patient))
+    def classify(self, window, *, live, may_wait=False):
+        self.asked.append((live, may_wait))
         return window
 
     async def embed_text(self, transcript):

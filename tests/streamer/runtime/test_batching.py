@@ -1,4 +1,4 @@
-"""Work that queues up is done together; the results are those of work done alone."""
+"""Items that queue up are batched; their results are those of each alone."""
 
 import asyncio
 import threading
@@ -37,13 +37,13 @@ async def under_way(squares):
             await asyncio.sleep(0.001)
 
 
-async def test_one_alone_does_not_wait_for_others(pool):
+async def test_starts_at_once_if_a_worker_is_free(pool):
     squares = Squares()
     assert await Batcher(pool, 1, squares, limit=8).submit(3) == 9
     assert squares.calls == [[3]]
 
 
-async def test_what_comes_while_the_thread_is_busy_goes_together_first_come_first(pool):
+async def test_batches_what_arrives_while_all_workers_are_busy_in_order(pool):
     squares = Squares()
     batcher = Batcher(pool, 1, squares, limit=4)
     squares.gate.clear()
@@ -54,7 +54,7 @@ async def test_what_comes_while_the_thread_is_busy_goes_together_first_come_firs
     assert squares.calls == [[0], [1, 2, 3, 4], [5, 6, 7]]
 
 
-async def test_one_that_fails_does_not_touch_the_others(pool):
+async def test_an_item_that_fails_does_not_affect_the_others(pool):
     squares = Squares()
     batcher = Batcher(pool, 1, squares, limit=8)
     squares.gate.clear()
@@ -66,12 +66,12 @@ async def test_one_that_fails_does_not_touch_the_others(pool):
     assert isinstance(results[2], ValueError)
 
 
-async def test_what_breaks_the_work_is_told_to_all_who_are_in_it(pool):
+async def test_an_error_of_the_call_reaches_all_its_items(pool):
     with pytest.raises(RuntimeError, match="broken"):
         await Batcher(pool, 1, Squares(), limit=8).submit("all")
 
 
-async def test_what_was_cancelled_is_not_done(pool):
+async def test_leaves_out_cancelled_items(pool):
     squares = Squares()
     batcher = Batcher(pool, 1, squares, limit=8)
     squares.gate.clear()
@@ -97,16 +97,16 @@ def test_a_loop_that_broke_off_leaves_nothing_behind(pool):
     asyncio.run(broken_off())
     squares.gate.set()
 
-    async def anew():
+    async def again():
         return await asyncio.wait_for(batcher.submit(5), 10)
 
-    assert asyncio.run(anew()) == 25
+    assert asyncio.run(again()) == 25
 
 
-async def test_a_patient_item_goes_with_the_next_that_is_not(pool):
+async def test_an_item_that_may_wait_starts_with_the_next_that_may_not(pool):
     squares = Squares()
     batcher = Batcher(pool, 1, squares, limit=8, max_wait=60)
-    waiting = [batcher.submit(n, patient=True) for n in range(3)]
+    waiting = [batcher.submit(n, may_wait=True) for n in range(3)]
     await asyncio.sleep(0.01)
     assert squares.calls == []
     waiting.append(batcher.submit(3))
@@ -114,21 +114,21 @@ async def test_a_patient_item_goes_with_the_next_that_is_not(pool):
     assert squares.calls == [[0, 1, 2, 3]]
 
 
-async def test_patience_ends(pool):
+async def test_starts_after_max_wait_at_the_latest(pool):
     squares = Squares()
     batcher = Batcher(pool, 1, squares, limit=8, max_wait=0.01)
-    assert await asyncio.gather(*(batcher.submit(n, patient=True) for n in range(3))) == [0, 1, 4]
+    assert await asyncio.gather(*(batcher.submit(n, may_wait=True) for n in range(3))) == [0, 1, 4]
     assert squares.calls == [[0, 1, 2]]
-    assert await batcher.submit(4, patient=True) == 16
+    assert await batcher.submit(4, may_wait=True) == 16
 
 
-async def test_patient_items_go_as_soon_as_a_busy_thread_is_free(pool):
+async def test_items_that_may_wait_start_when_a_busy_worker_is_free(pool):
     squares = Squares()
     batcher = Batcher(pool, 1, squares, limit=8, max_wait=60)
     squares.gate.clear()
     first = batcher.submit(1)
     await under_way(squares)
-    others = [batcher.submit(n, patient=True) for n in (2, 3)]
+    others = [batcher.submit(n, may_wait=True) for n in (2, 3)]
     squares.gate.set()
     assert await asyncio.gather(first, *others) == [1, 4, 9]
 

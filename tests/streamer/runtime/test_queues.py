@@ -71,7 +71,7 @@ async def test_what_waits_is_given_together():
     assert [items async for items in given] == [["later"]]
 
 
-async def test_tells_how_full_it_is_and_was():
+async def test_statistics_show_how_full_it_is_and_was():
     queue = BoundedQueue(9.0)
     await queue.put("first", 4.0)
     await queue.put("second", 3.0)

@@ -1,4 +1,4 @@
-"""Made-up audio for the state machine, and a detector that needs no model to judge it."""
+"""Made-up audio for the state machine, and a detector without a model."""
 
 from itertools import cycle
 

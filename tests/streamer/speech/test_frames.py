@@ -62,10 +62,10 @@ def test_any_chunks_give_the_same_frames(length, channels, sizes):
 @settings(deadline=None)
 def test_rows_come_in_the_order_of_time_and_their_frames_are_whole_but_for_the_last(length, sizes):
     batches = ordered([np.zeros(length, np.float32)] * 2, sizes)
-    told = list(rows(batches))
-    assert told == sorted(told)
-    assert all(start % FRAME == 0 for *_, start, _ in told)
-    assert all(end - start == FRAME or end == length for *_, start, end in told)
+    taken = list(rows(batches))
+    assert taken == sorted(taken)
+    assert all(start % FRAME == 0 for *_, start, _ in taken)
+    assert all(end - start == FRAME or end == length for *_, start, end in taken)
 
 
 def test_a_gap_stands_where_it_happened_and_time_goes_on_behind_it():
@@ -92,7 +92,7 @@ def test_a_recordings_channels_wait_for_each_other_and_live_ones_do_not():
         assert [len(piece.samples) for piece in order.take()] == ([length] if length else [])
 
 
-def test_it_is_due_once_what_is_wanted_is_known_or_audio_was_lost():
+def test_is_due_once_the_wanted_sample_is_known_or_audio_was_lost():
     order = FrameOrder(1, wait=True)
     order.push(AudioChunk(0, 0, np.zeros(3 * FRAME + 5, np.float32)))
     assert order.is_due([3 * FRAME])

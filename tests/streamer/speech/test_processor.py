@@ -25,17 +25,17 @@ class Sum:
     look_back = 16_000
 
     def __init__(self):
-        self.heard = np.zeros(0, np.float32)
+        self.pushed = np.zeros(0, np.float32)
 
     def push(self, samples):
-        self.heard = np.concatenate([self.heard, samples])
+        self.pushed = np.concatenate([self.pushed, samples])
 
     def estimate(self):
         return self.embedding()
 
     def embedding(self, end=None):
-        heard = self.heard[:end].astype(np.float64)
-        return torch.tensor([len(heard), heard.sum()], dtype=torch.float64)
+        pushed = self.pushed[:end].astype(np.float64)
+        return torch.tensor([len(pushed), pushed.sum()], dtype=torch.float64)
 
 
 def processor(channels, *, wait=True, stream=Sum):
@@ -189,7 +189,7 @@ def test_pushes_no_more_than_the_pause_of_the_silence_that_ends_an_utterance():
     (stream,) = streams
     assert ended.embedding[0] == ended.end - ended.start
     assert ended.acoustics == measure(ended.samples)
-    assert len(stream.heard) <= ended.embedding[0] + 3 * FRAME  # SHORT.pause
+    assert len(stream.pushed) <= ended.embedding[0] + 3 * FRAME  # SHORT.pause
 
 
 def test_recomputes_an_embedding_that_ends_far_before_what_was_pushed():
@@ -197,7 +197,7 @@ def test_recomputes_an_embedding_that_ends_far_before_what_was_pushed():
         look_back = 100
 
         def embedding(self, end=None):
-            assert end is None or len(self.heard) - end <= self.look_back
+            assert end is None or len(self.pushed) - end <= self.look_back
             return super().embedding(end)
 
     speech = processor(1, stream=Short)

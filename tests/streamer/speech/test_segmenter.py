@@ -41,7 +41,7 @@ def test_an_utterance_from_first_to_last():
     np.testing.assert_array_equal(paused.samples, ended.samples)
 
 
-def test_what_is_too_short_is_noise():
+def test_ignores_bursts_shorter_than_min_speech():
     assert listen(segmenter(min_speech=0.12), audio((0.9, 0), (0.09, 0.9), (1, 0))) == []
     assert utterances(listen(segmenter(min_speech=0.12), audio((0.9, 0), (0.12, 0.9), (1, 0))))
 
@@ -65,7 +65,7 @@ def test_a_pause_within_the_hangover_resumes():
     assert events[-1].voice_end == 60 * FRAME
 
 
-def test_a_dip_shorter_than_the_pause_is_not_told():
+def test_ignores_dips_shorter_than_the_pause():
     events = listen(segmenter(), audio((0.3, 0), (0.6, 0.9), (0.12, 0), (0.6, 0.9), (0.9, 0)))
     assert names(events) == ["Started", "Paused", "Ended"]
 

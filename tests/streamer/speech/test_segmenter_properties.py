@@ -64,7 +64,7 @@ def test_single_samples_are_chunks_too(detector, parts):
 @detectors
 @given(levels, st.integers(0, 100_000), st.sampled_from([{}, *EXTREMES]))
 @settings(max_examples=150, deadline=None)
-def test_every_utterance_is_whole_and_nothing_is_told_twice(detector, parts, start, extreme):
+def test_every_utterance_is_complete_and_reported_once(detector, parts, start, extreme):
     samples = audio(*parts)
     settings = SHORT.model_copy(update=extreme)
     check_lifecycle(cut(detector, samples, [777], start, settings), samples, settings, start=start)
@@ -87,7 +87,7 @@ def test_the_future_does_not_change_the_past(detector, parts, share, other):
 
 
 def plain_with_time(events):
-    return [(event.at, told) for event, told in zip(events, plain(events), strict=True)]
+    return [(event.at, fields) for event, fields in zip(events, plain(events), strict=True)]
 
 
 @detectors

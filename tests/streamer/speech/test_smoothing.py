@@ -16,10 +16,10 @@ def frames(*peaks):
     return np.repeat(np.array(peaks, np.float32)[:, None], FRAME, axis=1)
 
 
-def test_a_frame_is_judged_with_two_before_and_two_after_it():
+def test_averages_a_frame_with_two_before_and_two_after_it():
     smoothed = Smoothed(PeakDetector())
-    judged = smoothed(frames(0, 0, 0.5, 1, 0.25, 0, 0))
-    assert judged == pytest.approx([0, 0, 0.1, 0.3, 0.35, 0.35, 0.35])
+    means = smoothed(frames(0, 0, 0.5, 1, 0.25, 0, 0))
+    assert means == pytest.approx([0, 0, 0.1, 0.3, 0.35, 0.35, 0.35])
 
 
 def test_nothing_is_said_of_what_lies_before_the_first_frame():

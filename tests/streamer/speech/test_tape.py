@@ -17,7 +17,7 @@ def test_gives_what_was_appended_under_its_place():
 
 
 @pytest.mark.parametrize("kept", [0, 480, 50_000])
-def test_memory_follows_what_is_kept(kept):
+def test_memory_follows_the_samples_kept(kept):
     tape = Tape()
     for begin in range(0, 2_000_000, 1000):
         tape.append(ramp(begin, begin + 1000))

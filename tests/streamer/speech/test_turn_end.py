@@ -28,17 +28,17 @@ ADAPTIVE = Segmentation(endpoint="adaptive", complete=0.5)
 EARLY, LATE = 7 * FRAME, 23 * FRAME
 
 
-class Judge:
+class Scores:
     """Says the same of every turn, and remembers how long each was."""
 
     window = 8 * 16000
 
     def __init__(self, probability):
         self.probability = probability
-        self.heard = []
+        self.lengths = []
 
     def __call__(self, turn):
-        self.heard.append(len(turn))
+        self.lengths.append(len(turn))
         return self.probability
 
 
@@ -51,61 +51,62 @@ class Loudness:
         return float(np.abs(turn).mean())
 
 
-def segmenter(judge, **changes):
-    return Segmenter(PeakDetector(), ADAPTIVE.model_copy(update=changes), 0, judge)
+def segmenter(turn_end, **changes):
+    return Segmenter(PeakDetector(), ADAPTIVE.model_copy(update=changes), 0, turn_end)
 
 
 def test_a_turn_that_sounds_complete_ends_after_a_fifth_of_a_second():
-    (ended,) = utterances(listen(segmenter(Judge(0.9)), audio((0.6, 0), (0.9, 0.9), (1, 0))))
+    (ended,) = utterances(listen(segmenter(Scores(0.9)), audio((0.6, 0), (0.9, 0.9), (1, 0))))
     assert ended.at - ended.voice_end == EARLY
 
 
 def test_a_turn_that_does_not_ends_after_the_whole_silence():
-    judge = Judge(0.1)
-    (ended,) = utterances(listen(segmenter(judge), audio((0.6, 0), (0.9, 0.9), (1, 0))))
+    turn_end = Scores(0.1)
+    (ended,) = utterances(listen(segmenter(turn_end), audio((0.6, 0), (0.9, 0.9), (1, 0))))
     assert ended.at - ended.voice_end == LATE
-    assert len(judge.heard) == 1
+    assert len(turn_end.lengths) == 1
 
 
-def test_each_pause_is_judged_anew():
-    judge = Judge(0.1)
+def test_asks_once_in_each_pause():
+    turn_end = Scores(0.1)
     parts = (0.6, 0), (0.6, 0.9), (0.3, 0), (0.6, 0.9), (1, 0)
-    assert names(listen(segmenter(judge), audio(*parts))).count("Ended") == 1
-    assert len(judge.heard) == 2
+    assert names(listen(segmenter(turn_end), audio(*parts))).count("Ended") == 1
+    assert len(turn_end.lengths) == 2
 
 
 def test_a_dip_that_is_shorter_costs_nothing():
-    judge = Judge(0.9)
-    listen(segmenter(judge), audio((0.6, 0), (0.6, 0.9), (0.18, 0), (0.6, 0.9)))
-    assert judge.heard == []
+    turn_end = Scores(0.9)
+    listen(segmenter(turn_end), audio((0.6, 0), (0.6, 0.9), (0.18, 0), (0.6, 0.9)))
+    assert turn_end.lengths == []
 
 
-def test_what_was_said_before_in_the_same_turn_is_heard_up_to_the_window():
-    judge = Judge(0.9)
-    listen(segmenter(judge, pre_roll=0.0), audio(*[(1.5, 0.9), (0.9, 0)] * 5))
+def test_gives_the_earlier_utterances_of_the_turn_up_to_the_window():
+    turn_end = Scores(0.9)
+    listen(segmenter(turn_end, pre_roll=0.0), audio(*[(1.5, 0.9), (0.9, 0)] * 5))
     step = round(2.4 * 16000)
-    assert judge.heard == [
-        min(judge.window, 24000 + EARLY + step * number) for number in range(len(judge.heard))
+    assert turn_end.lengths == [
+        min(turn_end.window, 24000 + EARLY + step * number)
+        for number in range(len(turn_end.lengths))
     ]
-    assert judge.heard[-1] == judge.window
+    assert turn_end.lengths[-1] == turn_end.window
 
 
 def test_after_two_seconds_of_silence_or_a_gap_a_new_turn_begins():
-    judge = Judge(0.9)
-    adaptive = segmenter(judge, pre_roll=0.0)
+    turn_end = Scores(0.9)
+    adaptive = segmenter(turn_end, pre_roll=0.0)
     listen(adaptive, audio((1.5, 0.9), (2.4, 0), (1.5, 0.9), (0.9, 0)))
-    assert judge.heard == [24000 + EARLY] * 2
+    assert turn_end.lengths == [24000 + EARLY] * 2
     end = adaptive.position
     list(adaptive.gap(end, end + 480))
     list(adaptive.push(AudioChunk(0, end + 480, audio((1.5, 0.9), (0.9, 0)))))
-    assert judge.heard == [24000 + EARLY] * 3
+    assert turn_end.lengths == [24000 + EARLY] * 3
 
 
 def test_a_turn_goes_on_where_an_utterance_was_split():
-    judge = Judge(0.9)
+    turn_end = Scores(0.9)
     limits = {"max_utterance": 5.0, "split_search": 2.0, "pre_roll": 0.0}
-    listen(segmenter(judge, **limits), audio((6.9, 0.9), (0.9, 0)))
-    assert judge.heard == [230 * FRAME + EARLY]
+    listen(segmenter(turn_end, **limits), audio((6.9, 0.9), (0.9, 0)))
+    assert turn_end.lengths == [230 * FRAME + EARLY]
 
 
 @given(levels, sizes)
@@ -137,7 +138,7 @@ def test_the_future_does_not_change_the_past(parts, share, other):
 
 
 def test_memory_stays_within_the_window():
-    adaptive = segmenter(Judge(0.9))
+    adaptive = segmenter(Scores(0.9))
     for number in range(60):
         list(adaptive.push(AudioChunk(0, number * 16000, audio((0.6, 0.9), (0.4, 0)))))
     assert adaptive._tape.end - adaptive._tape.start <= 9 * 16000

@@ -46,15 +46,15 @@ def listen(samples, sizes=(FRAME,), **settings):
 @pytest.mark.parametrize("detector", DETECTORS.names())
 class TestEach:
     @pytest.mark.parametrize("edge", EDGES)
-    def test_gives_probabilities_whatever_it_hears(self, detector, edge):
+    def test_gives_probabilities_for_any_audio(self, detector, edge):
         judged = judge(make_detector(Segmentation(detector=detector)), EDGES[edge])
         assert ((judged >= 0) & (judged <= 1)).all()
 
     @pytest.mark.parametrize("edge", ["silence", "smallest numbers"])
-    def test_hears_nobody_in_silence(self, detector, edge):
+    def test_finds_no_speech_in_silence(self, detector, edge):
         assert listen(EDGES[edge], detector=detector) == []
 
-    def test_hears_who_speaks(self, detector, voice):
+    def test_finds_speech(self, detector, voice):
         judged = judge(make_detector(Segmentation(detector=detector)), voice)
         assert (judged[: 6 * SAMPLE_RATE // FRAME] >= 0.5).mean() < 0.3
         assert (judged[8 * SAMPLE_RATE // FRAME :] >= 0.5).mean() > 0.7
@@ -65,7 +65,7 @@ class TestEach:
         used.reset()
         np.testing.assert_array_equal(judge(used, voice[-5 * SAMPLE_RATE :]), first)
 
-    def test_channels_do_not_hear_each_other(self, detector, voice):
+    def test_channels_do_not_affect_each_other(self, detector, voice):
         one, other = voice[200 * FRAME : 330 * FRAME], voice[500 * FRAME : 630 * FRAME]
         settings = Segmentation(detector=detector)
         alone = judge(make_detector(settings), one)
@@ -117,7 +117,7 @@ def test_the_gate_loses_no_utterance(voice):
 
 
 @pytest.mark.parametrize("detector", ["silero", "gated"])
-def test_speech_is_heard_after_minutes_of_noise(detector, voice):
+def test_finds_speech_after_minutes_of_noise(detector, voice):
     # The network's state, left alone, drifts in noise until it misses much of what follows.
     noise = np.random.default_rng(1).normal(0, 0.01, 300 * SAMPLE_RATE).astype(np.float32)
     tired = make_detector(Segmentation(detector=detector))
