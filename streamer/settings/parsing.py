@@ -16,6 +16,9 @@ from pydantic import BaseModel, SecretStr
 MAX_BYTES = 100_000
 MAX_DEPTH = 20
 
+_MAX_OPEN = 10 * MAX_DEPTH
+"""Brackets open at once, also within texts: the parser takes seconds for some thousands before it says anything."""
+
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUTH = {"true": True, "True": True, "false": False, "False": False}
 _INTEGER = re.compile(r"[-+]?[0-9]{1,20}")
@@ -36,6 +39,8 @@ def parse(text: str) -> Any:
     """
     if len(text) > MAX_BYTES:
         raise ValueError(f"larger than {MAX_BYTES} bytes")
+    if _open_brackets(text) > _MAX_OPEN:
+        raise ValueError(f"more than {MAX_DEPTH} levels")
     try:
         events = iter([*yaml.parse(text, Loader=yaml.SafeLoader)])
     except yaml.MarkedYAMLError as error:
@@ -52,6 +57,15 @@ def parse(text: str) -> Any:
     if isinstance(next(events), yaml.StreamEndEvent):
         return tree
     raise ValueError("not YAML: several documents")
+
+
+def _open_brackets(text: str) -> int:
+    """Most brackets that are open at once."""
+    depth = most = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        most = max(most, depth)
+    return most
 
 
 def _node(event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Any:

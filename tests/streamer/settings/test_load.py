@@ -62,7 +62,7 @@ def test_a_variable_names_a_key_of_no_section():
         ("asr: {beam_size: " + "9" * 5000 + "}", "asr.beam_size: "),
         ("asr: {beam_size: .nan}", "asr.beam_size: "),
         ("live: {max_lag: .inf}", "live.max_lag: "),
-        ("asr: " + "[" * 3000, "line 1"),
+        ("asr: " + "[" * 3000, "more than 20 levels"),
         ("asr: " + "{a: " * 30 + "}" * 30, "more than 20 levels"),
         ("a: &x [1]\nb: *x", "anchors and aliases are not supported"),
         ("asr: {model: a}\nasr: {model: b}", "line 1: asr: stands twice"),
