@@ -34,6 +34,7 @@ COMMANDS = {
         "tools.benchmark.load",
         "what live listening gives up beside busy processes, and whether it says so",
     ),
+    "day": ("tools.benchmark.day", "24 h of conversation: memory and cost of each hour"),
     "soak": (
         "tools.benchmark.soak",
         "memory and cost over hours of one conversation",
