@@ -9,6 +9,10 @@ COMMANDS = {
         "tools.training.recipes.bundle",
         "train the shipped bundle, stage by stage, on open data",
     ),
+    "labels": (
+        "tools.training.recipes.labels",
+        "train streamer-en-2 or streamer-open-1: Whisper's encoder, MiniLM, late fusion",
+    ),
     "iemocap": (
         "tools.training.recipes.iemocap",
         "the research benchmark: four emotions in dyadic talk, from features and texts",

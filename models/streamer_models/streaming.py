@@ -155,6 +155,10 @@ class LeafCnnStream:
         return self._network.energies(padded.to(self._network.device))
 
 
+_GROWTH = 1.5
+"""How much longer than at the last embedding a buffered utterance is before an estimate embeds it again."""
+
+
 class Buffered:
     """One utterance's embedding by any encoder: its samples are kept, and embedded when asked for.
 
@@ -186,7 +190,12 @@ class Buffered:
             self._first += len(self._pieces.pop(0))
 
     def estimate(self) -> Tensor:
-        """The embedding of all that was pushed."""
+        """The embedding of all that was pushed, or the last one made while the utterance is not half as long again.
+
+        So the work for the estimates of an utterance is a small multiple of its length, not its square.
+        """
+        if self._made is not None and self._pushed < self._made[0] * _GROWTH:
+            return self._made[1]
         return self.embedding()
 
     @torch.inference_mode()

@@ -140,6 +140,17 @@ def test_buffered_encoder_gives_the_offline_embedding_whatever_the_chunks(
         assert torch.equal(stream.embedding(stop), offline(encoder, wave[:stop]))
 
 
+def test_buffered_estimates_cost_a_small_multiple_of_the_utterance():
+    encoder, embedded = Plain(), []
+    encoder.register_forward_hook(lambda _, wave, __: embedded.append(wave[0].shape[1]))
+    stream = Buffered(encoder)
+    for _ in range(40):
+        stream.push(np.ones(SECOND // 40, np.float32))
+        stream.estimate()
+    assert stream._made[0] >= SECOND / 1.5
+    assert sum(embedded) < 4 * SECOND
+
+
 def test_buffered_encoder_keeps_the_last_samples_of_a_long_utterance(encoder, monkeypatch):
     monkeypatch.setattr(type(encoder), "max_samples", SECOND)
     wave = speech(6.0)

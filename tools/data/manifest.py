@@ -28,6 +28,7 @@ class Clip:
         emotion: The corpus's own label.
         emotion4: angry, happy, sad, neutral, or empty where none of them fits.
         split: train, dev, or another name given by the manifest.
+        licence: As the manifest states it.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Clip:
     emotion: str = ""
     emotion4: str = ""
     split: str = ""
+    licence: str = ""
 
     @property
     def is_speech(self) -> bool:

@@ -124,6 +124,10 @@ class LateFusion(nn.Module):
         logits: Tensor = self.fusion(replace(windows, audio=audio, text=text))
         return Scores(logits, self._dimensions(windows))
 
+    def last(self, windows: WindowBatch) -> Tensor:
+        """Logits [B, classes] of the present, which is the last, utterance of each window."""
+        return self.score(windows).logits
+
     def _dimensions(self, windows: WindowBatch) -> Tensor | None:
         if self.dimensions is None:
             return None
