@@ -6,6 +6,7 @@ goes to `command/reply`: `{"id": "7", "command": "pause", "ok": true, "message":
 
 import asyncio
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
@@ -94,16 +95,13 @@ class Commands:
         self._replies: OrderedDict[str, Reply] = OrderedDict()
         self._budget = BURST
         self._refilled = self._clock.seconds()
-        self._limited = False
+        self._refused = -math.inf
+        """When the last refusal of an excess command was sent."""
 
     async def execute(self, payload: bytes) -> Reply | None:
-        """Execute a payload from any sender, and give the reply; None for all but the first excess command."""
+        """Execute a payload from any sender, and give the reply; None for most excess commands."""
         if not self._permit():
-            first, self._limited = not self._limited, True
-            await asyncio.sleep(THROTTLE)
-            message = f"too many commands: at most {RATE:g} a second"
-            return Reply(ok=False, message=message) if first else None
-        self._limited = False
+            return await self._refuse()
         try:
             command = parse(payload)
         except ValueError as error:
@@ -117,6 +115,15 @@ class Commands:
             if len(self._replies) > _KEPT_IDS:
                 self._replies.popitem(last=False)
         return reply
+
+    async def _refuse(self) -> Reply | None:
+        """Refuse an excess command, with at most one reply a second."""
+        await asyncio.sleep(THROTTLE)
+        now = self._clock.seconds()
+        if now < self._refused + 1.0:
+            return None
+        self._refused = now
+        return Reply(ok=False, message=f"too many commands: at most {RATE:g} a second")
 
     def _permit(self) -> bool:
         now = self._clock.seconds()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.fuzz import bundles, commands, configurations, recordings, running
+from tools.fuzz import bundles, commands, configurations, outboxes, recordings, running
 from tools.fuzz.__main__ import main
 
 
@@ -11,6 +11,7 @@ from tools.fuzz.__main__ import main
     [
         (recordings.prepare, 24, running.GROWTH_LIMIT),
         (commands.prepare, 200, running.GROWTH_LIMIT),
+        (outboxes.prepare, 40, running.GROWTH_LIMIT),
         (configurations.prepare, 40, running.GROWTH_LIMIT),
         (bundles.prepare, 4, bundles.GROWTH_LIMIT),
     ],

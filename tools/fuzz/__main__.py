@@ -8,6 +8,7 @@ from tools.command_line import dispatch
 COMMANDS = {
     "recordings": ("tools.fuzz.recordings", "wav, mp3, flac, ogg, m4a and mkv files"),
     "commands": ("tools.fuzz.commands", "payloads of commands over MQTT"),
+    "outboxes": ("tools.fuzz.outboxes", "files of undelivered MQTT events"),
     "configurations": ("tools.fuzz.configurations", "YAML files, environment and --set"),
     "bundles": ("tools.fuzz.bundles", "directories of models"),
 }

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.clock import VirtualClock
 from streamer.control import Control
 from streamer.mqtt import address
-from streamer.mqtt.commands import MAX_BYTES, Commands, parse, steer
+from streamer.mqtt.commands import BURST, MAX_BYTES, RATE, Commands, parse, steer
 from streamer.mqtt.sink import MqttSink
 from streamer.settings import load as configuration
 from tests.brokers import Recorder, wait_for
@@ -149,3 +150,20 @@ async def test_commands_are_off_unless_configured(broker, tmp_path):
     recorder.close()
     assert executed.commands == []
     assert recorder.payloads("/reply") == []
+
+
+async def test_executes_a_limited_number_of_commands_a_second():
+    executed, clock = Executed(), VirtualClock()
+    commands = Commands(executed, clock)
+
+    async def flood(count: int) -> int:
+        before = len(executed.commands)
+        replies = [await commands.execute(b'{"command": "mark"}') for _ in range(count)]
+        assert sum(reply is not None and reply.command is None for reply in replies) <= 1
+        return len(executed.commands) - before
+
+    assert await flood(100) == BURST
+    await clock.sleep_until(clock.seconds() + 1)
+    assert await flood(50) == RATE
+    await clock.sleep_until(clock.seconds() + 60)
+    assert await flood(100) == BURST
