@@ -255,7 +255,16 @@ def _emotion(prediction: "Prediction | None") -> dict[str, object]:
         "probabilities": prediction.probabilities,
         "abstained": prediction.abstained,
         "modalities": list(prediction.modalities),
+        "dimensions": _dimensions(prediction),
     }
+
+
+def _dimensions(prediction: "Prediction") -> events.Dimensions | None:
+    """Build the dimensions of an emotion; None unless the model estimates both."""
+    known = prediction.dimensions or {}
+    if not events.Dimensions.model_fields.keys() <= known.keys():
+        return None
+    return events.Dimensions(valence=round(known["valence"], 4), arousal=round(known["arousal"], 4))
 
 
 def _acoustics(speech: SpeechEnded, transcript: Transcript) -> events.Acoustics | None:

@@ -94,7 +94,7 @@ class Kept:
         self.events.append(event)
 
 
-def engine_for(bundle, transcriber=None, **overrides):
+def engine_for(bundle, transcriber=None, *, ahead=True, **overrides):
     """An engine with a bundle and, unless another is given, no transcription."""
     from streamer_models.bundle import Bundle
 
@@ -104,6 +104,8 @@ def engine_for(bundle, transcriber=None, **overrides):
         "segmentation.detector": "webrtcvad",
     } | {k.replace("__", "."): v for k, v in overrides.items()}
     settings = configuration.load(environment={}, overrides=values)
+    asr = settings.asr.model_copy(update={"ahead": ahead})
+    settings = settings.model_copy(update={"asr": asr})
     return Engine.of(settings, Bundle.load(bundle), [transcriber or NoTranscriber()])
 
 

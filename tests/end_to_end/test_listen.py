@@ -278,7 +278,7 @@ async def live_conversation(engine, source, status=None):
 
 def test_a_slow_transcriber_costs_transcripts_and_nothing_else(random_bundle):
     bound = 1.0
-    with engine_for(random_bundle, Slow(2.5), live__max_lag=bound, asr__ahead=False) as engine:
+    with engine_for(random_bundle, Slow(2.5), live__max_lag=bound, ahead=False) as engine:
         events, status = asyncio.run(live_conversation(engine, Spoken(turns(6), pace=0.03)))
     check_promises(events)
     said = [e for e in events if e.type == "utterance"]
@@ -291,7 +291,7 @@ def test_a_slow_transcriber_costs_transcripts_and_nothing_else(random_bundle):
 
 def test_no_utterance_waits_for_its_transcript_beyond_the_bound(random_bundle):
     bound = 4.0
-    with engine_for(random_bundle, Slow(6.0), live__max_lag=bound, asr__ahead=False) as engine:
+    with engine_for(random_bundle, Slow(6.0), live__max_lag=bound, ahead=False) as engine:
         events, _ = asyncio.run(live_conversation(engine, Spoken(turns(1), pace=0.03)))
     check_promises(events)
     (said,) = [e for e in events if e.type == "utterance"]

@@ -50,7 +50,7 @@ def ended(channel=0, start=16_000, end=48_000):
     return SpeechEnded(channel, start, end, end, end + 8000, samples, None, acoustics)
 
 
-def prediction():
+def prediction(dimensions=None):
     names = ("angry", "happy", "sad", "neutral")
     return Prediction(
         probabilities=dict(zip(names, (0.7, 0.1, 0.1, 0.1), strict=True)),
@@ -58,6 +58,7 @@ def prediction():
         confidence=0.7,
         abstained=False,
         modalities=("audio",),
+        dimensions=dimensions,
     )
 
 
@@ -105,6 +106,21 @@ async def test_an_utterance_that_could_not_be_classified_has_no_mood():
     assert bus.types == ["utterance"]
     said = bus.only("utterance")
     assert (said["emotion"], said["probabilities"], said["abstained"]) == (None, {}, True)
+
+
+@pytest.mark.parametrize(
+    ("estimated", "reported"),
+    [
+        ({"valence": -0.43217, "arousal": 0.5}, {"valence": -0.4322, "arousal": 0.5}),
+        ({"valence": -0.4}, None),
+        (None, None),
+    ],
+)
+async def test_reports_dimensions_that_the_model_estimates(estimated, reported):
+    bus = Bus()
+    await say(outgoing(bus), given=prediction(estimated))
+    dimensions = bus.only("utterance")["dimensions"]
+    assert (dimensions and dimensions.model_dump()) == reported
 
 
 async def test_withholds_text_words_and_nothing_else():
