@@ -29,6 +29,8 @@ MAX_TOKENS = 220
 
 SILENCE = 500
 """States of silence (10 s) that the first reading is shown: with 4 s, one text in six is said twice."""
+SILENT = 0.7
+"""Probability of no speech over which there is no other reading."""
 SURE = -0.5
 """Mean log probability of a text's tokens from which no second reading is made."""
 
@@ -120,7 +122,7 @@ class WhisperTranscriber:
         tokens = self._tokens.spoken(hypothesis.tokens)
         text = " ".join(self._tokens.text(tokens).split())
         reason = self._doubt(hypothesis, text, seconds) if text else "no word heard"
-        silent = not text or hypothesis.no_speech > self._asr.no_speech
+        silent = not text or hypothesis.no_speech > SILENT
         return _Reading(context, tokens, text, hypothesis.log_probability, reason, silent)
 
     def _transcript(self, reading: _Reading, language: str, seconds: float) -> Transcript:

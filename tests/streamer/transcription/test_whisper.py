@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamer.errors import UserError
 from streamer.settings.tree import Asr
+from streamer.transcription import whisper
 from streamer.transcription.whisper import LONGEST, WhisperTranscriber, _parts
 from streamer.transcription.whisper_network import Hypothesis
 from tests.whisper_model import WORDS, make_whisper
@@ -107,6 +108,7 @@ def test_a_text_in_doubt_is_read_again_in_a_whole_window(make, monkeypatch):
 
 def test_where_no_speech_is_found_nothing_is_read_again(make, monkeypatch):
     strict = make(no_speech=0.0)
+    monkeypatch.setattr(whisper, "SILENT", 0.0)
     monkeypatch.setattr(strict._network, "encode_window", lambda _: pytest.fail("read again"))
     assert "no speech" in strict.transcribe(voice(), language="en").reason
 
