@@ -17,7 +17,7 @@ from streamer.commands.parser import Parser, refuse_empty
 from streamer.errors import UserError
 
 COMMANDS = (
-    *("replay", "listen", "serve", "devices", "watch", "mqtt", "report", "export"),
+    *("replay", "listen", "serve", "archive", "devices", "watch", "mqtt", "report", "export"),
     *("config", "schema", "doctor", "models"),
 )
 """Each is a module with `add_parser(subparsers)`; its parser sets `run`, which gives the exit code."""

@@ -1,8 +1,10 @@
 """Stored events: files of JSON lines, split into their conversations."""
 
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
@@ -51,7 +53,7 @@ def _read_file(path: Path) -> list[Recorded]:
     latest: dict[str, Recorded] = {}
     unreadable = 0
     try:
-        with path.open("rb") as lines:
+        with _opened(path) as lines:
             while line := lines.readline(_MAX_LINE):
                 if not line.strip():
                     continue
@@ -71,6 +73,27 @@ def _read_file(path: Path) -> list[Recorded]:
     for each in found:
         each.unreadable = unreadable
     return found
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file of events, compressed (`.zst`) or not.
+
+    Raises:
+        OSError: if it cannot be opened.
+        UserError: if it is compressed and zstandard is not installed.
+    """
+    if path.suffix != ".zst":
+        return path.open("rb")
+    try:
+        import zstandard
+    except ImportError:
+        raise UserError(
+            f"{path}: needs zstandard: pip install 'streamer-emotion[archive]'"
+        ) from None
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
+        path.open("rb"), closefd=True
+    )
+    return io.BufferedReader(reader)
 
 
 def _add(event: Event, found: list[Recorded], latest: dict[str, Recorded], file: str) -> None:

@@ -18,8 +18,8 @@ from streamer.commands.outputs import (
     reopen_all,
     stopped_by_signals,
 )
-from streamer.commands.process import exempt_from_collection, one_thread_per_computation
 from streamer.errors import UserError
+from streamer.process import exempt_from_collection, one_thread_per_computation
 from streamer.registry import SinkContext, SourceContext
 
 if TYPE_CHECKING:

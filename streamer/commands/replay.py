@@ -26,9 +26,9 @@ from streamer.commands.outputs import (
     notify,
     stopped_by_signals,
 )
-from streamer.commands.process import exempt_from_collection, one_thread_per_computation
 from streamer.control import Control
 from streamer.errors import UserError
+from streamer.process import exempt_from_collection, one_thread_per_computation
 from streamer.registry import SinkContext, SourceContext
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from streamer.commands import OK, Subparsers, add_settings_options, load_settings
 from streamer.commands.outputs import add_plugin_options, notify
-from streamer.commands.process import exempt_from_collection, one_thread_per_computation
 from streamer.errors import UserError
+from streamer.process import exempt_from_collection, one_thread_per_computation
 from streamer.registry import SinkContext
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from streamer.commands import FAILED, INTERRUPTED
 from streamer.commands.durations import durations
 from streamer.commands.outputs import notify
-from streamer.commands.process import exempt_from_collection, one_thread_per_computation
 from streamer.errors import UserError
+from streamer.process import exempt_from_collection, one_thread_per_computation
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -18,8 +18,8 @@ from streamer import events
 from streamer.api import Engine
 from streamer.audio import SAMPLE_RATE, AudioChunk, Samples, to_samples
 from streamer.clock import Clock, VirtualClock
-from streamer.commands.process import one_thread_per_computation
 from streamer.errors import UserError
+from streamer.process import one_thread_per_computation
 from streamer.registry import TRANSCRIBERS
 from streamer.settings import load as configuration
 from streamer.settings.shipped import sample_call

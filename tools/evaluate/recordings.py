@@ -17,9 +17,9 @@ import numpy as np
 
 from streamer.api import Engine
 from streamer.clock import VirtualClock
-from streamer.commands.process import one_thread_per_computation
 from streamer.errors import UserError
 from streamer.events import Event, Utterance
+from streamer.process import one_thread_per_computation
 from streamer.settings import load as configuration
 from streamer.sinks import Sink
 from streamer.sources.recording.source import RecordingSource

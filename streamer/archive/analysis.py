@@ -1,0 +1,174 @@
+"""One call -> its event file and report, each written whole or not at all."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamer.archive.plan import Job, file_system, is_remote
+from streamer.errors import UserError
+from streamer.sinks.jsonl import JsonlSink
+
+if TYPE_CHECKING:
+    from streamer.api import Engine
+    from streamer.control import Control
+    from streamer.sinks import Sink
+
+EVENTS, REPORTS = "events", "reports"
+"""Folders of the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where results go, and in which form."""
+
+    folder: Path
+    compress: bool = False
+    report: bool = False
+
+    def events(self, name: str) -> Path:
+        """The event file of a call."""
+        return self.folder / EVENTS / f"{name}.jsonl{'.zst' if self.compress else ''}"
+
+    def page(self, name: str) -> Path:
+        """The report of a call."""
+        return self.folder / REPORTS / f"{name}.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """What became of a call."""
+
+    session: str = ""
+    seconds: float = 0.0
+    """Of audio."""
+    failure: str = ""
+    """Why it could not be analysed, or what was wrong with it; "" if all went well."""
+    written: bool = False
+    """Whether its event file is there: also damaged recordings have one, up to and past the damage."""
+
+
+def analyse(
+    job: Job,
+    engine: "Engine",
+    target: Target,
+    control: "Control",
+    progress: Callable[[float], None] = lambda _: None,
+) -> Analysed:
+    """Analyse a call; what is wrong with the call itself is a result, not an exception.
+
+    Args:
+        job: the call.
+        engine: the models.
+        target: where its results go.
+        control: stops it; an interrupted call leaves nothing behind.
+        progress: called with the seconds analysed so far.
+    """
+    try:
+        with _local_file(job) as path:
+            return asyncio.run(_analyse(job, path, engine, target, control, progress))
+    except UserError as error:
+        return Analysed(failure=str(error))
+    except OSError as error:
+        return Analysed(failure=f"{job.source}: {(error.strerror or 'no access').lower()}")
+
+
+async def _analyse(
+    job: Job,
+    path: Path,
+    engine: "Engine",
+    target: Target,
+    control: "Control",
+    progress: Callable[[float], None],
+) -> Analysed:
+    from streamer.api import make_source
+    from streamer.clock import VirtualClock
+    from streamer.registry import SourceContext
+    from streamer.sinks.progress import ProgressSink
+
+    clock = VirtualClock()
+    source = make_source(str(path), SourceContext(engine.settings.audio, clock), {})
+    final = target.events(job.name)
+    with _temporary(final) as partial:
+        sinks: list[Sink] = [JsonlSink(partial), ProgressSink(progress)]
+        outcome = await engine.run(source, sinks, clock, control=control)
+        if control.stopped:
+            return Analysed(failure="interrupted")
+        events = partial.read_bytes()
+        if target.compress:
+            partial.write_bytes(_compressed(events))
+        if target.report:
+            _write_report(events, target.page(job.name))
+        partial.replace(final)
+    failure = "" if outcome.reason == "finished" else _failure(events)
+    return Analysed(outcome.session, _duration(events), failure, written=True)
+
+
+@contextlib.contextmanager
+def _local_file(job: Job) -> Iterator[Path]:
+    """Give a path to the recording: itself, or a copy of a remote one for as long as it is needed."""
+    if not is_remote(job.source):
+        yield Path(job.source)
+        return
+    system, path = file_system(job.source)
+    with tempfile.TemporaryDirectory(prefix="streamer-") as folder:
+        copy = Path(folder) / Path(path).name
+        try:
+            system.get_file(path, str(copy))
+        except Exception as error:
+            # Each store raises errors of its own.
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(f"{job.source}: {reason}") from error
+        yield copy
+
+
+@contextlib.contextmanager
+def _temporary(final: Path) -> Iterator[Path]:
+    """Give a hidden path beside the final one; what is left of it afterwards is removed."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = final.with_name(f".{final.name}.part")
+    partial.unlink(missing_ok=True)
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _compressed(data: bytes) -> bytes:
+    try:
+        import zstandard
+    except ImportError:
+        raise UserError(
+            "--compress needs zstandard: pip install 'streamer-emotion[archive]'"
+        ) from None
+    compressed: bytes = zstandard.ZstdCompressor(level=9).compress(data)
+    return compressed
+
+
+def _write_report(lines: bytes, page: Path) -> None:
+    from streamer.events import parse
+    from streamer.sinks.report.folder import write_atomically
+    from streamer.sinks.report.page import report
+
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(page, report([parse(line) for line in lines.splitlines()]))
+
+
+def _failure(lines: bytes) -> str:
+    """The first error of the source that the events report."""
+    from streamer.events import Error, parse
+
+    for event in map(parse, lines.splitlines()):
+        if isinstance(event, Error):
+            return f"{event.part}: {event.message}"
+    return "failed"
+
+
+def _duration(lines: bytes) -> float:
+    from streamer.events import SessionEnded, parse
+
+    last = parse(lines.splitlines()[-1])
+    return last.duration if isinstance(last, SessionEnded) else 0.0

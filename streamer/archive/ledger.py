@@ -1,0 +1,124 @@
+"""What is done: a small database in the target folder, safe against kills at any moment."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from streamer.errors import UserError
+
+FILE = "ledger.sqlite"
+MAX_ATTEMPTS = 3
+"""A call that ended its worker so often is set aside."""
+
+State = Literal["done", "failed", "set aside"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (
+    name TEXT PRIMARY KEY,
+    source TEXT NOT NULL,
+    state TEXT NOT NULL,
+    recipe TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    reason TEXT NOT NULL DEFAULT '',
+    session TEXT NOT NULL DEFAULT '',
+    seconds REAL NOT NULL DEFAULT 0,
+    tabled INTEGER NOT NULL DEFAULT 0
+) STRICT
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One row: what became of a call."""
+
+    name: str
+    source: str
+    state: State
+    recipe: str
+    """Digest of the bundle and the settings that it was analysed with."""
+    attempts: int
+    """Workers that it has ended."""
+    reason: str
+    """Why it failed, for people."""
+    session: str
+    seconds: float
+    """Of audio."""
+    tabled: bool
+    """Whether its rows are in the tables."""
+
+
+class Ledger:
+    """The rows of a target folder; a context manager. One process at a time writes.
+
+    Args:
+        folder: the target.
+
+    Raises:
+        UserError: on entering, if it cannot be opened, is no ledger, or another run holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._database: sqlite3.Connection
+
+    def __enter__(self) -> Self:
+        try:
+            self._database = sqlite3.connect(self._path, timeout=1, isolation_level=None)
+            self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._database.execute("BEGIN EXCLUSIVE")
+            self._database.execute(_SCHEMA)
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            what = "another run writes there" if "locked" in str(error) else str(error)
+            raise UserError(f"{self._path}: {what}") from None
+        except sqlite3.DatabaseError:
+            raise UserError(f"{self._path}: damaged; move it away to begin anew") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def calls(self) -> dict[str, Call]:
+        """Give all rows by name."""
+        rows = self._database.execute(
+            "SELECT name, source, state, recipe, attempts, reason, session, seconds, tabled FROM calls"
+        )
+        return {row[0]: _call(row) for row in rows}
+
+    def write(self, call: Call) -> None:
+        """Write a row, in place of the one of the same name."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO calls"
+            " (name, source, state, recipe, attempts, reason, session, seconds, tabled)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(call.name, call.source.encode(errors="replace").decode(), call.state),
+                *(call.recipe, call.attempts, call.reason, call.session, call.seconds),
+                int(call.tabled),
+            ),
+        )
+
+    def set_tabled(self, names: Iterable[str]) -> None:
+        """Note that the rows of calls are in the tables."""
+        with self._transaction():
+            self._database.executemany(
+                "UPDATE calls SET tabled = 1 WHERE name = ?", [(name,) for name in names]
+            )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+
+def _call(row: tuple[Any, ...]) -> Call:
+    name, source, state, recipe, attempts, reason, session, seconds, tabled = row
+    return Call(name, source, state, recipe, attempts, reason, session, seconds, bool(tabled))
