@@ -21,6 +21,10 @@ COMMANDS = {
         "tools.training.recipes.iemocap_release",
         "the same from the corpus as it is released: waveforms and transcripts",
     ),
+    "metaser": (
+        "tools.training.recipes.metaser",
+        "does a meta-learnt beginning help languages with few examples?",
+    ),
     "zoo": (
         "tools.training.recipes.zoo",
         "a published system of the zoo, on the protocol of all of them",

@@ -55,7 +55,14 @@ Loss = Callable[[Callable[..., object]], Tensor]
 """A function that computes a mean loss by calling a network that it is given."""
 
 
-def adapt(network: nn.Module, loss: Loss, *, steps: int, rate: float) -> Parameters:
+def adapt(
+    network: nn.Module,
+    loss: Loss,
+    *,
+    steps: int,
+    rate: float,
+    only: tuple[str, ...] | None = None,
+) -> Parameters:
     """The inner loop: parameters after some steps of gradient descent on a task, without a graph between steps.
 
     Args:
@@ -63,11 +70,15 @@ def adapt(network: nn.Module, loss: Loss, *, steps: int, rate: float) -> Paramet
         loss: Of the task's support examples.
         steps: 1 in training, 5 in evaluation.
         rate: Of a step (the paper's: 2e-4).
+        only: Beginnings of the names of the parameters that change; None: all.
     """
     parameters = {name: p.detach().clone() for name, p in network.named_parameters()}
     for _ in range(steps):
         gradients = _gradients(network, parameters, loss)
-        parameters = {name: p - rate * gradients[name] for name, p in parameters.items()}
+        parameters = {
+            name: p - rate * gradients[name] if only is None or name.startswith(only) else p
+            for name, p in parameters.items()
+        }
     return parameters
 
 

@@ -1,0 +1,55 @@
+"""The comparison of beginnings for languages with few examples, on made-up corpora that share one rule."""
+
+from dataclasses import replace
+
+import torch
+
+from streamer_models.zoo.chopra2021 import Chopra2021, Chopra2021Config, adapt
+from tools.training.recipes.metaser import MetaSettings, compare
+from tools.training.tasks.zoo_data import Part
+
+QUICK = MetaSettings(epochs=2, batch=16, learning_rate=3e-3, episodes=2, tasks=2, draws=1)
+
+
+def part(corpora, seed):
+    """Eight clips of each class and corpus; the first coefficient tells the class."""
+    generator = torch.Generator().manual_seed(seed)
+    features, labels, names = [], [], []
+    for corpus in corpora:
+        for place in range(32):
+            frames = torch.randn(6, 20, generator=generator)
+            frames[:, 0] += 3 * (place % 4)
+            features.append(frames.half())
+            labels.append(place % 4)
+            names.append(corpus)
+    empty = [""] * len(names)
+    return Part(features, torch.tensor(labels), names, names, empty)
+
+
+def test_compares_three_ways_in_each_target_corpus(tmp_path):
+    train, dev = part(("cremad", "emodb", "emovo"), 0), part(("emovo",), 1)
+    figures = compare(train, dev, QUICK, [2, 4], tmp_path, seed=0)["ua"]
+    assert list(figures) == ["emovo"]
+    assert figures["emovo"]["n"] == 32
+    for way in ("multitask", "transfer", "metaser"):
+        assert list(figures["emovo"][way]) == ["2", "4"]
+        assert all(0 <= ua <= 1 for ua in figures["emovo"][way].values())
+    again = compare(train, dev, replace(QUICK), [2, 4], tmp_path, seed=0)["ua"]
+    assert again == figures
+
+
+def test_transfer_leaves_the_lstm_as_it_is():
+    torch.manual_seed(0)
+    network = Chopra2021(Chopra2021Config(dropout=0.0))
+    batch = part(("emovo",), 0)
+
+    def loss(call):
+        from tools.training.recipes.metaser import _batch
+
+        return torch.nn.functional.cross_entropy(
+            call(_batch(batch, range(8))).logits, batch.labels[:8]
+        )
+
+    adapted = adapt(network, loss, steps=2, rate=0.1, only=("dense.", "classifier."))
+    for name, parameter in network.named_parameters():
+        assert torch.equal(adapted[name], parameter) == name.startswith("lstm")
