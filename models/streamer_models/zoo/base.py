@@ -86,8 +86,16 @@ class UtteranceSystem(nn.Module):
         return next(self.parameters()).device
 
     def classify(self, windows: Sequence[Window]) -> Scores:
-        """Score the last utterance of each window."""
-        return self.forward(Utterances.of(windows, self.config.sizes, self.device))
+        """Score the last utterance of each window, one by one: the others' lengths change no bit of its scores."""
+        alone = [
+            self.forward(Utterances.of([window], self.config.sizes, self.device))
+            for window in windows
+        ]
+        dimensions = [each.dimensions for each in alone if each.dimensions is not None]
+        return Scores(
+            torch.cat([each.logits for each in alone]),
+            torch.cat(dimensions) if dimensions else None,
+        )
 
     def forward(self, batch: Utterances) -> Scores:
         """Score utterances."""

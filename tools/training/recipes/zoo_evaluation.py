@@ -13,6 +13,7 @@ from streamer_models.contract import Modality, UtteranceEmbedding
 from streamer_models.encoders.bert_tokens import BertTokens
 from streamer_models.encoders.mel_frames import MelFrames
 from streamer_models.heads.calibration import Calibration, fit_temperature
+from streamer_models.sequences import Utterances
 from streamer_models.streaming import Buffered
 from streamer_models.tokenizer import TextTokenizer
 from streamer_models.zoo.base import UtteranceSystem
@@ -66,7 +67,11 @@ def evaluate(model: UtteranceSystem, material: Material) -> tuple[Calibration, d
 def scores(model: UtteranceSystem, utterances: Sequence[UtteranceEmbedding]) -> Tensor:
     """Logits [N, classes]."""
     parts = [
-        model.classify([(u,) for u in utterances[start : start + _BATCH]]).logits
+        model(
+            Utterances.of(
+                [(u,) for u in utterances[start : start + _BATCH]], model.config.sizes, model.device
+            )
+        ).logits
         for start in range(0, len(utterances), _BATCH)
     ]
     return torch.cat(parts)
