@@ -28,7 +28,7 @@ _FLOOR_RISE = 1.007
 _ROWS = 4
 """Rows (120 ms) that a decision lasts."""
 _YOUNG = 10
-"""Rows (300 ms) of a sound in which each is decided anew: evidence still grows, and an utterance may begin."""
+"""Rows (300 ms) of a sound in which each row is decided by itself: evidence still grows, an utterance may begin."""
 _COHERENCE = 0.6
 """Share of a copy's power that the original explains, from which it is a copy."""
 _MIN_FRAMES = 4.0
