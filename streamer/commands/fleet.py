@@ -1,5 +1,6 @@
 """Show a fleet of nodes in a table: `streamer watch --fleet`."""
 
+import asyncio
 import json
 import sys
 from collections import deque
@@ -14,12 +15,16 @@ from streamer.mqtt.items import ConnectionChange
 from streamer.text import printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from streamer.settings.tree import Settings
 
 URGENCY: tuple[Condition, ...] = ("offline", "silent", "lossy", "busy", "idle", "stopped")
 """Conditions in the order of the table."""
+
+SETTLING = 1.0
+"""Seconds in which the retained messages come, before the first table there."""
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two tables where standard output is not a terminal."""
@@ -61,20 +66,16 @@ async def _show(fleet: Fleet, changes: Any) -> None:
     from rich.live import Live
 
     console = Console(highlight=False)
-    lines: deque[str] = deque(maxlen=1)
-    clock = WallClock()
     if not console.is_terminal:
-        printed = (
-            clock.seconds() - PLAIN_INTERVAL + 1
-        )  # the first one when all retained messages have come
-        async for change in changes:
-            if isinstance(change, ConnectionChange):
-                notify(_connection(change))
-            if clock.seconds() - printed >= PLAIN_INTERVAL:
-                printed = clock.seconds()
-                console.print(fleet_table(fleet, len(fleet.nodes)))
-                sys.stdout.flush()
+        printing = asyncio.create_task(_print_tables(fleet, console))
+        try:
+            async for change in changes:
+                if isinstance(change, ConnectionChange):
+                    notify(_connection(change))
+        finally:
+            printing.cancel()
         return
+    lines: deque[str] = deque(maxlen=1)
 
     def present() -> "Table":
         return fleet_table(fleet, max(1, console.height - 6), lines[0] if lines else "")
@@ -83,6 +84,14 @@ async def _show(fleet: Fleet, changes: Any) -> None:
         async for change in changes:
             if isinstance(change, ConnectionChange):
                 lines.append(_connection(change))
+
+
+async def _print_tables(fleet: Fleet, console: "Console") -> None:
+    await asyncio.sleep(SETTLING)
+    while True:
+        console.print(fleet_table(fleet, len(fleet.nodes)))
+        sys.stdout.flush()
+        await asyncio.sleep(PLAIN_INTERVAL)
 
 
 def fleet_table(fleet: Fleet, room: int, note: str = "") -> "Table":
@@ -94,13 +103,15 @@ def fleet_table(fleet: Fleet, room: int, note: str = "") -> "Table":
         note: a line below.
     """
     from rich.table import Table
+    from rich.text import Text
 
     clock = WallClock()
     now, wall = clock.seconds(), clock.now()
     counts = fleet.conditions()
     shown = ", ".join(f"{counts[each]} {each}" for each in URGENCY if each in counts)
-    title = f"{len(fleet.nodes)} nodes: {shown}" if counts else "no nodes yet"
-    table = Table(title=title, caption=note or None)
+    plural = "" if len(fleet.nodes) == 1 else "s"
+    title = f"{len(fleet.nodes)} node{plural}: {shown}" if counts else "no nodes yet"
+    table = Table(title=title, caption=Text(note) if note else None)
     for column in ("node", "condition", "conversation", "channels", "version"):
         table.add_column(column, no_wrap=True)
     for column in ("lag ms", "shed s", "lost s", "given up", "last seen"):
@@ -123,7 +134,7 @@ def fleet_table(fleet: Fleet, room: int, note: str = "") -> "Table":
             str(state.given_up),
             "" if seen is None else _age(seen),
         )
-        table.add_row(*map(printable, cells), style=_COLOURS.get(condition))
+        table.add_row(*(Text(printable(cell)) for cell in cells), style=_COLOURS.get(condition))
     return table
 
 

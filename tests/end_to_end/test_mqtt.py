@@ -163,3 +163,26 @@ def test_a_node_that_is_started_again_elsewhere_delivers_what_waits(
     assert "of an earlier node will be delivered" in second.stderr
     wait_for(lambda: len(recorder.payloads("/session_ended")) == 2)
     recorder.close()
+
+
+def test_a_fleet_is_shown_as_a_table_and_as_json(broker, environment, streamer, call):
+    streamer("replay", call, "--speed", "max", "--quiet", "--mqtt", broker.url())
+    command = [sys.executable, "-m", "streamer.cli", "watch", "--fleet", "--mqtt", broker.url()]
+    wide = environment | {"COLUMNS": "200"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": wide}
+    with subprocess.Popen(command, **pipes) as table:
+        lines = []
+        while not any("desk" in line for line in lines):
+            lines.append(table.stdout.readline())
+        table.send_signal(signal.SIGINT)
+        assert table.wait(LATE) == 130
+        assert table.stderr.read() == ""
+    assert any("1 node: 1 stopped" in line for line in lines)
+    with subprocess.Popen([*command, "--json"], **pipes) as as_json:
+        node = {}
+        while not node.get("utterances"):
+            node = json.loads(as_json.stdout.readline())
+        as_json.send_signal(signal.SIGTERM)
+        as_json.wait(LATE)
+    assert node["node"] == "desk"
+    assert len(node["channels"]) == 2

@@ -161,7 +161,7 @@ def test_the_table_shows_urgent_nodes_first_and_no_control_characters():
     from streamer.commands.fleet import fleet_table
 
     fleet = Fleet("p")
-    for name, availability in (("fine", "online"), ("gone\x1b[2J", "offline")):
+    for name, availability in (("fine", "online"), ("gone\x1b[2J[bold]", "offline")):
         fleet.nodes[name] = FleetNode(name, availability)
     console = Console(width=160, file=io.StringIO())
     console.print(fleet_table(fleet, 5))
@@ -169,3 +169,4 @@ def test_the_table_shows_urgent_nodes_first_and_no_control_characters():
     assert "2 nodes: 1 offline, 1 idle" in text
     assert text.index("gone") < text.index("fine")
     assert "\x1b" not in text
+    assert "[bold]" in text
