@@ -53,7 +53,7 @@ class ValenceRule(_Lasting):
     """The valence is low."""
 
     when: Literal["valence"]
-    below: float = Field(default=-0.8, ge=-1, le=1, description="valence that matches")
+    below: float = Field(default=-0.6, ge=-1, le=1, description="valence that matches")
     until: float | None = Field(
         default=None, ge=-1, le=1, description="valence above which it is over; null: below + 0.2"
     )
