@@ -44,7 +44,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
     )
     parser.add_argument("--duration", type=_seconds, metavar="S", help="end after so many seconds")
     parser.add_argument(
-        "--record", type=Path, metavar="FILE.flac", help="also write what is heard to a new file"
+        "--record", type=_flac, metavar="FILE.flac", help="also write what is heard to a new file"
     )
     add_output_options(parser)
     parser.later(lambda: add_plugin_options(parser, "listen"))
@@ -92,6 +92,15 @@ async def _listen(options: argparse.Namespace, engine: "Engine") -> int:
             audio, chosen, clock, session=options.session, control=control, status=status
         )
     return exit_code(outcome)
+
+
+def _flac(text: str) -> Path:
+    """The type of a file that is recorded to: FLAC, so that no other name is misleading."""
+    path = Path(text)
+    if path.suffix.lower() != ".flac":
+        name = path.with_suffix(".flac").name
+        raise argparse.ArgumentTypeError(f"{text[:100]}: recordings are FLAC; name it {name}")
+    return path
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Sources: whatever audio comes from, all of the same shape.
+"""Sources of audio, behind one protocol.
 
 A source is an asynchronous context manager and iterator. It delivers the audio of all its channels
 as mono float32 at 16 kHz in the order of time, in chunks of any length; the channels of one source
@@ -17,14 +17,14 @@ from streamer.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a source is, known once it is open."""
+    """Properties of a source, known once it is open."""
 
     name: str
-    """For people and for the `source` field: a file's name, a device's name."""
+    """The `source` field of events: name of the file or device."""
     channels: tuple[str, ...]
-    """One name for each channel, in their order: who speaks there."""
+    """Name of each channel, in order: who speaks there."""
     live: bool
-    """Whether the audio comes at its own pace and cannot be made to wait."""
+    """Whether the audio arrives in real time and cannot be made to wait."""
     session: str
     """The session's id if the user gives none; the same for the same recording."""
     duration: float | None = None
@@ -36,7 +36,7 @@ class SourceInfo:
 
 
 class AudioSource(Protocol):
-    """Where audio comes from.
+    """A source of audio.
 
     Entering it opens the file or device and raises `UserError` if that cannot be done. Iterating
     raises `SourceError` if the audio breaks off: everything yielded before it is good.
@@ -44,7 +44,7 @@ class AudioSource(Protocol):
 
     @property
     def info(self) -> SourceInfo:
-        """What this source is; only once it has been entered."""
+        """The properties of this source; available once it has been entered."""
         ...
 
     async def __aenter__(self) -> Self: ...
@@ -60,10 +60,10 @@ class AudioSource(Protocol):
 
 
 def channel_names(given: Sequence[str], count: int, source: str) -> tuple[str, ...]:
-    """Names for all channels: those given, or made up if none are.
+    """Return names for all channels: the given ones, or generated ones if none are given.
 
     Raises:
-        UserError: if their number is not that of the channels, or a name stands twice.
+        UserError: if their number differs from the number of channels, or a name is repeated.
     """
     if not given:
         return ("mono",) if count == 1 else tuple(f"channel{n}" for n in range(1, count + 1))

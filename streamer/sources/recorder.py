@@ -1,4 +1,4 @@
-"""Keeps what a live source delivers, in a FLAC file; only when the user asks for it."""
+"""Records the audio of a live source to a FLAC file, when the user asks for it."""
 
 import contextlib
 import logging
@@ -23,22 +23,22 @@ log = logging.getLogger(__name__)
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _BLOCK = SAMPLE_RATE
 """Samples written at a time."""
-_PATIENCE = 10 * SAMPLE_RATE
-"""Samples that one channel may be behind the others; what is still missing then is silence in the file."""
-_WAITING = 60
+_MAX_SKEW = 10 * SAMPLE_RATE
+"""Samples that one channel may lag behind the others; audio that is later is silence in the file."""
+_MAX_PENDING = 60
 """Blocks that may wait for the disk."""
 
 
 class Recorder:
-    """A live source that writes down what another one delivers.
+    """A live source that records what another source delivers.
 
-    Time in the file is the conversation's: gaps, and what is not to be heard, are silence. What is passed
-    on is what the file holds, to the last bit, so that a replay of it hears the same. A disk that is full
-    or too slow ends the recording, not the conversation.
+    Time in the file is the conversation's: gaps and pauses are silence. The audio passed on is exactly what
+    the file holds, so that a replay of the file gives the same events. A full or slow disk ends the recording,
+    not the conversation.
 
     Args:
-        source: the other one.
-        path: a new file; others cannot read it.
+        source: the source to record.
+        path: a new file, readable by its owner only.
         control: while it pauses the conversation, silence is written.
     """
 
@@ -47,14 +47,14 @@ class Recorder:
         self._path = path
         self._control = control
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="record")
-        self._waiting: deque[Future[None]] = deque()
+        self._pending: deque[Future[None]] = deque()
         self._file: _FlacFile | None = None
         self._recording = True
         self._begin = 0
-        """What comes before has been written."""
+        """Samples before this position have been written."""
         self._held: Samples = np.zeros((0, 0), np.float32)
         self._ends: list[int] = []
-        """Where each channel's audio ends."""
+        """End of each channel's audio, in samples."""
 
     @property
     def info(self) -> SourceInfo:
@@ -69,7 +69,7 @@ class Recorder:
         except OSError as error:
             await self._source.__aexit__(None, None, None)
             raise UserError(f"{self._path}: {(error.strerror or 'no access').lower()}") from None
-        self._held = np.zeros((_PATIENCE + _BLOCK, channels), np.float32)
+        self._held = np.zeros((_MAX_SKEW + _BLOCK, channels), np.float32)
         self._ends = [0] * channels
         return self
 
@@ -87,56 +87,57 @@ class Recorder:
         await self._source.__aexit__(exc_type, exc, traceback)
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:
-        async for delivered in self._source:
-            item = _as_written(delivered)
+        async for received in self._source:
+            item = _as_written(received)
             self._keep(item)
             yield item
 
     def _keep(self, item: AudioChunk | Gap) -> None:
         first = item.start
-        while first < item.end:  # a gap may be longer than all that is held
+        while first < item.end:  # a gap may be longer than the buffer
             last = min(item.end, self._begin + len(self._held))
             if isinstance(item, AudioChunk) and not self._control.paused and last > self._begin:
-                heard = max(first, self._begin)
-                samples = item.samples[heard - item.start : last - item.start]
-                self._held[heard - self._begin : last - self._begin, item.channel] = samples
+                begin = max(first, self._begin)
+                samples = item.samples[begin - item.start : last - item.start]
+                self._held[begin - self._begin : last - self._begin, item.channel] = samples
             first = max(first, last)
             self._ends[item.channel] = max(self._ends[item.channel], first)
-            ready = max(min(self._ends), max(self._ends) - _PATIENCE) - self._begin
+            ready = max(min(self._ends), max(self._ends) - _MAX_SKEW) - self._begin
             if ready >= _BLOCK:
                 self._write(ready)
 
     def _write(self, samples: int) -> None:
-        """Let go of what is held first."""
+        """Pass the first samples of the buffer to the writing thread."""
         block = self._held[:samples].copy()
         self._held[: -samples or None] = self._held[samples:].copy()
         self._held[len(self._held) - samples :] = 0.0
         self._begin += samples
         self._check()
         if self._file and self._recording:
-            self._waiting.append(self._thread.submit(self._file.write, block))
+            self._pending.append(self._thread.submit(self._file.write, block))
 
     def _check(self) -> None:
-        """See what became of the blocks on their way to the disk."""
-        problem = "the disk is too slow" if len(self._waiting) > _WAITING else ""
-        while self._waiting and self._waiting[0].done():
-            error = self._waiting.popleft().exception()
+        """Collect the results of finished writes; end the recording if one failed."""
+        problem = "the disk is too slow" if len(self._pending) > _MAX_PENDING else ""
+        while self._pending and self._pending[0].done():
+            error = self._pending.popleft().exception()
             if error:
                 log.debug("%s", error)
                 problem = "it cannot be written; is the disk full?"
         if problem and self._recording:
-            log.error("%s: not recorded any further: %s", self._path, problem)
+            log.error("%s: recording stopped: %s", self._path, problem)
             self._recording = False
 
 
 def _as_written(item: AudioChunk | Gap) -> AudioChunk | Gap:
+    """Round samples to what the file can hold."""
     if isinstance(item, Gap):
         return item
     return replace(item, samples=from_pcm16(to_pcm16(item.samples)))
 
 
 class _FlacFile:
-    """A FLAC file that grows."""
+    """A FLAC file under construction."""
 
     def __init__(self, path: Path, channels: int) -> None:
         import av
@@ -150,7 +151,7 @@ class _FlacFile:
         self._position = 0
 
     def write(self, samples: Samples) -> None:
-        """Add float32 [n, channels]."""
+        """Append float32 [n, channels]."""
         import av
 
         pcm = to_pcm16(samples)
@@ -163,7 +164,7 @@ class _FlacFile:
             self._container.mux(self._stream.encode(frame))
 
     def close(self, *, broken: bool) -> None:
-        """Finish the file, as well as it can be done if writing it failed."""
+        """Finish the file; ignore errors if writing has already failed."""
         import av
 
         expected = (OSError, av.FFmpegError) if broken else ()

@@ -126,4 +126,4 @@ def test_a_full_disk_ends_the_recording_and_not_the_conversation(tmp_path, caplo
 
     with Path("/dev/full").open("wb") as full:
         assert len(asyncio.run(scenario(full))) == 40
-    assert "not recorded any further: it cannot be written" in caplog.text
+    assert "recording stopped: it cannot be written" in caplog.text
