@@ -8,13 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples
+from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples, to_samples
 from streamer.clock import Clock
 from streamer.control import Control, LiveStatus
 from streamer.conversation.load import LoadPolicy
 
 _STEP = SAMPLE_RATE // 2
 """Maximum samples (all channels) per processing step; bounds event latency."""
+
+_START, _MAX_BACKLOG = 1.0, 30 * SAMPLE_RATE
+"""Seconds within which audio that waited before the start arrives, and most samples of it."""
 
 _FADE = 0.85
 """Factor by which a channel's shown loudness falls per chunk of silence."""
@@ -54,6 +57,10 @@ class LiveBuffer:
         self._paused: dict[int, Gap] = {}
         """The part of each channel's pause that has not been passed on as a gap yet."""
         self._changed = asyncio.Event()
+        self._begun = 0.0
+        """Time of the clock at which reading began, in seconds."""
+        self._backlog = 0
+        """Samples that had waited before that, e.g. in a pipe while models were loaded: no lag of the analysis."""
 
     async def __aiter__(self) -> AsyncIterator[Sequence[AudioChunk | Gap]]:
         filling = asyncio.create_task(self._fill())
@@ -76,6 +83,7 @@ class LiveBuffer:
             await asyncio.gather(filling, return_exceptions=True)
 
     async def _fill(self) -> None:
+        self._begun = self._clock.seconds()
         try:
             async with asyncio.timeout(self._control.duration):
                 async for item in self._source:
@@ -100,9 +108,10 @@ class LiveBuffer:
             status.levels[channel] = max(_loudness(item.samples), fading)
             if item.captured is None:
                 item = replace(item, captured=self._clock.seconds())
+            self._note_backlog(item)
             self._count(channel, len(item.samples))
         self._items.append(item)
-        if self._waiting.get(channel, 0) > self._policy.max_waiting:
+        if self._waiting.get(channel, 0) > self._policy.max_waiting + self._backlog:
             self._drop_oldest(channel)
 
     def _next_items(self) -> Sequence[AudioChunk | Gap]:
@@ -114,7 +123,17 @@ class LiveBuffer:
 
     def _count(self, channel: int, samples: int) -> None:
         self._waiting[channel] = self._waiting.get(channel, 0) + samples
-        self._policy.measure(max(self._waiting.values()) / SAMPLE_RATE)
+        waiting = max(self._waiting.values())
+        if samples < 0:
+            self._backlog = min(self._backlog, waiting)
+        self._policy.measure(max(0, waiting - self._backlog) / SAMPLE_RATE)
+
+    def _note_backlog(self, chunk: AudioChunk) -> None:
+        """Measure how far the audio is ahead of the time since reading began."""
+        elapsed = self._clock.seconds() - self._begun
+        if elapsed < _START:
+            ahead = chunk.end - to_samples(elapsed)
+            self._backlog = min(_MAX_BACKLOG, max(self._backlog, ahead))
 
     def _discard(self, item: AudioChunk | Gap) -> None:
         """Replace an item of a pause: a first gap ends the utterance at once, a second covers the rest."""

@@ -94,7 +94,8 @@ async def test_bounds_what_waits_and_reports_the_rest_as_gaps():
     steps = aiter(live.buffer)
     items = [*await anext(steps)]
     lags = []
-    for _ in range(70):  # nothing is processed meanwhile
+    for n in range(70):  # nothing is processed meanwhile
+        await live.clock.sleep_until(n / 10)
         live.source.speak(0.1)
         await settle()
         lags.append(live.status.lag)
@@ -108,6 +109,41 @@ async def test_bounds_what_waits_and_reports_the_rest_as_gaps():
     lost = sum(gap.end - gap.start for gap in gaps)
     assert lost == pytest.approx(live.status.lost * 16_000)
     assert lost >= 5 * 16_000
+
+
+async def test_audio_that_waited_before_the_start_is_no_lag():
+    live = Buffered(max_lag=2.0)
+    live.source.speak(4)  # while models were loaded
+    steps = aiter(live.buffer)
+    await anext(steps)
+    await settle()
+    assert live.status.lag == 0
+    for n in range(1, 11):  # nothing is processed meanwhile
+        await live.clock.sleep_until(n / 10)
+        live.source.speak(0.1)
+        await settle()
+    assert live.status.lag == pytest.approx(1.0, abs=0.11)
+    assert live.status.lost == 0
+    live.end()
+    items = [item async for few in steps for item in few]
+    assert items[-1].end == live.source.position[0]
+
+
+async def test_a_backlog_that_was_worked_off_excuses_no_later_lag():
+    live = Buffered(max_lag=2.0)
+    live.source.speak(4)
+    steps = aiter(live.buffer)
+    for _ in range(8):
+        await anext(steps)
+    await live.clock.sleep_until(4)
+    waiting = asyncio.ensure_future(anext(steps))
+    await settle()
+    live.source.speak(1.5)
+    await settle()
+    await waiting
+    assert live.status.lag == pytest.approx(1.5, abs=0.11)
+    live.end()
+    _ = [few async for few in steps]
 
 
 async def test_a_pause_becomes_gaps_and_its_audio_is_discarded():
