@@ -14,7 +14,7 @@ from streamer.registry import ENDPOINTS
 from streamer.web.connection import Services
 
 _STATIC = Path(__file__).with_name("static")
-_POLICY = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; frame-ancestors 'none'"
+_POLICY = "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'"
 
 
 def make_app(services: Services) -> Starlette:

@@ -15,10 +15,10 @@ SAMPLE = Path(__file__).resolve().parents[3] / "streamer" / "samples" / "call.og
 
 
 @contextlib.contextmanager
-def server(bundle, *arguments, environment=None):
-    """Start `streamer serve` on a free port; give its address (host:port) and process."""
+def server(bundle, *arguments, environment=None, port=0):
+    """Start `streamer serve` on a free port, unless one is given; give its address (host:port) and process."""
     command = [
-        *(sys.executable, "-m", "streamer.cli", "serve", "--port", "0"),
+        *(sys.executable, "-m", "streamer.cli", "serve", "--port", str(port)),
         *("--set", "asr.backend=none", "--set", f"emotion.bundle={bundle}", *arguments),
     ]
     process = subprocess.Popen(

@@ -1,0 +1,28 @@
+"use strict";
+// All texts of the page.
+const TEXTS = {
+  conversations: "Conversations",
+  none: "No conversation yet.",
+  connected: "Connected",
+  lost: "Connection lost, trying again …",
+  token: "Token of this server:",
+  start: "Start my microphone",
+  stop: "Stop my microphone",
+  heard: "Your microphone is analysed as",
+  refused: "The microphone cannot be used:",
+  finished: "finished",
+  running: "running",
+  behind: "behind: work is shed",
+  paused: "paused",
+  lag: (s) => `${s} s behind`,
+  lost_audio: (s) => `${s} s of audio lost`,
+  skipped: (n) => `${n} events were skipped here.`,
+  unsure: "not sure",
+  unknown: "not judged",
+  speaking: "speaking",
+  share: (p) => `${p} % of the talk`,
+  alerts: (n) => (n === 1 ? "1 alert" : `${n} alerts`),
+  alert: "Alert",
+  gap: "Audio lost",
+  sound: "Sound",
+};
