@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from streamer_models.backbones import read_backbone
 from streamer_models.classifier import Classifier
+from streamer_models.config import first_of, one_line
 from streamer_models.contract import AudioStream, HasFastForm, Modality
 from streamer_models.heads.calibration import Calibration
 from streamer_models.manifest import (
@@ -29,8 +30,6 @@ from streamer_models.manifest import (
     File,
     Manifest,
     entry_of,
-    first_of,
-    one_line,
     read_manifest,
 )
 from streamer_models.registry import SYSTEMS

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
 
 from streamer_models import registry
 
@@ -34,6 +42,19 @@ class EncoderConfig(NetworkConfig):
     """Size of an embedding vector."""
 
 
+def first_of(error: ValidationError) -> str:
+    """The first complaint of a validation, in one line: where, and what."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    return one_line(f"{place}: {message}" if place else message)
+
+
+def one_line(text: str) -> str:
+    """A message in one line of at most 300 characters."""
+    return " ".join(text.split())[:300]
+
+
 def _read(names: registry.Registry) -> BeforeValidator:
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
@@ -41,7 +62,10 @@ def _read(names: registry.Registry) -> BeforeValidator:
         name = value.get("encoder")
         if not isinstance(name, str):
             raise ValueError("encoder: a name is missing")  # noqa: TRY004 - pydantic's to report
-        return names.find(name).config_class.model_validate(value)
+        try:
+            return names.find(name).config_class.model_validate(value)
+        except ValidationError as error:
+            raise ValueError(first_of(error)) from error
 
     return BeforeValidator(read)
 

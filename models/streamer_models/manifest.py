@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
-from streamer_models.config import NetworkConfig, SystemConfig
+from streamer_models.config import NetworkConfig, SystemConfig, first_of, one_line
 from streamer_models.heads.calibration import Calibration
 from streamer_models.registry import SYSTEMS
 
@@ -82,7 +82,11 @@ class Manifest(NetworkConfig):
         """Read the model's configuration as that of the system named."""
         if isinstance(raw, dict) and isinstance(raw.get("model"), dict):
             system = SYSTEMS.find(_system(raw.get("system")))
-            return {**raw, "model": system.config_class.model_validate(raw["model"])}
+            try:
+                model = system.config_class.model_validate(raw["model"])
+            except ValidationError as error:
+                raise ValueError(f"model.{first_of(error)}") from error
+            return {**raw, "model": model}
         return raw
 
     @model_validator(mode="after")
@@ -144,15 +148,3 @@ def _from_first(raw: dict[str, Any]) -> dict[str, Any]:
         }
     about = {"format": FORMAT, "system": "dutta2022", "languages": ["en"]}
     return {**raw, **about, "model": model, "calibration": calibration}
-
-
-def first_of(error: ValidationError) -> str:
-    """The first complaint of a validation, in one line."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return one_line(f"{place}: {first['msg']}" if place else first["msg"])
-
-
-def one_line(text: str) -> str:
-    """A message in one line of at most 300 characters."""
-    return " ".join(text.split())[:300]

@@ -217,6 +217,11 @@ def test_refuses_manifests_out_of_bounds(copy, change):
     refused(copy, r"bundle\.json: ")
 
 
+def test_says_where_a_manifest_is_wrong(copy):
+    rewrite(copy, lambda m: m["model"]["audio"]["leaf"].update(hop=0))
+    refused(copy, r"bundle\.json: model\.audio: leaf\.hop: Input should be greater than")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[" * 90_000, '{"format": 1', "[]", "null", "\xff"])
 def test_refuses_files_that_are_no_manifest(copy, text):
     (copy / "bundle.json").write_bytes(text.encode("latin-1"))
