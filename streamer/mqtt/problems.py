@@ -42,15 +42,12 @@ class ClosedError(UnreachableError):
 
 def refusal(code: int, name: str) -> BrokerError:
     """Make the error of a reason code."""
-    match code:
-        case 0x84:
-            return OldBrokerError("the broker does not support this version of MQTT")
-        case 0x9A:
-            return RetainUnsupportedError(
-                "the broker does not retain messages; set mqtt.retain: false"
-            )
-        case 0x9B:
-            return QosUnsupportedError("the broker supports QoS 0 only; set mqtt.qos: 0")
+    if code == UNSUPPORTED_PROTOCOL:
+        return OldBrokerError("the broker does not support this version of MQTT")
+    if code == RETAIN_NOT_SUPPORTED:
+        return RetainUnsupportedError("the broker does not retain messages (mqtt.retain: false)")
+    if code == QOS_NOT_SUPPORTED:
+        return QosUnsupportedError("the broker supports QoS 0 only (mqtt.qos: 0)")
     return (UnreachableError if code in TEMPORARY else RefusedError)(name)
 
 

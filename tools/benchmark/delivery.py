@@ -316,7 +316,7 @@ def run(arguments: argparse.Namespace) -> None:
     for result in results:
         values = (getattr(result, column) for column in columns)
         table.add_row(*(f"{v:.1f}" if isinstance(v, float) else str(v) for v in values))
-    Console().print(table)
+    Console(width=130).print(table)
     write_json(arguments.json, "delivery", {"results": results})
 
 
