@@ -78,7 +78,7 @@ def _load_on(
         )
         network = WhisperNetwork(model)
         # What is slow the first time: a GPU's libraries are looked for, and silence is encoded.
-        network.encode(np.zeros((network.bands, 2), np.float32))
+        network.context(network.encode(np.zeros((network.bands, 2), np.float32)), 1)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UserError(f"whisper model {files.name}: cannot be loaded: {reason}") from error
