@@ -255,6 +255,7 @@ def _emotion(prediction: "Prediction | None") -> dict[str, object]:
         "probabilities": prediction.probabilities,
         "abstained": prediction.abstained,
         "modalities": list(prediction.modalities),
+        "likely": list(prediction.likely) or None,
         "dimensions": _dimensions(prediction),
     }
 

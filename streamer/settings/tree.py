@@ -209,7 +209,7 @@ class Emotion(Section):
     """The model that judges."""
 
     bundle: str = Field(
-        default="streamer-en-1",
+        default="streamer-en-2",
         min_length=1,
         description="a bundle's directory, or the name of one that comes with streamer",
     )

@@ -34,7 +34,7 @@ TRAINING = "train"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
-    parser.add_argument("--bundle", default="streamer-en-1", help="name or directory of a bundle")
+    parser.add_argument("--bundle", default="streamer-en-2", help="name or directory of a bundle")
     parser.add_argument(
         "--data",
         type=Path,

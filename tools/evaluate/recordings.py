@@ -61,7 +61,7 @@ class Collected(Sink):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
-    parser.add_argument("--bundle", default="streamer-en-1", help="name or directory of a bundle")
+    parser.add_argument("--bundle", default="streamer-en-2", help="name or directory of a bundle")
     parser.add_argument(
         "--data", type=Path, required=True, help=f"folder of recordings, each with a FILE{TURNS}"
     )

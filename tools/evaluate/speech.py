@@ -44,7 +44,7 @@ CONDITIONS: Mapping[str, Callable[[Wave], Wave]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
-    parser.add_argument("--bundle", default="streamer-en-1", help="name or directory of a bundle")
+    parser.add_argument("--bundle", default="streamer-en-2", help="name or directory of a bundle")
     parser.add_argument(
         "--data",
         type=Path,

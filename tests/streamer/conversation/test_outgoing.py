@@ -1,5 +1,7 @@
 """Privacy modes are honoured in everything that leaves, and events carry what is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,23 @@ async def test_reports_an_utterance_from_start_to_mood():
         "s:agent:16000"
     }
     assert out.utterances == 1
+
+
+async def test_reports_the_prediction_set_and_the_dimensions_that_the_model_estimates():
+    bus = Bus()
+    given = replace(
+        prediction(), likely=("angry", "sad"), dimensions={"valence": -0.61234, "arousal": 0.5}
+    )
+    await say(outgoing(bus), given=given)
+    said = bus.only("utterance")
+    assert said["likely"] == ["angry", "sad"]
+    assert (said["dimensions"].valence, said["dimensions"].arousal) == (-0.6123, 0.5)
+
+
+async def test_leaves_out_what_the_model_does_not_estimate():
+    bus = Bus()
+    await say(outgoing(bus), given=replace(prediction(), dimensions={"valence": 0.2}))
+    assert (bus.only("utterance")["likely"], bus.only("utterance")["dimensions"]) == (None, None)
 
 
 async def test_an_utterance_that_could_not_be_classified_has_no_mood():
