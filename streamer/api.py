@@ -20,7 +20,7 @@ from streamer.conversation import pipeline
 from streamer.conversation.pipeline import Outcome
 from streamer.errors import UserError
 from streamer.events import Event
-from streamer.registry import SINKS, SOURCES, Plugin, SinkContext, SourceContext
+from streamer.registry import SINKS, SOURCES, Plugin, SinkContext, SourceContext, source_name
 from streamer.runtime.models import Runtime
 from streamer.settings.load import load as load_settings
 from streamer.settings.tree import Audio, Settings
@@ -128,9 +128,7 @@ def make_source(
     Raises:
         UserError: If there is no such source, or the options do not fit.
     """
-    scheme = target.partition("://")[0] if "://" in target else ""
-    name = "stdin" if target == "-" else scheme if scheme in SOURCES else default
-    plugin: Plugin = SOURCES.find(name)
+    plugin: Plugin = SOURCES.find(source_name(target, default))
     made: AudioSource = plugin.make(target, context=context, **plugin.chosen(options))
     return made
 

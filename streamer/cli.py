@@ -15,6 +15,7 @@ from streamer import __version__
 from streamer.commands import FAILED, INTERRUPTED, OK, WRONG
 from streamer.commands.parser import Parser, refuse_empty
 from streamer.errors import UserError
+from streamer.text import printable
 
 COMMANDS = (
     *("replay", "listen", "serve", "archive", "devices", "watch", "mqtt", "report", "export"),
@@ -67,18 +68,24 @@ def _execute(options: argparse.Namespace) -> int:
         print(f"streamer: {error}", file=sys.stderr)  # noqa: T201 - this is the terminal's program
         return WRONG
     except BrokenPipeError:
-        # Whoever read our output has had enough: say nothing more, not even at exit.
+        # The reader of the output has gone: say nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:
         if options.debug:
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(  # noqa: T201
-            f"streamer: unexpected: {message} (--debug shows where)", file=sys.stderr
-        )
-        return FAILED
+        line, code = _explain(error)
+        print(f"streamer: {line}", file=sys.stderr)  # noqa: T201
     return code
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """Give a line about an error that nothing expected, and the exit code."""
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = (error.strerror or "no access").lower()
+        return f"{printable(str(error.filename)[:200])}: {reason}", WRONG
+    message = printable(" ".join(str(error).split())[:300]) or type(error).__name__
+    return f"unexpected: {message} (--debug shows where)", FAILED
 
 
 def _open_standard_streams() -> None:

@@ -203,6 +203,13 @@ SOURCES = Registry(
 )
 """`make(target, context=SourceContext, **options)`. Another package's is chosen by `NAME://...` on the command line."""
 
+
+def source_name(target: str, default: str) -> str:
+    """Name the source that a target asks for: `-` is standard input, `NAME://...` the source of that name."""
+    scheme = target.partition("://")[0] if "://" in target else ""
+    return "stdin" if target == "-" else scheme if scheme in SOURCES else default
+
+
 SINKS = Registry(
     "sink",
     "streamer.sinks",

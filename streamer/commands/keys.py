@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def on_key(control: "Control") -> Callable[[str], None]:
-    """What keys do."""
+    """Make the function that carries out the keys: q, p, s, space."""
 
     def press(key: str) -> None:
         match key:
@@ -30,9 +30,9 @@ def on_key(control: "Control") -> Callable[[str], None]:
 
 @contextlib.contextmanager
 def keys(press: Callable[[str], None]) -> Iterator[None]:
-    """Call a function for each key pressed, if this is a terminal and it is ours to read.
+    """Call a function for each key pressed, if standard input is this program's terminal.
 
-    However the context is left, the terminal is as it was.
+    The terminal is restored however the context is left.
     """
     if not _is_ours():
         yield

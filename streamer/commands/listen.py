@@ -20,7 +20,7 @@ from streamer.commands.outputs import (
 )
 from streamer.errors import UserError
 from streamer.process import exempt_from_collection, one_thread_per_computation
-from streamer.registry import SinkContext, SourceContext
+from streamer.registry import SinkContext, SourceContext, source_name
 
 if TYPE_CHECKING:
     from streamer.api import Engine
@@ -31,20 +31,24 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
     parser = subparsers.add_parser(
         "listen",
         parents=parents,
-        help="analyse what microphones hear",
+        help="analyse a conversation from microphones, live",
         description="Analyse a conversation while it is spoken. Each microphone is a speaker. In a terminal: "
         "q ends, p pauses, space marks a moment.",
     )
     parser.add_argument(
         "pipe",
         nargs="?",
-        choices=["-"],
-        metavar="-",
-        help="listen to raw 16-bit PCM from standard input instead of a microphone",
+        metavar="-|NAME://...",
+        help="instead of a microphone: - reads raw PCM from standard input, NAME:// the source of that name",
     )
-    parser.add_argument("--duration", type=_seconds, metavar="S", help="end after so many seconds")
     parser.add_argument(
-        "--record", type=_flac, metavar="FILE.flac", help="also write what is heard to a new file"
+        "--duration", type=_seconds, metavar="S", help="end after this many seconds"
+    )
+    parser.add_argument(
+        "--record",
+        type=_flac,
+        metavar="FILE.flac",
+        help="also record the audio to a new file (FLAC)",
     )
     add_output_options(parser)
     parser.later(lambda: add_plugin_options(parser, "listen"))
@@ -53,13 +57,17 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 
 
 def run(options: argparse.Namespace) -> int:
-    """Listen until told to stop; give the exit code."""
+    """Listen until stopped and return the exit code."""
     from streamer.api import Engine
     from streamer.commands.terminal import without_noise
 
     settings = load_settings(options, audio__channels=options.channels)
+    if options.pipe and source_name(options.pipe, "") == "":
+        raise UserError(
+            f"{options.pipe[:100]}: expected - or NAME://...; a microphone is chosen by --device"
+        )
     if options.pipe and options.device:
-        raise UserError("'-' and --device cannot be combined")
+        raise UserError(f"'{options.pipe}' and --device cannot be combined")
     one_thread_per_computation()
     with without_noise(debug=options.debug), Engine.load(settings, notify) as engine:
         exempt_from_collection()
@@ -104,7 +112,10 @@ def _flac(text: str) -> Path:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: expected seconds, more than 0")
+        raise argparse.ArgumentTypeError(f"{text[:100]}: expected seconds, more than 0")
     return seconds

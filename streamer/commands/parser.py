@@ -38,6 +38,21 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG, f"{self.prog}: {message} (--help explains)\n")
 
 
+def whole_number(low: int, high: int, unit: str) -> Callable[[str], int]:
+    """Make the type of an option that is a whole number within bounds."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text[:100]}: expected {low} to {high} {unit}")
+        return value
+
+    return read
+
+
 def refuse_empty(arguments: Sequence[str]) -> str:
     """What is wrong with empty arguments: usually a shell variable that is not set. "" if there are none."""
     for before, argument in zip(["", *arguments], arguments, strict=False):

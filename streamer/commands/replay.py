@@ -3,10 +3,10 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import sys
 from collections import deque
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.commands import (
@@ -26,10 +26,11 @@ from streamer.commands.outputs import (
     notify,
     stopped_by_signals,
 )
+from streamer.commands.parser import whole_number
 from streamer.control import Control
 from streamer.errors import UserError
 from streamer.process import exempt_from_collection, one_thread_per_computation
-from streamer.registry import SinkContext, SourceContext
+from streamer.registry import SinkContext, SourceContext, source_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
     )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=whole_number(1, 256, "recordings"),
         default=1,
         metavar="N",
         help="replay N files at the same time (with --speed max: an archive, on as many cores; default 1)",
@@ -78,17 +79,17 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay all files; give the gravest exit code."""
+    """Replay all files and return the highest exit code."""
     settings = load_settings(options, audio__channels=options.channels)
     _check(options)
-    # What is wrong with an output is told before the models are loaded.
+    # A mistake in an output is reported before the models are loaded.
     from streamer import api
 
     api.make_sinks(SinkContext(settings, table=False), vars(options) | {"jsonl": None})
-    files = [file for file in options.files if file == "-" or Path(file).exists()]
+    files = [file for file in options.files if _is_there(file)]
     for file in options.files:
         if file not in files:
-            notify(f"{file}: no such file")
+            notify(f"{file[:200]}: no such file")
     missing = WRONG if len(files) < len(options.files) else OK
     if not files:
         return missing
@@ -104,8 +105,12 @@ def run(options: argparse.Namespace) -> int:
         return max(missing, asyncio.run(_replay_all(files, options, engine)))
 
 
+def _is_there(file: str) -> bool:
+    return source_name(file, "recording") != "recording" or os.path.exists(file)  # noqa: PTH110 - a name may be too long
+
+
 def _processes(files: "Sequence[str]", options: argparse.Namespace, settings: "Settings") -> int:
-    """In how many processes to replay: several where cores are left over and no output is shared."""
+    """Count the processes to replay in: several where cores are free and no output is shared."""
     from streamer.sinks.jsonl import is_folder
 
     shares = options.mqtt or settings.mqtt.url or (options.jsonl and not is_folder(options.jsonl))
@@ -129,7 +134,7 @@ async def _replay_alone(
 
 
 async def _replay_all(files: "Sequence[str]", options: argparse.Namespace, engine: "Engine") -> int:
-    """Replay the recordings, some at the same time; what becomes of one does not touch the others."""
+    """Replay the recordings, some at the same time; a failure of one does not affect the others."""
     control = Control()
     waiting = deque(files)
     codes: list[int] = []
@@ -162,7 +167,7 @@ async def _replay(
     control: Control,
     progress: "ProgressSink | None",
 ) -> int:
-    """Replay one recording; give its exit code, and tell what is wrong with it."""
+    """Replay one recording; return its exit code and report what is wrong with it."""
     from streamer import api
     from streamer.clock import VirtualClock, WallClock
 
@@ -187,8 +192,6 @@ async def _replay(
 def _check(options: argparse.Namespace) -> None:
     from streamer.sinks.report.folder import is_folder
 
-    if not 1 <= options.jobs <= 256:
-        raise UserError(f"--jobs {options.jobs}: expected 1 to 256")
     if options.session and len(options.files) > 1:
         raise UserError("--session names one conversation; replay one file")
     if options.report and len(options.files) > 1 and not is_folder(options.report):
@@ -200,7 +203,12 @@ def _check(options: argparse.Namespace) -> None:
 def _speed(text: str) -> float | None:
     if text == "max":
         return None
-    speed = float(text)
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
     if not MIN_SPEED <= speed <= MAX_SPEED:
-        raise argparse.ArgumentTypeError(f"{text}: expected {MIN_SPEED} to {MAX_SPEED:g}, or max")
+        raise argparse.ArgumentTypeError(
+            f"{text[:100]}: expected {MIN_SPEED} to {MAX_SPEED:g}, or max"
+        )
     return speed

@@ -1,7 +1,7 @@
-"""An archive on several cores: each has a process of its own, which replays one recording after the other.
+"""An archive on several cores, each with a process that replays one recording after the other.
 
 Threads of one process would wait for each other, as only one at a time can run Python. The processes are forks, made
-once everything is imported; each loads the models. One that dies costs the recording that it was busy with.
+when everything is imported; each loads the models. If one dies, the recording that it was replaying is lost.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from streamer.sinks.progress import Progress
 
 Reached = Callable[[float], None]
-"""Told how far a recording has been analysed, in seconds."""
+"""Takes the seconds of a recording analysed so far."""
 
 Replay = Callable[["Engine", str, Reached], Coroutine[Any, Any, int]]
-"""Replays a recording; gives its exit code, and tells the user what is wrong with it."""
+"""Replays a recording; returns its exit code and reports what is wrong with it."""
 
 _SHARED = (
     "av",
@@ -47,7 +47,7 @@ _SHARED = (
     "streamer.sources.recording.source",
     "streamer.transcription.registry",
 )
-"""What takes long to import, and starts no threads: a fork takes none along."""
+"""Slow imports that start no threads: a fork copies none."""
 
 
 @dataclass(slots=True)
@@ -55,16 +55,16 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     file: str | None = None
-    """What it is busy with."""
+    """The recording that it is replaying."""
     is_alive: bool = True
 
 
 def replay_in_processes(
     files: Sequence[str], count: int, settings: "Settings", replay: Replay
 ) -> list[int]:
-    """Replay recordings, as many at the same time as there are processes, behind one progress bar.
+    """Replay recordings in several processes, behind one progress bar.
 
-    A signal ends the conversations under way properly; no others are begun.
+    A signal ends the running conversations properly; no others are started.
 
     Args:
         files: what to replay, in this order.
@@ -105,7 +105,7 @@ def _share_out(
     progress: "Progress",
     signals: Sequence[int],
 ) -> list[int]:
-    """Give whoever has nothing to do the next recording, until none waits and all have finished."""
+    """Assign recordings to idle workers until all are done."""
     codes: list[int] = []
     while True:
         for worker in workers:
@@ -199,7 +199,7 @@ def _work(
     *,
     speaks: bool,
 ) -> None:
-    """What a process does: replay what it is handed, until there is nobody to hand it anything."""
+    """Replay the recordings that arrive over a connection until it is closed."""
     from streamer.api import Engine
 
     os.setpgrp()  # the terminal's Ctrl-C comes from who has forked it, and only once

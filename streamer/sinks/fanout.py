@@ -61,7 +61,7 @@ class EventBus:
         self._control = control
         self._wait = wait
         self._follow = follow
-        self._outlets = [_Outlet(sink, limit) for sink in sinks]
+        self._deliveries = [_Delivery(sink, limit) for sink in sinks]
         self._seq = 0
         self._order = asyncio.Lock()
         self._reports: deque[tuple[str, str]] = deque()
@@ -75,14 +75,14 @@ class EventBus:
             UserError: One cannot be opened.
         """
         async with self._stack as stack:
-            for outlet in self._outlets:
-                await outlet.sink.__aenter__()
-                stack.push_async_exit(partial(self._leave, outlet))
-                if isinstance(outlet.sink, ReportingSink):
-                    outlet.sink.report = partial(self.report, outlet.sink)
+            for delivery in self._deliveries:
+                await delivery.sink.__aenter__()
+                stack.push_async_exit(partial(self._leave, delivery))
+                if isinstance(delivery.sink, ReportingSink):
+                    delivery.sink.report = partial(self.report, delivery.sink)
             stack.enter_context(self._control.on_stop(self._stopping))
-            for outlet in self._outlets:
-                outlet.task = asyncio.create_task(self._deliver(outlet), name=outlet.name)
+            for delivery in self._deliveries:
+                delivery.task = asyncio.create_task(self._deliver(delivery), name=delivery.name)
             self._stack = stack.pop_all()
         return self
 
@@ -94,12 +94,12 @@ class EventBus:
     ) -> None:
         async with self._stack:
             try:
-                for outlet in self._outlets:
-                    outlet.queue.close()
+                for delivery in self._deliveries:
+                    delivery.queue.close()
                 if exc is None:
                     await self._finish()
             finally:
-                tasks = [outlet.task for outlet in self._outlets if outlet.task]
+                tasks = [delivery.task for delivery in self._deliveries if delivery.task]
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -120,8 +120,8 @@ class EventBus:
         )
         self._seq += 1
         self._ended |= isinstance(event, events.SessionEnded)
-        for outlet in self._outlets:
-            await self._hand(outlet, event)
+        for delivery in self._deliveries:
+            await self._hand(delivery, event)
         return event
 
     async def error(self, part: str, message: str) -> None:
@@ -140,59 +140,59 @@ class EventBus:
         while self._reports:
             await self.error(*self._reports.popleft())
 
-    async def _hand(self, outlet: "_Outlet", event: events.Event) -> None:
+    async def _hand(self, delivery: "_Delivery", event: events.Event) -> None:
         if not self._wait:
-            outlet.dropped += not outlet.queue.offer(event)
+            delivery.dropped += not delivery.queue.offer(event)
             return
         try:
-            await outlet.queue.put(event)
+            await delivery.queue.put(event)
         except Closed:
             return
 
-    async def _deliver(self, outlet: "_Outlet") -> None:
+    async def _deliver(self, delivery: "_Delivery") -> None:
         """Bring a sink its events until the bus is closed, or the sink fails."""
         loop = asyncio.get_running_loop()
         try:
-            async for event in outlet.queue:
-                outlet.since = loop.time()
-                await outlet.sink.emit(event)
-                outlet.since = None
-                if outlet.dropped and outlet.queue.weight == 0 and not outlet.lost:
-                    count, outlet.dropped = outlet.dropped, 0
+            async for event in delivery.queue:
+                delivery.since = loop.time()
+                await delivery.sink.emit(event)
+                delivery.since = None
+                if delivery.dropped and delivery.queue.weight == 0 and not delivery.lost:
+                    count, delivery.dropped = delivery.dropped, 0
                     message = f"too slow: {count} events were dropped for it"
-                    await self.error(outlet.name, message)
+                    await self.error(delivery.name, message)
         except Exception as error:  # noqa: BLE001 - one sink never ends the conversation of the others
-            await self._lose(outlet, error)
+            await self._lose(delivery, error)
 
-    async def _lose(self, outlet: "_Outlet", error: Exception) -> None:
+    async def _lose(self, delivery: "_Delivery", error: Exception) -> None:
         """Give a sink up."""
-        if outlet.lost:
+        if delivery.lost:
             return
-        outlet.lost = True
-        outlet.queue.close()
-        self.lost.append(outlet.name)
-        log.debug("%s failed", outlet.name, exc_info=error)
+        delivery.lost = True
+        delivery.queue.close()
+        self.lost.append(delivery.name)
+        log.debug("%s failed", delivery.name, exc_info=error)
         if isinstance(error, BrokenPipeError):
             message = "its reader has gone; it gets no more events"
         else:
             reason = " ".join(str(error).split()) or type(error).__name__
             message = f"failed and gets no more events: {reason}"
-        await self.error(outlet.name, message)
-        if all(each.lost for each in self._outlets if each.counts):
+        await self.error(delivery.name, message)
+        if all(each.lost for each in self._deliveries if each.counts):
             self._control.stop("failed")
 
     async def _leave(
         self,
-        outlet: "_Outlet",
+        delivery: "_Delivery",
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
         """Close a sink; one that cannot deliver its last is a lost one."""
         try:
-            await outlet.sink.__aexit__(exc_type, exc, traceback)
+            await delivery.sink.__aexit__(exc_type, exc, traceback)
         except Exception as error:  # noqa: BLE001 - the others are closed all the same
-            await self._lose(outlet, error)
+            await self._lose(delivery, error)
         while self._reports:
             log.warning("%s: %s", *self._reports.popleft())
 
@@ -203,14 +203,14 @@ class EventBus:
             loop.call_later(STUCK, self._lose_stuck, loop.time())
 
     def _lose_stuck(self, moment: float) -> None:
-        for outlet in self._outlets:
-            if outlet.since is not None and outlet.since <= moment and outlet.task:
-                outlet.task.cancel()
-                outlet.closing = asyncio.ensure_future(self._lose(outlet, _stuck(outlet)))
+        for delivery in self._deliveries:
+            if delivery.since is not None and delivery.since <= moment and delivery.task:
+                delivery.task.cancel()
+                delivery.closing = asyncio.ensure_future(self._lose(delivery, _stuck(delivery)))
 
     async def _finish(self) -> None:
         """Wait until the sinks have everything; not for long once a signal has come."""
-        tasks = [outlet.task for outlet in self._outlets if outlet.task]
+        tasks = [delivery.task for delivery in self._deliveries if delivery.task]
         if not tasks:
             return
         stopped = asyncio.Event()
@@ -223,13 +223,13 @@ class EventBus:
             delivered.cancel()
             signalled.cancel()
         await asyncio.wait(tasks, timeout=LAST_WAIT)
-        for outlet in self._outlets:
-            if outlet.task and not outlet.task.done():
-                outlet.task.cancel()
-                await self._lose(outlet, _stuck(outlet))
+        for delivery in self._deliveries:
+            if delivery.task and not delivery.task.done():
+                delivery.task.cancel()
+                await self._lose(delivery, _stuck(delivery))
 
 
-class _Outlet:
+class _Delivery:
     """A sink, and the events that wait for it."""
 
     def __init__(self, sink: Sink, limit: int) -> None:
@@ -258,8 +258,10 @@ async def _set(event: asyncio.Event) -> None:
     await event.wait()
 
 
-def _stuck(outlet: _Outlet) -> TimeoutError:
-    return TimeoutError(f"stuck when the conversation had to end, {outlet.queue.weight:.0f} waited")
+def _stuck(delivery: _Delivery) -> TimeoutError:
+    return TimeoutError(
+        f"stuck when the conversation had to end, {delivery.queue.weight:.0f} waited"
+    )
 
 
 def _safe(value: Any) -> Any:

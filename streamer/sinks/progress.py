@@ -52,23 +52,23 @@ class Progress:
         self._bar.stop()
 
     def sink(self, file: str) -> "ProgressSink":
-        """A sink for the events of one recording."""
+        """Make a sink for the events of one recording."""
         return ProgressSink(partial(self.reach, file))
 
     def reach(self, file: str, seconds: float) -> None:
-        """A recording has been analysed so far."""
+        """Note how far a recording has been analysed, in seconds."""
         self._done[file] = max(self._done[file], min(seconds, self._seconds[file]))
         self._bar.update(self._task, completed=sum(self._done.values()))
 
     def finish(self, file: str) -> None:
-        """A recording is done with, whatever became of it."""
+        """Count a recording as done, whether it succeeded or not."""
         self._finished += 1
         self.reach(file, self._seconds[file])
         self._bar.update(self._task, files=self._finished)
 
 
 class ProgressSink(Sink):
-    """Tells how far its conversation is, in seconds."""
+    """Reports how far its conversation is, in seconds."""
 
     delivers = False
 
@@ -76,6 +76,6 @@ class ProgressSink(Sink):
         self._reached = reached
 
     async def emit(self, event: events.Event) -> None:
-        """Read off the event how far the conversation is."""
+        """Report the end of an utterance."""
         if isinstance(event, events.Utterance):
             self._reached(event.end)

@@ -61,7 +61,7 @@ class SystemdSink:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
                 connection.sendto("\n".join(lines).encode(), path)
         except OSError as error:
-            log.warning("systemd cannot be told: %s", error)
+            log.warning("systemd cannot be notified: %s", error)
 
 
 def _watchdog_seconds() -> float:

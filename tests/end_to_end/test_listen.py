@@ -1,6 +1,7 @@
 """`streamer listen` without a sound card: from a pipe, in a terminal, and when it cannot keep up."""
 
 import asyncio
+import contextlib
 import os
 import pty
 import re
@@ -104,9 +105,66 @@ def test_a_signal_ends_what_is_being_said_and_the_session(environment, number):
     assert heard[-1].utterances >= 1
 
 
+@pytest.mark.parametrize("apart", [0.0, 0.05])
+def test_the_same_signal_twice_at_once_ends_the_session_properly(environment, apart):
+    with Listening(environment, "-", stdin=subprocess.PIPE) as listening:
+        writer = speak(listening.process.stdin, voice(60))
+        listening.until(lambda e: e.type == "session_started")
+        listening.process.send_signal(signal.SIGINT)
+        time.sleep(apart)
+        _, code = listening.end(signal.SIGINT)
+        writer.join()
+        assert b"Traceback" not in listening.stderr
+    check_promises(listening.events)
+    assert code == 130
+
+
+def test_a_conversation_ends_when_nobody_reads_it(environment):
+    line = f"{sys.executable} -m streamer.cli listen - --jsonl - | head -1"
+    with (
+        contextlib.suppress(BrokenPipeError),
+        subprocess.Popen(
+            ["bash", "-o", "pipefail", "-c", line],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+        ) as shell,
+    ):
+        writer = speak(shell.stdin, np.tile(two_speakers()[:, 0], 8))
+        assert shell.stdout.read().count(b"\n") == 1
+        assert shell.wait(LATE) == 1
+        assert b"Traceback" not in shell.stderr.read()
+        writer.join()
+
+
+def test_a_hangup_without_a_terminal_opens_the_file_again(environment, tmp_path):
+    path, moved = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
+    command = [sys.executable, "-m", "streamer.cli", "listen", "-", "--quiet", "--jsonl", path]
+    with (
+        contextlib.suppress(BrokenPipeError),
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, env=environment, start_new_session=True
+        ) as program,
+    ):
+        writer = speak(program.stdin, np.concatenate([silence(1), voice(2), silence(30)]))
+        while not (path.exists() and path.stat().st_size):
+            time.sleep(0.05)
+        path.rename(moved)
+        program.send_signal(signal.SIGHUP)
+        while not path.exists():
+            time.sleep(0.05)
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(LATE) == 130
+        writer.join()
+    assert '"session_started"' in moved.read_text()
+    assert '"session_ended"' in path.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["microphone"], "expected - or NAME://"),
         (["-", "--device", "usb"], "cannot be combined"),
         (["--device", "usb", "--device", "usb"], "named twice"),
         (["--duration", "0"], "more than 0"),

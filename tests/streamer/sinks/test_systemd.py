@@ -81,7 +81,7 @@ async def test_nobody_listening_harms_nothing(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     async with SystemdSink() as sink:
         await sink.emit(STARTED)
-    assert "systemd cannot be told" in caplog.text
+    assert "systemd cannot be notified" in caplog.text
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
