@@ -26,6 +26,7 @@ def card(terms: Terms, figures: Figures, settings: Mapping[str, Any]) -> str:
         sexes="\n".join(_row(name, part) for name, part in groups["sex"].items()),
         calm="\n".join(_calm(name, part) for name, part in figures.calm.items()),
         threshold=figures.threshold,
+        learnt="; the bundle itself has learnt from all of them" if terms.calm else "",
         right=figures.confident_and_right,
         seed=settings.get("seed", 0),
     )
