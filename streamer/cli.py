@@ -15,6 +15,7 @@ from streamer import __version__
 from streamer.commands import FAILED, INTERRUPTED, OK, WRONG
 from streamer.commands.parser import Parser, refuse_empty
 from streamer.errors import UserError
+from streamer.registry import missing
 from streamer.text import printable
 
 COMMANDS = (
@@ -84,6 +85,8 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.filename is not None:
         reason = (error.strerror or "no access").lower()
         return f"{printable(str(error.filename)[:200])}: {reason}", WRONG
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("streamer"):
+        return missing(error), WRONG
     message = printable(" ".join(str(error).split())[:300]) or type(error).__name__
     return f"unexpected: {message} (--debug shows where)", FAILED
 
