@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     if len(meter.hours) > 1:
         settled = [hour.memory_mb for hour in meter.hours]
         print(
-            f"{meter.losses and len(meter.losses)} gaps and errors; behind the first hour memory grows by"
+            f"{len(meter.losses)} gaps and errors; behind the first hour memory grows by"
             f" {max(settled) - settled[0]:+.1f} MB at most, {settled[-1] - settled[0]:+.1f} MB at the end."
         )
     write_json(arguments.json, "day", {"hours": meter.hours})
@@ -93,6 +93,7 @@ class HourMeter(calls.Tally):
 
     async def emit(self, event: events.Event) -> None:
         """Look at an event."""
+        await super().emit(event)
         if not isinstance(event, events.Utterance | events.SessionEnded):
             return
         self._utterances += isinstance(event, events.Utterance)

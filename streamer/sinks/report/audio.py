@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 from streamer.errors import UserError
+from streamer.media import open_media
 
 _BIT_RATE = 24_000
 """Of each channel: 11 MB for an hour."""
@@ -23,7 +24,7 @@ def embedded(path: Path) -> str:
         raise UserError("--audio needs PyAV, which comes with the extra 'analyze'") from None
     encoded = io.BytesIO()
     try:
-        with av.open(str(path)) as source, av.open(encoded, "w", format="ogg") as target:
+        with open_media(path) as source, av.open(encoded, "w", format="ogg") as target:
             if not source.streams.audio:
                 raise UserError(f"{path}: has no audio")
             channels = min(2, source.streams.audio[0].codec_context.channels)
