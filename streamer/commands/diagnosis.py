@@ -70,7 +70,7 @@ def _bundle(settings: Settings) -> Finding:
         bundle = Bundle.load(directory)
     except BundleError as error:
         return Finding("emotion model", "broken", str(error), "set emotion.bundle")
-    labels = ", ".join(bundle.model.labels)
+    labels = ", ".join(bundle.labels)
     return Finding(
         "emotion model", "ok", f"{bundle.name} {bundle.version} ({labels}) from {directory}"
     )

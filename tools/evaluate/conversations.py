@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
     result["abstention"] = abstention(judgements, bundle.threshold)
     result["bundle"] = bundle_identity(directory)
     result[KEY] = to_json(judgements)
-    print_table(f"{bundle.name}, {arguments.data}", result, bundle.model.labels)
+    print_table(f"{bundle.name}, {arguments.data}", result, bundle.labels)
     print(f"abstention: {result['abstention']}")
     write_json(arguments.json, result)
 
@@ -151,7 +151,7 @@ def judged(
     context: bool = True,
 ) -> tuple[Judgements, list[str]]:
     """What a bundle says of the utterances that have one of its labels, and who speaks each of them."""
-    labels = bundle.model.labels
+    labels = bundle.labels
     truth, rows, clusters, speakers = [], [], [], []
     for dialogue, said in zip(dialogues, judge(bundle, composed, context=context), strict=True):
         for turn, row in zip(dialogue.turns, said, strict=True):

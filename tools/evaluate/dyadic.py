@@ -46,7 +46,7 @@ def judged(
     Clusters of the judgements are the dialogues.
     """
     bundle = ensemble.bundle
-    labels = bundle.model.labels
+    labels = bundle.labels
     judged_of: list[Utterance] = []
     rows = []
     embedded = embed_dialogues(bundle, ear, dialogues, conditions)

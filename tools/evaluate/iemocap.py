@@ -130,5 +130,5 @@ def run(arguments: argparse.Namespace) -> None:
         "commit": git_commit(),
     }
     result[KEY] = to_json(judgements)
-    print_table(f"{bundle.name}, sessions {arguments.sessions}", result, bundle.model.labels)
+    print_table(f"{bundle.name}, sessions {arguments.sessions}", result, bundle.labels)
     write_json(arguments.json, result)

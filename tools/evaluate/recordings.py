@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
     recordings = find_recordings(arguments.data)
     one_thread_per_computation()
     with Engine.load(settings, print) as engine:
-        labels, threshold = engine.bundle.model.labels, engine.bundle.threshold
+        labels, threshold = engine.bundle.labels, engine.bundle.threshold
         heard = {
             file.name: (turns, asyncio.run(_replay(file, engine)))
             for file, turns in progress(recordings, "Replaying")

@@ -73,10 +73,10 @@ def run(arguments: argparse.Namespace) -> None:
     except BundleError as error:
         raise UserError(str(error)) from error
     speech = open_clips(arguments.data, arguments.cache)
-    places = evaluated(speech.clips, bundle.model.labels, arguments.split)
+    places = evaluated(speech.clips, bundle.labels, arguments.split)
     result = evaluate(bundle, speech, places, robustness=arguments.robustness)
     result["bundle"] = bundle_identity(directory)
-    print_table(f"{arguments.data}: audio alone", result, bundle.model.labels)
+    print_table(f"{arguments.data}: audio alone", result, bundle.labels)
     for name, value in result["abstention"].items():
         print(f"abstention, {name}: {value}")
     for name, part in result.get("robustness", {}).items():
@@ -131,7 +131,7 @@ def evaluate(
             waves = [change(wave) for wave in waves]
         said = _alone(bundle, embed(encoder, waves, name))
         truth, speakers = [clip.emotion4 for clip in clips], [clip.speaker for clip in clips]
-        return Judgements.of(bundle.model.labels, truth, said, speakers)
+        return Judgements.of(bundle.labels, truth, said, speakers)
 
     plain = heard(None, "as recorded")
     groups = {
