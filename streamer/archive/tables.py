@@ -60,7 +60,7 @@ def add(folder: Path, files: Sequence[tuple[str, Path]]) -> None:
     _write(folder / UTTERANCES / part, parquet_table(conversations))
     if summaries:
         sink = pa.BufferOutputStream()
-        parquet.write_table(pa.Table.from_pylist(summaries), sink)
+        parquet.write_table(pa.Table.from_pylist(summaries, schema=_schema(pa)), sink)
         _write(folder / SUMMARIES / part, sink.getvalue().to_pybytes())
 
 
@@ -119,13 +119,25 @@ def _summary_rows(name: str, recorded: Recorded) -> Iterator[dict[str, Any]]:
         }
         for number, period in enumerate(talk.quarters, 1):
             row[f"quarter_{number}"] = period.score
-        yield {
-            key: float(value) if isinstance(value, int) and key not in _COUNTS else value
-            for key, value in row.items()
-        }
+        yield row
 
 
-_COUNTS = {"turns", "interruptions", "alerts", "gaps"}
+_TEXTS = ("call", "session", "source", "model", "speaker")
+_COUNTS = ("turns", "interruptions", "alerts", "gaps")
+_NUMBERS = (
+    *("duration", "seconds", "share", "longest_turn", "words_per_minute", "loudness_db", "overall"),
+    *("response_time", "non_talk", "overlap", "abstained"),
+    *("quarter_1", "quarter_2", "quarter_3", "quarter_4"),
+)
+
+
+def _schema(pa: Any) -> Any:
+    """The columns of summaries: the same in every part, whatever is unknown in its calls."""
+    return pa.schema(
+        [(name, pa.string()) for name in _TEXTS]
+        + [(name, pa.int64()) for name in _COUNTS]
+        + [(name, pa.float64()) for name in _NUMBERS]
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

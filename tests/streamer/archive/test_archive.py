@@ -78,6 +78,20 @@ def test_does_only_what_is_missing(calls, random_bundle, tmp_path):
     assert parquet.read_table(tmp_path / "summaries")["call"].to_pylist().count(None) == 0
 
 
+def test_parts_have_equal_columns_whatever_is_unknown(tmp_path):
+    """Nobody answers in the first call: response times and most quarters are unknown."""
+    from streamer.archive.tables import add
+    from tests.event_streams import conversation
+
+    events = [*conversation()]
+    for number, chosen in enumerate((events[:7] + events[-1:], events)):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text("".join(event.to_json() + "\n" for event in chosen))
+        add(tmp_path, [(path.stem, path)])
+    assert parquet.read_table(tmp_path / "summaries").num_rows > 0
+    assert parquet.read_table(tmp_path / "utterances").num_rows > 0
+
+
 def test_a_changed_setting_redoes_what_it_touches(calls, random_bundle, tmp_path):
     archive(*calls, "--out", tmp_path, bundle=random_bundle)
     rows = parquet.read_table(tmp_path / "utterances").num_rows
