@@ -55,7 +55,17 @@ def run(arguments: argparse.Namespace) -> None:
         "streamer --help": [*_STREAMER, "--help"],
     }
     for asr in arguments.asr:
-        ready = ["replay", "-", "--jsonl", "-", "--quiet", "--set", f"asr.backend={asr}"]
+        ready = [
+            "replay",
+            "-",
+            "--format",
+            "s16le",
+            "--jsonl",
+            "-",
+            "--quiet",
+            "--set",
+            f"asr.backend={asr}",
+        ]
         cases[f"ready, transcriber {asr}"] = [*_STREAMER, *ready]
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     for turn in range(arguments.rounds + 1):
