@@ -61,7 +61,10 @@ def read_result(path: Path) -> dict[str, Any]:
     if not isinstance(result, dict) or not all(
         isinstance(result.get(name), dict) and "value" in result[name] for name in SCALARS
     ):
-        raise UserError(f"{path}: has no {', '.join(SCALARS)}; give what an evaluation wrote")
+        raise UserError(
+            f"{path}: has no {', '.join(SCALARS)}; a report shows evaluations of emotion labels"
+            " (speech, conversations, recordings, iemocap), not of segmentation or transcription"
+        )
     return result
 
 
