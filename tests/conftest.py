@@ -5,8 +5,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("unhurried", deadline=None)  # no test depends on a timing
-hypothesis.settings.load_profile("unhurried")
+# No test depends on a timing. A run of the checks tries the same examples every time, so that a
+# failure concerns the change at hand; `pytest --hypothesis-profile=explore` draws new ones.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
