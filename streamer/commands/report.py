@@ -43,8 +43,9 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 def run(options: argparse.Namespace) -> int:
     """Write the page or the folder of pages, and print where it is."""
     from streamer import event_files
+    from streamer.files import write_atomically
     from streamer.sinks.report import check_target
-    from streamer.sinks.report.folder import is_folder, page_name, write_atomically, write_index
+    from streamer.sinks.report.folder import is_folder, page_name, write_index
 
     recorded = event_files.chosen(event_files.read(options.events), options.session)
     folder = is_folder(options.out)

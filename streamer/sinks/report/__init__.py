@@ -9,8 +9,9 @@ from typing import Self
 
 from streamer.errors import UserError
 from streamer.events import Event, SessionEnded, SessionStarted
+from streamer.files import write_atomically
 from streamer.registry import Option, Plugin, SinkContext
-from streamer.sinks.report.folder import is_folder, page_name, write_atomically, write_index
+from streamer.sinks.report.folder import is_folder, page_name, write_index
 from streamer.sinks.report.page import Report
 
 

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,38 +10,22 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from streamer import __version__
+from streamer.files import write_atomically
 from streamer.sinks.report.page import Card, environment
+from streamer.text import file_name
 
 INDEX = "index.html"
 _CARD = re.compile(r'<script type="application/json" id="card">(.*?)</script>', re.DOTALL)
-_UNSAFE = re.compile(r"[^\w.@=-]", re.ASCII)
 
 
 def page_name(session: str) -> str:
     """Return the file name of a session's page."""
-    return f"{_UNSAFE.sub('_', session)[:100].lstrip('.') or 'session'}.html"
+    return f"{file_name(session)}.html"
 
 
 def is_folder(target: str | Path) -> bool:
     """Return whether a target names a folder: by a slash at its end, or because it is one."""
     return str(target).endswith("/") or Path(target).is_dir()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file; a reader sees the old one or the new one, never a part.
-
-    Raises:
-        OSError: if it cannot be written; nothing is left behind then.
-    """
-    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def write_index(folder: Path) -> Path:
