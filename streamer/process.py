@@ -1,6 +1,10 @@
 """Process-wide state of a process that analyses conversations."""
 
 import gc
+import multiprocessing
+import os
+import threading
+from multiprocessing.connection import wait
 
 
 def one_thread_per_computation() -> None:
@@ -20,3 +24,19 @@ def exempt_from_collection() -> None:
     It would go through all of the models again and again, and hold up every conversation for a tenth of a second.
     """
     gc.freeze()
+
+
+def end_with_parent() -> None:
+    """Let this process, made by `multiprocessing`, end when the one that made it is killed.
+
+    It would finish its job for nobody, beside the one that does it again.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from streamer.archive.plan import Job, file_system, is_remote
 from streamer.errors import UserError
+from streamer.events import Error, Event, SessionEnded, Utterance, parse
+from streamer.files import move_into_place, temporary, write_atomically
+from streamer.sinks import Sink
 from streamer.sinks.jsonl import JsonlSink
 
 if TYPE_CHECKING:
     from streamer.api import Engine
-    from streamer.control import Control
-    from streamer.sinks import Sink
 
 EVENTS, REPORTS = "events", "reports"
 """Folders of the target."""
@@ -55,7 +56,6 @@ def analyse(
     job: Job,
     engine: "Engine",
     target: Target,
-    control: "Control",
     progress: Callable[[float], None] = lambda _: None,
 ) -> Analysed:
     """Analyse a call; what is wrong with the call itself is a result, not an exception.
@@ -64,12 +64,11 @@ def analyse(
         job: the call.
         engine: the models.
         target: where its results go.
-        control: stops it; an interrupted call leaves nothing behind.
         progress: called with the seconds analysed so far.
     """
     try:
         with _local_file(job) as path:
-            return asyncio.run(_analyse(job, path, engine, target, control, progress))
+            return asyncio.run(_analyse(job, path, engine, target, progress))
     except UserError as error:
         return Analysed(failure=str(error))
     except OSError as error:
@@ -81,30 +80,46 @@ async def _analyse(
     path: Path,
     engine: "Engine",
     target: Target,
-    control: "Control",
     progress: Callable[[float], None],
 ) -> Analysed:
     from streamer.api import make_source
     from streamer.clock import VirtualClock
     from streamer.registry import SourceContext
-    from streamer.sinks.progress import ProgressSink
 
     clock = VirtualClock()
     source = make_source(str(path), SourceContext(engine.settings.audio, clock), {})
     final = target.events(job.name)
-    with _temporary(final) as partial:
-        sinks: list[Sink] = [JsonlSink(partial), ProgressSink(progress)]
-        outcome = await engine.run(source, sinks, clock, control=control)
-        if control.stopped:
-            return Analysed(failure="interrupted")
-        events = partial.read_bytes()
-        if target.compress:
-            partial.write_bytes(_compressed(events))
+    final.parent.mkdir(parents=True, exist_ok=True)
+    course = _Course(progress)
+    with temporary(final) as partial:
+        outcome = await engine.run(source, [JsonlSink(partial), course], clock)
         if target.report:
-            _write_report(events, target.page(job.name))
-        partial.replace(final)
-    failure = "" if outcome.reason == "finished" else _failure(events)
-    return Analysed(outcome.session, _duration(events), failure, written=True)
+            _write_report(partial.read_bytes(), target.page(job.name))
+        if target.compress:
+            partial.write_bytes(_compressed(partial.read_bytes()))
+        move_into_place(partial, final)
+    failure = "" if outcome.reason == "finished" else course.failure or "failed"
+    return Analysed(outcome.session, course.duration, failure, written=True)
+
+
+class _Course(Sink):
+    """Notes how a call goes: how far it is, how long it was, what was wrong first."""
+
+    def __init__(self, progress: Callable[[float], None]) -> None:
+        self._progress = progress
+        self.duration = 0.0
+        """Seconds of audio, known at the end."""
+        self.failure = ""
+
+    async def emit(self, event: Event) -> None:
+        """See `Sink.emit`."""
+        match event:
+            case Utterance():
+                self._progress(event.end)
+            case Error():
+                self.failure = self.failure or f"{event.part}: {event.message}"
+            case SessionEnded():
+                self.duration = event.duration
 
 
 @contextlib.contextmanager
@@ -125,18 +140,6 @@ def _local_file(job: Job) -> Iterator[Path]:
         yield copy
 
 
-@contextlib.contextmanager
-def _temporary(final: Path) -> Iterator[Path]:
-    """Give a hidden path beside the final one; what is left of it afterwards is removed."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(f".{final.name}.part")
-    partial.unlink(missing_ok=True)
-    try:
-        yield partial
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _compressed(data: bytes) -> bytes:
     try:
         import zstandard
@@ -149,26 +152,7 @@ def _compressed(data: bytes) -> bytes:
 
 
 def _write_report(lines: bytes, page: Path) -> None:
-    from streamer.events import parse
-    from streamer.sinks.report.folder import write_atomically
     from streamer.sinks.report.page import report
 
     page.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(page, report([parse(line) for line in lines.splitlines()]))
-
-
-def _failure(lines: bytes) -> str:
-    """The first error of the source that the events report."""
-    from streamer.events import Error, parse
-
-    for event in map(parse, lines.splitlines()):
-        if isinstance(event, Error):
-            return f"{event.part}: {event.message}"
-    return "failed"
-
-
-def _duration(lines: bytes) -> float:
-    from streamer.events import SessionEnded, parse
-
-    last = parse(lines.splitlines()[-1])
-    return last.duration if isinstance(last, SessionEnded) else 0.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from streamer.archive.analysis import Analysed, Target
 from streamer.archive.plan import Job
@@ -11,37 +11,41 @@ from streamer.registry import Registry
 if TYPE_CHECKING:
     from streamer.settings.tree import Settings
 
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A call was analysed."""
-
-    job: Job
-    analysed: Analysed
+J = TypeVar("J")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Crashed:
-    """The worker that analysed a call has died."""
+class Finished(Generic[J, R]):
+    """A job is done."""
 
-    job: Job
+    job: J
+    result: R
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed(Generic[J]):
+    """The worker that did a job has died."""
+
+    job: J
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """A call goes on; so many seconds of it are analysed."""
+class Reached(Generic[J]):
+    """A job goes on; so many seconds of its audio are analysed."""
 
-    job: Job
+    job: J
     seconds: float
+
+
+News = Finished[Job, Analysed] | Crashed[Job] | Reached[Job]
 
 
 class Engine(Protocol):
     """Analyses jobs in parallel. Iterating drives it; closing the iterator ends its workers."""
 
-    def run(
-        self, jobs: Sequence[Job], settings: "Settings", target: Target
-    ) -> Iterator[Finished | Crashed | Reached]:
+    def run(self, jobs: Sequence[Job], settings: "Settings", target: Target) -> Iterator[News]:
         """Analyse jobs, begun in their order; every job ends with one `Finished` or `Crashed`.
 
         A crashed job is not tried again here.

@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS calls (
     session TEXT NOT NULL DEFAULT '',
     seconds REAL NOT NULL DEFAULT 0,
     tabled INTEGER NOT NULL DEFAULT 0
-) STRICT
+) STRICT;
+CREATE TABLE IF NOT EXISTS unfinished_part (name TEXT NOT NULL) STRICT
 """
 
 
@@ -69,7 +70,8 @@ class Ledger:
             self._database = sqlite3.connect(self._path, timeout=1, isolation_level=None)
             self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._database.execute("BEGIN EXCLUSIVE")
-            self._database.execute(_SCHEMA)
+            for statement in _SCHEMA.split(";"):
+                self._database.execute(statement)
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:
             what = "another run writes there" if "locked" in str(error) else str(error)
@@ -101,9 +103,21 @@ class Ledger:
             ),
         )
 
-    def set_tabled(self, names: Iterable[str]) -> None:
-        """Note that the rows of calls are in the tables."""
+    def begin_part(self, part: str) -> None:
+        """Note that a part of the tables is about to be written."""
         with self._transaction():
+            self._database.execute("DELETE FROM unfinished_part")
+            self._database.execute("INSERT INTO unfinished_part VALUES (?)", (part,))
+
+    def unfinished_part(self) -> str | None:
+        """Give the part that a run was writing when it was killed: its calls count as not in the tables."""
+        found = self._database.execute("SELECT name FROM unfinished_part").fetchone()
+        return found[0] if found else None
+
+    def finish_part(self, names: Iterable[str]) -> None:
+        """Note that the part is written, and with it the rows of these calls."""
+        with self._transaction():
+            self._database.execute("DELETE FROM unfinished_part")
             self._database.executemany(
                 "UPDATE calls SET tabled = 1 WHERE name = ?", [(name,) for name in names]
             )

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from streamer.archive.analysis import Analysed, Target
-from streamer.archive.engines import Crashed, Finished, Reached
+from streamer.archive.analysis import Analysed, Target, analyse
+from streamer.archive.engines import Crashed, Finished, News
 from streamer.archive.plan import Job
 from streamer.errors import UserError
 from streamer.process import one_thread_per_computation
@@ -31,10 +31,7 @@ class Analyser:
 
     def analyse(self, job: Job) -> Analysed:
         """Analyse a call."""
-        from streamer.archive.analysis import analyse
-        from streamer.control import Control
-
-        return analyse(job, self._engine, self._target, Control())
+        return analyse(job, self._engine, self._target)
 
 
 class RayEngine:
@@ -54,9 +51,7 @@ class RayEngine:
         self._waiting.clear()
         self._stopped = True
 
-    def run(
-        self, jobs: Sequence[Job], settings: "Settings", target: Target
-    ) -> Iterator[Finished | Crashed | Reached]:
+    def run(self, jobs: Sequence[Job], settings: "Settings", target: Target) -> Iterator[News]:
         """See `Engine`.
 
         Raises:
@@ -107,7 +102,7 @@ def _started() -> Any:
     return ray
 
 
-def _result(ray: Any, reference: Any, job: Job) -> Finished | Crashed:
+def _result(ray: Any, reference: Any, job: Job) -> Finished[Job, Analysed] | Crashed[Job]:
     try:
         return Finished(job, ray.get(reference))
     except ray.exceptions.RayTaskError as error:

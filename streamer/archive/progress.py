@@ -1,44 +1,31 @@
-"""A progress bar over an archive, with the time left."""
+"""How far an archive is, on stderr."""
 
+import contextlib
+import sys
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-from streamer.archive.engines import Crashed, Finished, Reached
+from streamer.archive.engines import Finished, News
 from streamer.archive.plan import Job
+from streamer.sinks.progress import Progress
 
 
-class ArchiveProgress:
-    """Shows on stderr how far an archive is, where somebody watches."""
+class ArchiveProgress(contextlib.ExitStack):
+    """Shows a progress bar over the calls that are not done yet, where somebody watches. A context manager.
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.completed:.0f} of {task.total:.0f} calls"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._bar = self._progress.add_task("", total=len(jobs))
+    The time left is estimated from their sizes.
+    """
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress: Progress | None = None
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
+    def begin(self, jobs: Sequence[Job]) -> None:
+        """Show the bar."""
+        if jobs and sys.stderr.isatty():
+            sizes = {job.name: float(job.size) for job in jobs}
+            self._progress = self.enter_context(Progress(sizes, "calls"))
 
-    def take(self, news: Finished | Crashed | Reached) -> None:
+    def take(self, news: News) -> None:
         """Count a finished call."""
-        if isinstance(news, Finished):
-            self._progress.advance(self._bar)
+        if self._progress and isinstance(news, Finished):
+            self._progress.finish(news.job.name)

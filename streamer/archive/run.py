@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.archive import tables
-from streamer.archive.analysis import Analysed, Target
-from streamer.archive.engines import Crashed, Engine, Finished, Reached
+from streamer.archive.analysis import EVENTS, REPORTS, Analysed, Target
+from streamer.archive.engines import Crashed, Engine, Finished, News, Reached
 from streamer.archive.ledger import MAX_ATTEMPTS, Call, Ledger
 from streamer.archive.plan import Job
 from streamer.errors import UserError
+from streamer.files import remove_leftovers
 
 if TYPE_CHECKING:
     from streamer.settings.tree import Settings
@@ -59,7 +60,8 @@ def run(
     target: Target,
     *,
     retry_failed: bool = False,
-    show: Callable[[Finished | Crashed | Reached], None] = lambda _: None,
+    begin: Callable[[Sequence[Job]], None] = lambda _: None,
+    show: Callable[[News], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Analyse what is not done yet.
@@ -70,7 +72,8 @@ def run(
         settings: all settings.
         target: where results go.
         retry_failed: also calls that failed or were set aside before.
-        show: called with all news, for a progress bar.
+        begin: called with the calls that are not done yet, for a progress bar.
+        show: called with all news, for the same.
         say: called with a line about each call that failed.
 
     Raises:
@@ -79,9 +82,17 @@ def run(
     tables.check()
     target.folder.mkdir(parents=True, exist_ok=True)
     with Ledger(target.folder) as ledger:
-        return _Run(ledger, settings, target, show, say).run(
-            jobs, engine, retry_failed=retry_failed
-        )
+        _remove_leftovers(target)
+        run = _Run(ledger, settings, target, begin, show, say)
+        try:
+            return run.run(jobs, engine, retry_failed=retry_failed)
+        finally:
+            _remove_leftovers(target)
+
+
+def _remove_leftovers(target: Target) -> None:
+    for folder in (EVENTS, REPORTS, tables.UTTERANCES, tables.SUMMARIES):
+        remove_leftovers(target.folder / folder)
 
 
 class _Run:
@@ -90,12 +101,14 @@ class _Run:
         ledger: Ledger,
         settings: "Settings",
         target: Target,
-        show: Callable[[Finished | Crashed | Reached], None],
+        begin: Callable[[Sequence[Job]], None],
+        show: Callable[[News], None],
         say: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._settings = settings
         self._target = target
+        self._begin = begin
         self._show = show
         self._say = say
         self._recipe = recipe(settings)
@@ -110,12 +123,18 @@ class _Run:
         failed_before = sum(
             self._calls[job.name].state != "done" for job in jobs if job.name not in names
         )
+        if part := self._ledger.unfinished_part():
+            tables.discard(self._target.folder, part)
         self._remove_stale(missing)
         self._untabled = [
             call.name
             for call in self._calls.values()
-            if not call.tabled and call.session and self._target.events(call.name).is_file()
+            if not call.tabled
+            and call.session
+            and call.name not in names
+            and self._target.events(call.name).is_file()
         ]
+        self._begin(missing)
         interrupted = False
         waiting = missing
         try:
@@ -162,7 +181,7 @@ class _Run:
             self._calls[call.name] = kept
             self._ledger.write(kept)
 
-    def _take(self, news: Finished | Crashed | Reached) -> bool:
+    def _take(self, news: News) -> bool:
         """Record news; give whether the call is to be tried again."""
         self._show(news)
         if isinstance(news, Reached):
@@ -174,7 +193,7 @@ class _Run:
         self._finished(news, attempts)
         return False
 
-    def _crashed(self, news: Crashed, attempts: int) -> bool:
+    def _crashed(self, news: Crashed[Job], attempts: int) -> bool:
         aside = attempts >= MAX_ATTEMPTS
         self._write(
             news.job, Analysed(failure=news.reason), "set aside" if aside else "failed", attempts
@@ -184,8 +203,8 @@ class _Run:
             self._say(f"{news.job.source}: set aside after {attempts} attempts: {news.reason}")
         return not aside
 
-    def _finished(self, news: Finished, attempts: int) -> None:
-        analysed = news.analysed
+    def _finished(self, news: Finished[Job, Analysed], attempts: int) -> None:
+        analysed = news.result
         state = "failed" if analysed.failure else "done"
         self._counts[state] += 1
         self._write(news.job, analysed, state, 0 if not analysed.failure else attempts)
@@ -218,8 +237,11 @@ class _Run:
     def _add_to_tables(self) -> None:
         names = list(dict.fromkeys(self._untabled))
         if names:
-            tables.add(self._target.folder, [(name, self._target.events(name)) for name in names])
-            self._ledger.set_tabled(names)
+            part = tables.new_part()
+            self._ledger.begin_part(part)
+            files = [(name, self._target.events(name)) for name in names]
+            tables.add(self._target.folder, part, files)
+            self._ledger.finish_part(names)
         self._untabled.clear()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from streamer.errors import UserError
 from streamer.event_files import Recorded, read
 from streamer.events import Summary
+from streamer.files import write_atomically
 from streamer.sinks.exports.segments import Conversation, conversation
 from streamer.sinks.exports.tables import parquet_table
 from streamer.views import View
@@ -39,11 +40,23 @@ def check() -> None:
     _arrow()
 
 
-def add(folder: Path, files: Sequence[tuple[str, Path]]) -> None:
+def new_part() -> str:
+    """Give the name of a part that is not there yet."""
+    return f"part-{uuid.uuid4().hex[:12]}.parquet"
+
+
+def discard(folder: Path, part: str) -> None:
+    """Remove a part that may have been written in one table only."""
+    for table in (UTTERANCES, SUMMARIES):
+        (folder / table / part).unlink(missing_ok=True)
+
+
+def add(folder: Path, part: str, files: Sequence[tuple[str, Path]]) -> None:
     """Add calls to the tables, as one part of each.
 
     Args:
         folder: the target.
+        part: name of the new part.
         files: name of each call, and its event file.
 
     Raises:
@@ -56,12 +69,13 @@ def add(folder: Path, files: Sequence[tuple[str, Path]]) -> None:
         for recorded in read([file]):
             conversations.append(conversation(name, recorded.events))
             summaries += _summary_rows(name, recorded)
-    part = f"part-{uuid.uuid4().hex[:12]}.parquet"
-    _write(folder / UTTERANCES / part, parquet_table(conversations))
+    for table in (UTTERANCES, SUMMARIES):
+        (folder / table).mkdir(exist_ok=True)
+    write_atomically(folder / UTTERANCES / part, parquet_table(conversations))
     if summaries:
         sink = pa.BufferOutputStream()
         parquet.write_table(pa.Table.from_pylist(summaries, schema=_schema(pa)), sink)
-        _write(folder / SUMMARIES / part, sink.getvalue().to_pybytes())
+        write_atomically(folder / SUMMARIES / part, sink.getvalue().to_pybytes())
 
 
 def remove(folder: Path, sessions: Collection[str]) -> None:
@@ -81,7 +95,7 @@ def remove(folder: Path, sessions: Collection[str]) -> None:
                 continue
             sink = pa.BufferOutputStream()
             parquet.write_table(kept, sink)
-            _write(part, sink.getvalue().to_pybytes())
+            write_atomically(part, sink.getvalue().to_pybytes())
 
 
 def _summary_rows(name: str, recorded: Recorded) -> Iterator[dict[str, Any]]:
@@ -138,10 +152,3 @@ def _schema(pa: Any) -> Any:
         + [(name, pa.int64()) for name in _COUNTS]
         + [(name, pa.float64()) for name in _NUMBERS]
     )
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(data)
-    partial.replace(path)

@@ -75,13 +75,14 @@ def run(options: argparse.Namespace) -> int:
     engine = ENGINES.find(options.engine)(options.jobs)
     target = Target(archive.target_folder(options.out).absolute(), options.compress, options.report)
     jobs = plan(options.sources)
-    with ArchiveProgress(jobs) as progress:
+    with ArchiveProgress() as progress:
         done = archive.run(
             jobs,
             engine,
             settings,
             target,
             retry_failed=options.retry_failed,
+            begin=progress.begin,
             show=progress.take,
             say=notify,
         )

@@ -4,12 +4,14 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
 from streamer.commands import (
+    FAILED,
     INTERRUPTED,
     OK,
     WRONG,
@@ -33,11 +35,13 @@ from streamer.process import exempt_from_collection, one_thread_per_computation
 from streamer.registry import SinkContext, SourceContext, source_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from types import FrameType
+    from typing import Any
 
     from streamer.api import Engine
+    from streamer.archive.pool import Pool
     from streamer.clock import Clock
-    from streamer.commands.workers import Reached
     from streamer.settings.tree import Settings
     from streamer.sinks.progress import Progress, ProgressSink
 
@@ -95,8 +99,6 @@ def run(options: argparse.Namespace) -> int:
         return missing
     processes = _processes(files, options, settings)
     if processes > 1:
-        from streamer.commands.workers import replay_in_processes
-
         replay = partial(_replay_alone, options)
         return max(missing, *replay_in_processes(files, processes, settings, replay))
     one_thread_per_computation()
@@ -122,10 +124,72 @@ def _processes(files: "Sequence[str]", options: argparse.Namespace, settings: "S
     return min(jobs, cores, len(files))
 
 
+def replay_in_processes(
+    files: "Sequence[str]",
+    count: int,
+    settings: "Settings",
+    replay: "Callable[[Engine, str, Callable[[float], None]], Coroutine[Any, Any, int]]",
+) -> list[int]:
+    """Replay recordings in several processes, behind one progress bar.
+
+    A signal ends the running conversations properly; no others are started.
+
+    Args:
+        files: what to replay, in this order.
+        count: how many processes.
+        settings: all settings.
+        replay: replays one of them in a process, reports what is wrong with it and returns its exit code.
+
+    Returns:
+        The exit codes.
+
+    Raises:
+        UserError: if the models cannot be loaded.
+    """
+    from streamer.archive.engines import Finished, Reached
+    from streamer.archive.pool import Pool
+    from streamer.sinks.progress import Progress
+
+    pool: Pool[str, int] = Pool(
+        settings, count, lambda *arguments: asyncio.run(replay(*arguments)), notify
+    )
+    codes: list[int] = []
+    with _passed_on(pool) as signals, Progress(durations(files)) as progress:
+        for news in pool.run(files):
+            if isinstance(news, Reached):
+                progress.reach(news.job, news.seconds)
+                continue
+            progress.finish(news.job)
+            if isinstance(news, Finished):
+                codes.append(news.result)
+                continue
+            codes.append(FAILED)
+            if not signals:
+                notify(f"{news.job}: {news.reason}")
+    return [*codes, INTERRUPTED] if signals else codes
+
+
+@contextlib.contextmanager
+def _passed_on(pool: "Pool[str, int]") -> "Iterator[Sequence[int]]":
+    """Let SIGINT and SIGTERM stop a pool; give those that came."""
+    signals: list[int] = []
+
+    def pass_on(number: int, _: "FrameType | None") -> None:
+        signals.append(number)
+        pool.stop(number)
+
+    before = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 async def _replay_alone(
-    options: argparse.Namespace, engine: "Engine", file: str, reached: "Reached"
+    options: argparse.Namespace, engine: "Engine", file: str, reached: "Callable[[float], None]"
 ) -> int:
-    """Replay one recording of an archive in a process of its own."""
+    """Replay one recording of several in a process of its own."""
     from streamer.sinks.progress import ProgressSink
 
     control = Control()

@@ -1,4 +1,4 @@
-"""One progress bar for many conversations, on stderr."""
+"""One progress bar for many recordings, on stderr."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,27 +16,26 @@ class Progress:
     """Shows how much of all recordings has been analysed. A context manager.
 
     Args:
-        durations: seconds of each recording; 0 for one that cannot be opened.
+        sizes: of each recording, in any one unit; seconds where `reach` is called.
+        what: what the recordings are called.
     """
 
-    def __init__(self, durations: Mapping[str, float]) -> None:
+    def __init__(self, sizes: Mapping[str, float], what: str = "recordings") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        self._seconds = durations
-        self._done = dict.fromkeys(durations, 0.0)
+        self._sizes = sizes
+        self._done = dict.fromkeys(sizes, 0.0)
         self._bar = Bar(
-            TextColumn("{task.fields[files]}/{task.fields[all]} recordings"),
+            TextColumn(f"{{task.fields[files]}}/{len(sizes)} {what}"),
             BarColumn(),
             TextColumn("{task.percentage:3.0f}%"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
         )
-        self._task: TaskID = self._bar.add_task(
-            "", total=sum(self._seconds.values()), files=0, all=len(durations)
-        )
+        self._task: TaskID = self._bar.add_task("", total=sum(sizes.values()), files=0)
         self._finished = 0
 
     def __enter__(self) -> Self:
@@ -57,13 +56,14 @@ class Progress:
 
     def reach(self, file: str, seconds: float) -> None:
         """Note how far a recording has been analysed, in seconds."""
-        self._done[file] = max(self._done[file], min(seconds, self._seconds[file]))
-        self._bar.update(self._task, completed=sum(self._done.values()))
+        before = self._done[file]
+        self._done[file] = max(before, min(seconds, self._sizes[file]))
+        self._bar.advance(self._task, self._done[file] - before)
 
     def finish(self, file: str) -> None:
         """Count a recording as done, whether it succeeded or not."""
         self._finished += 1
-        self.reach(file, self._seconds[file])
+        self.reach(file, self._sizes[file])
         self._bar.update(self._task, files=self._finished)
 
 

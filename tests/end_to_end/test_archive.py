@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from streamer.commands.workers import replay_in_processes
+from streamer.commands.replay import replay_in_processes
 from streamer.errors import UserError
 from streamer.settings.tree import Asr, Emotion, Settings
 from tests.audio_files import write_audio
@@ -98,16 +98,16 @@ def test_a_process_that_dies_costs_the_recording_that_it_was_busy_with(settings,
 
     recordings = ["first", "deadly", "third", "fourth"]
     assert sorted(replay_in_processes(recordings, 2, settings, replay)) == [0, 0, 0, 1]
-    assert "deadly: the process that replayed it died" in capfd.readouterr().err
+    assert "deadly: the worker died (exit code 1)" in capfd.readouterr().err
 
 
-def test_without_any_process_left_the_rest_is_told_to_be_missing(settings, capfd):
+def test_every_recording_is_tried_even_if_each_ends_its_process(settings, capfd):
     async def replay(*_):
         os._exit(1)
 
     recordings = ["first", "second", "third"]
     assert replay_in_processes(recordings, 2, settings, replay) == [1, 1, 1]
-    assert "third: not analysed" in capfd.readouterr().err
+    assert "third: the worker died" in capfd.readouterr().err
 
 
 def test_a_refusal_is_the_users_error(settings):

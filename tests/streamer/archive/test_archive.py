@@ -80,14 +80,14 @@ def test_does_only_what_is_missing(calls, random_bundle, tmp_path):
 
 def test_parts_have_equal_columns_whatever_is_unknown(tmp_path):
     """Nobody answers in the first call: response times and most quarters are unknown."""
-    from streamer.archive.tables import add
+    from streamer.archive.tables import add, new_part
     from tests.event_streams import conversation
 
     events = [*conversation()]
     for number, chosen in enumerate((events[:7] + events[-1:], events)):
         path = tmp_path / f"{number}.jsonl"
         path.write_text("".join(event.to_json() + "\n" for event in chosen))
-        add(tmp_path, [(path.stem, path)])
+        add(tmp_path, new_part(), [(path.stem, path)])
     assert parquet.read_table(tmp_path / "summaries").num_rows > 0
     assert parquet.read_table(tmp_path / "utterances").num_rows > 0
 
