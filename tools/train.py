@@ -13,6 +13,10 @@ COMMANDS = {
         "tools.training.recipes.labels",
         "train streamer-en-2 or streamer-open-1: Whisper's encoder, MiniLM, late fusion",
     ),
+    "speaker-encoder": (
+        "tools.training.recipes.speaker_encoder",
+        "convert the speaker encoder GE2E out of the package resemblyzer",
+    ),
     "iemocap": (
         "tools.training.recipes.iemocap",
         "the research benchmark: four emotions in dyadic talk, from features and texts",

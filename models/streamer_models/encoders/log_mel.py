@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 SAMPLE_RATE = 16_000
 HOP = 160
 """Samples (10 ms) from one column to the next."""
-_WINDOW = 400
+WINDOW = 400
+"""Samples (25 ms) that a column is computed from."""
 _FLOOR = 1e-10
 _RANGE = 8.0
 """Decades under the loudest value that are kept."""
@@ -25,20 +26,25 @@ def log_mel(samples: NDArray[np.float32], bands: int) -> Features:
 
     Values are log10 of the power, limited to 8 decades under the loudest, shifted and scaled to about -1 to 1.
     """
-    half = _WINDOW // 2
+    half = WINDOW // 2
     columns = -(-len(samples) // HOP)
     padded = np.pad(samples, (half, 0), mode="reflect")
-    padded = np.pad(padded, (0, columns * HOP + _WINDOW - len(padded)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::HOP][:columns]
-    power = np.square(np.abs(np.fft.rfft(frames * _hann(), axis=1))).astype(np.float32)
-    decades = np.log10(np.maximum(_mel_filters(bands) @ power.T, np.float32(_FLOOR)))
+    padded = np.pad(padded, (0, (columns - 1) * HOP + WINDOW - len(padded)))
+    decades = np.log10(np.maximum(mel_power(padded, bands), np.float32(_FLOOR)))
     limited = np.maximum(decades, decades.max() - np.float32(_RANGE))
     return np.asarray((limited + 4) / 4, np.float32)
 
 
+def mel_power(samples: NDArray[np.float32], bands: int) -> Features:
+    """The power in mel bands, [bands, n], of each whole window of 25 ms, every 10 ms."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
+    power = np.square(np.abs(np.fft.rfft(frames * _hann(), axis=1))).astype(np.float32)
+    return np.asarray(_mel_filters(bands) @ power.T, np.float32)
+
+
 @functools.cache
 def _hann() -> NDArray[np.float32]:
-    return np.asarray(np.hanning(_WINDOW + 1)[:-1], np.float32)
+    return np.asarray(np.hanning(WINDOW + 1)[:-1], np.float32)
 
 
 @functools.cache
@@ -50,7 +56,7 @@ def _mel_filters(bands: int) -> NDArray[np.float32]:
     corners = np.where(
         mels < knee, mels * _LINEAR_HZ, _KNEE_HZ * np.exp(_LOG_STEP * np.maximum(mels - knee, 0))
     )
-    bins = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE)
+    bins = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)
     widths = np.diff(corners)
     rising = (bins - corners[:-2, None]) / widths[:-1, None]
     falling = (corners[2:, None] - bins) / widths[1:, None]
