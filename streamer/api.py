@@ -22,6 +22,7 @@ from streamer.errors import UserError
 from streamer.events import Event
 from streamer.registry import SINKS, SOURCES, Plugin, SinkContext, SourceContext, source_name
 from streamer.runtime.models import Runtime
+from streamer.runtime.terms import terms_at_first_use
 from streamer.settings.load import load as load_settings
 from streamer.settings.tree import Audio, Settings
 from streamer.sinks import Sink
@@ -181,7 +182,8 @@ class Engine:
 
         Args:
             settings: All settings.
-            notify: Takes a line for the user where a model had to be replaced by a lesser one.
+            notify: Takes a line for the user: the terms of a model at its first use, or that one had to be
+                replaced by a lesser one.
 
         Raises:
             UserError: If a model cannot be loaded.
@@ -189,6 +191,8 @@ class Engine:
         from streamer.transcription.registry import make_transcriber
 
         bundle = _load_bundle(settings)
+        if terms := terms_at_first_use(bundle):
+            notify(terms)
         made = [
             make_transcriber(settings.asr, settings.usable_cores)
             for _ in range(settings.asr.parallel)

@@ -4,13 +4,13 @@ Host names change with every start of a container; a kept name does not, as long
 """
 
 import hashlib
-import os
 import re
 import socket
 from pathlib import Path
 
 from streamer.errors import UserError
 from streamer.mqtt.topics import segment
+from streamer.settings import directories
 
 NAME_FILE = "node"
 """File in the state directory that holds the name."""
@@ -27,12 +27,8 @@ def state_directory(outbox: Path | None) -> Path:
     Raises:
         UserError: if there is no home directory.
     """
-    if outbox is None:
-        state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd's
-        home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-        outbox = Path(state) if state else Path(home) / "streamer"
     try:
-        return outbox.expanduser()
+        return directories.state_directory() if outbox is None else outbox.expanduser()
     except RuntimeError:
         raise UserError(
             "mqtt.outbox: there is no home directory; name a directory for undelivered events"
