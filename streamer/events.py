@@ -160,6 +160,10 @@ class SpeechUpdate(_AudioEvent):
     type: Literal["speech_update"] = "speech_update"
     utterance: str
     probabilities: Probabilities
+    text: str | None = Field(
+        default=None,
+        description="first words of it, which rarely change; null unless asr.partial is true",
+    )
 
 
 class Utterance(_AudioEvent):

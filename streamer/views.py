@@ -139,6 +139,8 @@ class Channel:
     """Id of the utterance that goes on."""
     estimate: dict[str, float] = field(default_factory=dict)
     """Probabilities of the utterance that goes on, as far as they are known."""
+    text: str = ""
+    """First words of the utterance that goes on, as far as they are known."""
     utterance: events.Utterance | None = None
     """The latest."""
     since: datetime | None = None
@@ -150,6 +152,10 @@ class Channel:
     """When the latest event about the channel was made."""
     end: float = 0.0
     """Where it ends on the audio's clock."""
+
+    def begin(self, utterance: str | None) -> None:
+        """Begin an utterance, of which nothing is known yet; None: nobody speaks."""
+        self.speaking, self.estimate, self.text = utterance, {}, ""
 
 
 class View:
@@ -187,11 +193,11 @@ class View:
             case events.SessionStarted():
                 self._begin(event)
             case events.SpeechStarted():
-                channel = self._channel(event)
-                channel.speaking, channel.estimate = event.utterance, {}
+                self._channel(event).begin(event.utterance)
             case events.SpeechUpdate():
                 channel = self._channel(event)
                 channel.speaking, channel.estimate = event.utterance, event.probabilities
+                channel.text = event.text or ""
             case events.Utterance():
                 self._utterance(event)
             case events.Mood():
@@ -274,7 +280,7 @@ class View:
     def _utterance(self, event: events.Utterance) -> None:
         channel = self._channel(event)
         if channel.speaking in (None, "", event.utterance):
-            channel.speaking, channel.estimate = None, {}
+            channel.begin(None)
         before = channel.utterance
         if before is None or before.emotion != event.emotion:
             channel.since = event.time
@@ -305,7 +311,7 @@ class View:
         self.position = max(self.position, _wire(event.duration))
         self.active = {}
         for channel in self.channels.values():
-            channel.speaking, channel.estimate = None, {}
+            channel.begin(None)
 
     def _channel(
         self, event: events.SpeechStarted | events.SpeechUpdate | events.Utterance | events.Mood

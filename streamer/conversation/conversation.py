@@ -20,6 +20,7 @@ from streamer.transcription.ahead import (
     PendingTranscript,
     Transcripts,
 )
+from streamer.transcription.stable import StableText
 
 if TYPE_CHECKING:
     from streamer_models.classifier import Prediction
@@ -33,7 +34,7 @@ class Job:
     watch: Stopwatch
     """Started when the event became known."""
     transcript: PendingTranscript | None = None
-    """Of an utterance that ended; None if it is not transcribed."""
+    """Of an utterance that ended, or of what there is of it; None if it is not transcribed."""
     spoken: float | None = None
     """Seconds of the clock at which the speech of a live utterance ended."""
 
@@ -77,6 +78,8 @@ class Conversation:
         self._clock = clock
         self._updating: dict[int, asyncio.Task[None]] = {}
         """By channel, the last update of its utterance, if it is live."""
+        self._stable: dict[tuple[int, int], StableText] = {}
+        """By channel and start, the words of an unfinished utterance."""
 
     async def take(self, jobs: Sequence[Job]) -> None:
         """Do jobs to their end, in order; classifications that wait for no text begin beforehand, as a batch."""
@@ -128,15 +131,24 @@ class Conversation:
             case SpeechStarted() as started:
                 await self._outgoing.speech_started(started)
             case SpeechUpdate() as update if begun.prediction:
-                await self._update(update, begun.prediction)
+                await self._update(update, begun.job.transcript, begun.prediction)
             case SpeechEnded() as ended if begun.prediction:
                 await self._utterance(ended, begun, begun.prediction)
             case Gap() as gap:
                 await self._outgoing.gap(gap)
 
-    async def _update(self, update: SpeechUpdate, prediction: "asyncio.Future[Prediction]") -> None:
+    async def _update(
+        self,
+        update: SpeechUpdate,
+        draft: PendingTranscript | None,
+        classified: "asyncio.Future[Prediction]",
+    ) -> None:
+        stable = self._stable.setdefault((update.channel, update.start), StableText())
         try:
-            await self._outgoing.speech_update(update, await prediction)
+            prediction = await classified
+            if draft:
+                stable.take((await self._transcripts.wait(draft)).transcript)
+            await self._outgoing.speech_update(update, prediction, stable.text)
         except (RuntimeError, ValueError) as error:
             await self._outgoing.error("analysis", str(error))
 
@@ -145,12 +157,13 @@ class Conversation:
     ) -> None:
         """Classify an utterance by its audio, then with its text."""
         job, number = begun.job, begun.number
+        stable = self._stable.pop((ended.channel, ended.start), StableText())
         prediction: Prediction | None = None
         transcript = Transcript("", "skipped")
         transcription_ms = analysis_ms = 0.0
         try:
             prediction = await classified
-            await self._outgoing.speech_update(ended, prediction)
+            await self._outgoing.speech_update(ended, prediction, stable.text)
             text, transcription_ms = await self._text(job)
             transcript, watch = text.transcript, Stopwatch()
             if await self._turns.add_text(number, text):
@@ -198,6 +211,7 @@ def _split_at_texts(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
     """Split jobs behind each utterance with text: it is in the context of what follows."""
     begin = 0
     for place, job in enumerate(jobs, 1):
-        if job.transcript or place == len(jobs):
+        text = job.transcript and isinstance(job.event, SpeechEnded)
+        if text or place == len(jobs):
             yield jobs[begin:place]
             begin = place

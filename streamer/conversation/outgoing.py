@@ -53,6 +53,10 @@ class Privacy:
         """Whether events about a channel's speech leave the program."""
         return self._modes[channel] == "analyse"
 
+    def reports_text(self, channel: int) -> bool:
+        """Whether what is said on a channel leaves the program."""
+        return self.text and self.reports(channel)
+
 
 class Outgoing:
     """The events of one conversation.
@@ -120,9 +124,15 @@ class Outgoing:
             await self._bus.emit(events.SpeechStarted, **about)
 
     async def speech_update(
-        self, speech: SpeechUpdate | SpeechEnded, prediction: "Prediction"
+        self, speech: SpeechUpdate | SpeechEnded, prediction: "Prediction", text: str = ""
     ) -> None:
-        """Report the prediction from the audio so far; for an utterance that ended, from all of its audio."""
+        """Report the prediction from the audio so far; for an utterance that ended, from all of its audio.
+
+        Args:
+            speech: the utterance.
+            prediction: of the model.
+            text: its first words, as far as they are known.
+        """
         if not self._privacy.reports(speech.channel):
             return
         end = speech.end if isinstance(speech, SpeechEnded) else speech.at
@@ -130,6 +140,7 @@ class Outgoing:
             events.SpeechUpdate,
             **self._about(speech.channel, speech.start, end),
             probabilities=prediction.probabilities,
+            text=text if text and self._privacy.text else None,
         )
 
     async def utterance(

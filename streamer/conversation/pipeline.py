@@ -104,7 +104,7 @@ async def run(
             outgoing = Outgoing(bus, info, privacy, statistics, mood_half_life=half_life)
             await outgoing.session_started(runtime.bundle, runtime.asr.name)
             ahead = settings.asr.ahead and not isinstance(clock, VirtualClock)
-            transcripts = Transcripts(runtime.asr.submit, clock, control, ahead=ahead)
+            transcripts = Transcripts(runtime.asr, clock, control, ahead=ahead, live=info.live)
             turns = Turns(runtime, live=info.live)
             conversation = Conversation(turns, transcripts, outgoing, policy, clock)
             audio = (
@@ -154,7 +154,11 @@ def _speech_processor(
     interval = to_samples(settings.emotion.estimate_interval)
     channels = [
         ChannelProcessor(
-            channel, make_segmenter(settings.segmentation, channel), new_stream, interval
+            channel,
+            make_segmenter(settings.segmentation, channel),
+            new_stream,
+            interval,
+            partial=settings.asr.partial and runtime.transcribes and privacy.reports_text(channel),
         )
         if privacy.analyses(channel)
         else None

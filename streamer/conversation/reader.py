@@ -11,7 +11,13 @@ from streamer.conversation.outgoing import Outgoing
 from streamer.errors import SourceError
 from streamer.runtime.models import Runtime
 from streamer.runtime.queues import BoundedQueue
-from streamer.speech import SpeechEnded, SpeechEvent, SpeechPaused, SpeechResumed
+from streamer.speech import (
+    SpeechEnded,
+    SpeechEvent,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechUpdate,
+)
 from streamer.speech.processor import SpeechProcessor
 from streamer.transcription.ahead import PendingTranscript, Transcripts
 
@@ -89,6 +95,8 @@ class SourceReader:
         for event in speech_events:
             transcript = self._transcript(event)
             seconds, spoken = 0.0, None
+            if isinstance(event, SpeechUpdate) and transcript:
+                seconds = (event.at - event.start) / SAMPLE_RATE
             if isinstance(event, SpeechEnded):
                 seconds = len(event.samples) / SAMPLE_RATE
                 if event.channel in self._origins:
@@ -101,6 +109,8 @@ class SourceReader:
         match event:
             case SpeechPaused() if transcribes:
                 self._transcripts.pause(event.channel, event.end, event.samples)
+            case SpeechUpdate(samples=samples) if transcribes and samples is not None:
+                return self._transcripts.draft(samples)
             case SpeechResumed():
                 self._transcripts.resume(event.channel)
             case SpeechEnded():

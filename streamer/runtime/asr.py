@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from streamer.audio import Samples
 from streamer.clock import Stopwatch
 from streamer.runtime.batching import BatchStatistics
-from streamer.transcription import Transcriber, Transcript
+from streamer.transcription import Drafting, Transcriber, Transcript
 from streamer.transcription.ahead import EmbeddedTranscript, PendingTranscript
 
 if TYPE_CHECKING:
@@ -47,11 +47,18 @@ class AsrPool:
 
     def submit(self, samples: Samples) -> PendingTranscript:
         """Begin to transcribe an utterance, float32 [n], and to embed its text."""
+        return self._submit(self._transcribe, samples)
+
+    def submit_draft(self, samples: Samples) -> PendingTranscript:
+        """Begin to transcribe an utterance so far, float32 [n]; its text is not embedded."""
+        return self._submit(self._draft, samples)
+
+    @property
+    def free(self) -> bool:
+        """Whether a worker has nothing to do."""
         with self._lock:
-            self._submitted += 1
-        work = self._pool.submit(self._transcribe, samples)
-        work.add_done_callback(self._count)
-        return PendingTranscript(work)
+            unfinished = self._submitted - self._finished - self._cancelled
+        return unfinished < len(self._transcribers)
 
     def statistics(self) -> BatchStatistics:
         """Return how busy the pool is."""
@@ -74,19 +81,39 @@ class AsrPool:
         with self._lock:
             self._cancelled += work.cancelled()
 
-    def _transcribe(self, samples: Samples) -> EmbeddedTranscript:
+    def _submit(
+        self, work: Callable[[Transcriber, Samples], EmbeddedTranscript], samples: Samples
+    ) -> PendingTranscript:
+        with self._lock:
+            self._submitted += 1
+        submitted = self._pool.submit(self._do, work, samples)
+        submitted.add_done_callback(self._count)
+        return PendingTranscript(submitted)
+
+    def _do(
+        self, work: Callable[[Transcriber, Samples], EmbeddedTranscript], samples: Samples
+    ) -> EmbeddedTranscript:
+        """Do work with a transcriber that is free."""
         with self._lock:
             self._started += 1
-        watch = Stopwatch()
         transcriber = self._free.get()
         try:
-            transcript = transcriber.transcribe(samples, language=self._language)
-            embedding = self._try_to_embed(transcript)
+            return work(transcriber, samples)
         finally:
             self._free.put(transcriber)
             with self._lock:
                 self._finished += 1
-        return EmbeddedTranscript(transcript, embedding, watch.milliseconds())
+
+    def _transcribe(self, transcriber: Transcriber, samples: Samples) -> EmbeddedTranscript:
+        watch = Stopwatch()
+        transcript = transcriber.transcribe(samples, language=self._language)
+        return EmbeddedTranscript(transcript, self._try_to_embed(transcript), watch.milliseconds())
+
+    def _draft(self, transcriber: Transcriber, samples: Samples) -> EmbeddedTranscript:
+        recognise = (
+            transcriber.draft if isinstance(transcriber, Drafting) else transcriber.transcribe
+        )
+        return EmbeddedTranscript(recognise(samples, language=self._language))
 
     def _try_to_embed(self, transcript: Transcript) -> "Tensor | None":
         try:

@@ -161,6 +161,9 @@ class Asr(Section):
     words: bool = Field(
         default=False, description="say when each word was spoken, and with what probability"
     )
+    partial: bool = Field(
+        default=False, description="transcribe while people speak, too (speech_update.text)"
+    )
     terms: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
         default=(), max_length=50, description="names and terms to expect, spelt as they should be"
     )

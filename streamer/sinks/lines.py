@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 COLOURS = {"angry": "red", "happy": "green", "sad": "blue", "neutral": "white"}
 _OTHER = "magenta"
 _BAR = 8
+_PARTIAL = 40
+"""Characters of the words of an utterance that goes on."""
 _SPARKS = "▁▂▃▄▅▆▇█"
 _NO_TEXT = {
     "rejected": "(no clear words)",
@@ -81,7 +83,14 @@ def present_line(channel: Channel, view: View, width: int, meter: "Text | None")
     if present := channel.estimate:
         best = max(present, key=lambda label: present[label])
         line.append(f"  speaking: {best} {present[best]:.0%}", COLOURS.get(best, _OTHER))
+    if channel.text:
+        line.append(f"  {_latest(printable(channel.text))}")
     return line
+
+
+def _latest(text: str) -> str:
+    """Return the last words of a text, as many as fit beside the rest of a line."""
+    return text if len(text) <= _PARTIAL else f"…{text[1 - _PARTIAL :]}"
 
 
 def sparkline(moods: "Sequence[dict[str, float]]") -> "Text":

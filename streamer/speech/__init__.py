@@ -72,6 +72,8 @@ class SpeechUpdate:
     at: int
     embedding: "Tensor"
     """float32 [embedding]."""
+    samples: Samples | None = None
+    """The utterance from `start` to `at`, where it is to be transcribed; None in a pause, which adds no word."""
 
 
 @dataclass(frozen=True, slots=True)

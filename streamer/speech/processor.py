@@ -10,7 +10,7 @@ from itertools import count
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, Gap
+from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, Gap, Samples
 from streamer.speech import (
     SpeechEnded,
     SpeechEvent,
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 PUSHED = 16 * FRAME
 """Samples of an utterance that are pushed to its stream at a time: few calls, and little left to do at the end."""
+
+PARTIAL_FROM = SAMPLE_RATE
+"""Samples of an unfinished utterance that may hold a word or two."""
+PARTIAL_GROWTH = 8
+"""Parts of an utterance by one of which it grows before it is transcribed again: the longer, the more that costs."""
 
 GATHERED = SAMPLE_RATE // 4
 """Samples after which a channel is processed even if no event is possible yet."""
@@ -55,11 +60,20 @@ class _UtteranceEncoder:
         self._interval = interval
         self._pausing = False
         self._pushed = started.start
+        self._partial_due = started.start + PARTIAL_FROM
 
     def advance(self, at: int) -> None:
         """Push what there is up to a sample, if it is worth a call; nothing during a pause."""
         if not self._pausing and at - self._pushed >= PUSHED:
             self._push(at)
+
+    def partial(self, at: int) -> Samples | None:
+        """Return a copy of the utterance up to a sample if it has grown enough; None in a pause."""
+        if self._pausing or at < self._partial_due:
+            return None
+        length = at - self.start
+        self._partial_due = at + length // PARTIAL_GROWTH
+        return self._segmenter.view(self.start, at).copy()
 
     def pause(self, at: int) -> None:
         """Hold further audio back until it is known to belong to the utterance."""
@@ -100,6 +114,7 @@ class ChannelProcessor:
         segmenter: finds the utterances.
         new_stream: makes the audio stream of a new utterance.
         interval: samples between two updates while somebody speaks.
+        partial: whether updates hold the audio so far, to be transcribed.
     """
 
     def __init__(
@@ -108,11 +123,14 @@ class ChannelProcessor:
         segmenter: Segmenter,
         new_stream: "Callable[[], AudioStream]",
         interval: int,
+        *,
+        partial: bool = False,
     ) -> None:
         self._channel = channel
         self._segmenter = segmenter
         self._new_stream = new_stream
         self._interval = interval
+        self._partial = partial
         self._encoder: _UtteranceEncoder | None = None
         self._position = 0
         """End of the audio whose events have been passed on."""
@@ -150,7 +168,9 @@ class ChannelProcessor:
         encoder = self._encoder
         while encoder and self.updating and encoder.due <= end:
             at = max(encoder.due, self._position)
-            yield SpeechUpdate(self._channel, encoder.start, at, encoder.update(at))
+            embedding = encoder.update(at)
+            samples = encoder.partial(at) if self._partial else None
+            yield SpeechUpdate(self._channel, encoder.start, at, embedding, samples)
 
     def _complete(self, event: SegmenterEvent) -> SpeechEvent:
         """Follow an event of the segmenter; add the embedding at the end of an utterance."""

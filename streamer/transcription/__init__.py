@@ -1,7 +1,7 @@
 """Transcription: from an utterance's samples to its words, or to the reason why there are none."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from streamer.audio import Samples
 
@@ -52,4 +52,13 @@ class Transcriber(Protocol):
 
     def close(self) -> None:
         """Release everything; a transcription under way fails, where it can be interrupted."""
+        ...
+
+
+@runtime_checkable
+class Drafting(Protocol):
+    """What a transcriber may do besides: transcribe speech that goes on, with less work. Else `transcribe` does it."""
+
+    def draft(self, samples: Samples, *, language: str | None) -> Transcript:
+        """Transcribe the utterance so far (float32 [n], 16 kHz): see `Transcriber.transcribe`; no times of words."""
         ...

@@ -1,15 +1,15 @@
 """The life cycle of a transcript: begun at a pause, matched to the endpoint, waited for, cancelled.
 
 Transcription begins when the speaker pauses, so that the text is ready at the endpoint. If the speaker goes on, the
-work is cancelled; if the utterance ends where it paused, its result is used.
+work is cancelled; if the utterance ends where it paused, its result is used. Drafts are
+transcripts of unfinished utterances, to be shown.
 """
 
 import asyncio
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from streamer.audio import Samples
 from streamer.clock import Clock
@@ -66,30 +66,46 @@ class AheadStatistics:
     """Begun at a pause that turned out to be the end."""
     cancelled: int = 0
     """Begun at a pause after which the speaker went on, or given up because it took too long."""
+    drafts: int = 0
+    """Begun while the speaker spoke."""
+
+
+class Workers(Protocol):
+    """What transcribes."""
+
+    @property
+    def free(self) -> bool:
+        """Whether a worker has nothing to do."""
+        ...
+
+    def submit(self, samples: Samples) -> PendingTranscript:
+        """Begin to transcribe an utterance, float32 [n]."""
+        ...
+
+    def submit_draft(self, samples: Samples) -> PendingTranscript:
+        """Begin to transcribe an utterance so far, float32 [n]."""
+        ...
 
 
 class Transcripts:
     """The transcripts of one conversation.
 
     Args:
-        submit: begins a transcription.
+        workers: transcribe.
         clock: its time counts for deadlines.
         control: once it stops the conversation, transcripts are waited for no longer than `GRACE` in all.
         ahead: whether transcription begins at pauses.
+        live: whether transcripts of unfinished utterances are left out where whole ones would wait for them.
     """
 
     def __init__(
-        self,
-        submit: Callable[[Samples], PendingTranscript],
-        clock: Clock,
-        control: Control,
-        *,
-        ahead: bool,
+        self, workers: Workers, clock: Clock, control: Control, *, ahead: bool, live: bool
     ) -> None:
-        self._submit = submit
+        self._workers = workers
         self._clock = clock
         self._control = control
         self._ahead = ahead
+        self._live = live
         self._begun: dict[int, tuple[int, PendingTranscript]] = {}
         """By channel: where the utterance would end, and its transcription."""
         self._grace = Deadline(GRACE)
@@ -118,6 +134,13 @@ class Transcripts:
         if begun:
             self._cancel(begun)
         return self._begin(samples) if begin else None
+
+    def draft(self, samples: Samples) -> PendingTranscript | None:
+        """Begin to transcribe an utterance so far; return None if a whole one would wait for it."""
+        if self._live and not self._workers.free:
+            return None
+        self.statistics.drafts += 1
+        return self._workers.submit_draft(samples)
 
     async def wait(
         self, pending: PendingTranscript, *, begin_by: float = math.inf, finish_by: float = math.inf
@@ -151,7 +174,7 @@ class Transcripts:
 
     def _begin(self, samples: Samples) -> PendingTranscript:
         self.statistics.begun += 1
-        return self._submit(samples)
+        return self._workers.submit(samples)
 
     def _cancel(self, pending: PendingTranscript) -> None:
         self.statistics.cancelled += 1

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,19 +76,37 @@ class WhisperTranscriber:
 
     def transcribe(self, samples: Samples, *, language: str | None) -> Transcript:
         """See `Transcriber.transcribe`."""
+        return self._transcribe(samples, language, self._recognise)
+
+    def draft(self, samples: Samples, *, language: str | None) -> Transcript:
+        """See `Drafting.draft`: one reading, whatever it is worth."""
+        return self._transcribe(samples, language, self._recognise_once)
+
+    def close(self) -> None:
+        """See `Transcriber.close`: decoding cannot be broken off, but it is bounded."""
+
+    def _transcribe(
+        self,
+        samples: Samples,
+        language: str | None,
+        recognise: Callable[[Samples, str | None], Transcript],
+    ) -> Transcript:
         if language and language not in self._tokens.languages:
             return Transcript("", "skipped", language, reason="a language the model does not know")
         if refusal := refused(samples, language):
             return refusal
         try:
-            return _joined(
-                [_moved(self._recognise(part, language), at) for part, at in _parts(samples)]
-            )
+            return _joined([_moved(recognise(part, language), at) for part, at in _parts(samples)])
         except Exception as error:  # noqa: BLE001 - what the library may raise is not written down
             return Transcript("", "failed", language, reason=f"whisper: {type(error).__name__}")
 
-    def close(self) -> None:
-        """See `Transcriber.close`: decoding cannot be broken off, but it is bounded."""
+    def _recognise_once(self, samples: Samples, language: str | None) -> Transcript:
+        """Recognise audio of one window by the first reading alone, without the times of words."""
+        network = self._network
+        seconds = len(samples) / SAMPLE_RATE
+        context = network.context(network.encode(log_mel(samples, network.bands)), SILENCE)
+        language = language or self._language(context)
+        return self._transcript(self._read(context, language, seconds), language)
 
     def _recognise(self, samples: Samples, language: str | None) -> Transcript:
         """Recognise audio of one window.
@@ -110,7 +128,10 @@ class WhisperTranscriber:
             if reading.reason:
                 whole = network.context(network.encode_window(features), 0)
                 reading = self._read(whole, language, seconds)
-        return self._transcript(reading, language, seconds)
+        transcript = self._transcript(reading, language)
+        if self._asr.words and transcript.status == "ok":
+            return replace(transcript, words=self._words(reading, language, seconds))
+        return transcript
 
     def _read(self, context: Context, language: str, seconds: float) -> _Reading:
         hypothesis = self._network.decode(
@@ -125,14 +146,13 @@ class WhisperTranscriber:
         silent = not text or hypothesis.no_speech > SILENT
         return _Reading(context, tokens, text, hypothesis.log_probability, reason, silent)
 
-    def _transcript(self, reading: _Reading, language: str, seconds: float) -> Transcript:
+    def _transcript(self, reading: _Reading, language: str) -> Transcript:
         if not reading.text:
             return Transcript("", "rejected", language, reason=reading.reason)
         confidence = math.exp(min(0.0, reading.log_probability))
         if reading.reason:
             return Transcript("", "rejected", language, confidence, reason=reading.reason)
-        words = self._words(reading, language, seconds) if self._asr.words else ()
-        return Transcript(reading.text, "ok", language, confidence, words)
+        return Transcript(reading.text, "ok", language, confidence)
 
     def _language(self, context: Context) -> str:
         if not self._network.multilingual:

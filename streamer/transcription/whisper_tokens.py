@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from tokenizers import Tokenizer
 
+from streamer.transcription.stable import JOINED
+
 MAX_TERMS = 100
 """Tokens of the terms to expect that fit before the text; the model has room for 224 at most."""
-
-_JOINED = frozenset(("zh", "ja", "th", "lo", "my", "yue"))
-"""Languages written without spaces between words."""
 
 
 class Tokens:
@@ -55,7 +54,7 @@ class Tokens:
         """The words of a text in order, each with its number of tokens; punctuation stays at its word."""
         words: list[tuple[str, int]] = []
         for piece, count in self._pieces(tokens):
-            begins = piece.startswith(" ") or language in _JOINED
+            begins = piece.startswith(" ") or language in JOINED
             if words and not (begins and any(map(str.isalnum, piece))):
                 text, before = words[-1]
                 words[-1] = (text + piece, before + count)

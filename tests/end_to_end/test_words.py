@@ -18,6 +18,8 @@ from tests.end_to_end.conversations import (
     engine_for,
     two_speakers,
 )
+from tools.evaluate.partials import revised
+from tools.evaluate.transcription import words_of
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,12 @@ def call():
 
 
 def heard(bundle, model, call, sizes, **more):
-    values = {"asr.model": model, "asr.words": True, "segmentation.endpoint": "adaptive"} | more
+    values = {
+        "asr.model": model,
+        "asr.words": True,
+        "asr.partial": True,
+        "segmentation.endpoint": "adaptive",
+    } | more
     settings = configuration.load(environment={}, overrides=values)
     transcriber, _ = make_transcriber(settings.asr, settings.usable_cores)
     overrides = {key.replace(".", "__"): value for key, value in values.items()}
@@ -57,6 +64,32 @@ def test_words_lie_within_their_utterance_and_make_its_text(reference):
         for word in event.words:
             assert event.start <= word.start <= word.end <= event.end + 1e-6
             assert 0 < word.confidence <= 1
+
+
+def test_words_are_shown_while_they_are_spoken(reference):
+    texts = {e.utterance: e.text for e in reference if e.type == "utterance"}
+    updates = [e for e in reference if e.type == "speech_update" and e.text]
+    assert len({e.utterance for e in updates}) > len(texts) / 2
+    right = sum(not revised(words_of(e.text), words_of(texts[e.utterance])) for e in updates)
+    assert right >= 0.7 * len(updates)
+
+
+def test_audio_that_comes_later_changes_no_word_shown(
+    random_bundle, shipped_words, call, reference
+):
+    end = 6.0
+    silent = call.copy()
+    silent[round(end * 16_000) :] = 0
+    events = heard(random_bundle, shipped_words, silent, (1600,))
+
+    def shown(events):
+        return [
+            (e.utterance, e.end, e.text)
+            for e in events
+            if e.type == "speech_update" and e.end <= end
+        ]
+
+    assert shown(events) == shown(reference)
 
 
 @pytest.mark.parametrize("sizes", [(1600,), (777, 16001)])

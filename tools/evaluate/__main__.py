@@ -33,6 +33,10 @@ COMMANDS = {
         "tools.evaluate.transcription",
         "recordings with a text beside each: the word error rate",
     ),
+    "partials": (
+        "tools.evaluate.partials",
+        "words shown while they are spoken: how many, how soon, how often they change",
+    ),
     "iemocap": (
         "tools.evaluate.iemocap",
         "a bundle of train iemocap on other sessions: context, words and sound as asked for",

@@ -3,7 +3,8 @@
 Query parameters name `encoding` (linear16, mulaw, alaw, opus in Ogg or WebM without it), `sample_rate`, `channels`,
 `multichannel`, `interim_results`, `vad_events`, `utterance_end_ms`. Binary messages are audio; `KeepAlive`,
 `Finalize` and `CloseStream` are understood. `Results` carry our event beside the transcript, under `streamer`;
-words are those of the transcript if `asr.words` is on, spread evenly over the utterance otherwise.
+words are those of the transcript if `asr.words` is on, spread evenly over the utterance otherwise. Interim results need
+`asr.partial`.
 """
 
 import json
@@ -72,6 +73,7 @@ class _Answers:
         self._websocket = websocket
         self._session = session
         self._names = names
+        self._interim = query.get("interim_results", "").lower() in _YES
         self._vad = query.get("vad_events", "").lower() in _YES
         self._ends = "utterance_end_ms" in query
         self._model: dict[str, Any] = {}
@@ -86,6 +88,8 @@ class _Answers:
                     await self._send(
                         type="SpeechStarted", channel=self._index(event), timestamp=event.start
                     )
+                case events.SpeechUpdate(text=str()) if self._interim:
+                    await self._send(**self._results(event))
                 case events.Utterance():
                     await self._send(**self._results(event))
                     if self._ends:
@@ -107,7 +111,8 @@ class _Answers:
                 case _:
                     pass
 
-    def _results(self, event: events.Utterance) -> dict[str, Any]:
+    def _results(self, event: events.SpeechUpdate | events.Utterance) -> dict[str, Any]:
+        final = isinstance(event, events.Utterance)
         alternative = {
             "transcript": event.text or "",
             "confidence": _mean([w["confidence"] for w in _words(event)]),
@@ -118,8 +123,8 @@ class _Answers:
             "channel_index": self._index(event),
             "duration": round(event.end - event.start, 3),
             "start": event.start,
-            "is_final": True,
-            "speech_final": True,
+            "is_final": final,
+            "speech_final": final,
             "from_finalize": False,
             "channel": {"alternatives": [alternative]},
             "metadata": {
@@ -130,15 +135,17 @@ class _Answers:
             "streamer": json.loads(event.to_json()),
         }
 
-    def _index(self, event: events.SpeechStarted | events.Utterance) -> list[int]:
+    def _index(
+        self, event: events.SpeechStarted | events.SpeechUpdate | events.Utterance
+    ) -> list[int]:
         return [self._names.index(event.channel), len(self._names)]
 
     async def _send(self, **message: Any) -> None:
         await self._websocket.send_text(json.dumps(message))
 
 
-def _words(event: events.Utterance) -> list[dict[str, Any]]:
-    if event.words is not None:
+def _words(event: events.SpeechUpdate | events.Utterance) -> list[dict[str, Any]]:
+    if isinstance(event, events.Utterance) and event.words is not None:
         return [
             {
                 "word": word.word.strip().strip(".,!?").lower(),

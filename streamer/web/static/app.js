@@ -106,7 +106,8 @@ function take(state, event) {
     event.channels.forEach((name) => speaker(state, name));
   } else if (event.type === "speech_started" || event.type === "speech_update") {
     const [label] = likeliest(event.probabilities || {});
-    speaker(state, event.channel).now.textContent = label ? `${TEXTS.speaking}: ${label}` : TEXTS.speaking;
+    const now = label ? `${TEXTS.speaking}: ${label}` : TEXTS.speaking;
+    speaker(state, event.channel).now.textContent = event.text ? `${now} · ${event.text}` : now;
   } else if (event.type === "utterance") {
     utterance(state, event);
   } else if (event.type === "mood") {

@@ -71,8 +71,8 @@ class Outgoing:
     async def speech_started(self, started):
         self.said.append("started")
 
-    async def speech_update(self, speech, prediction):
-        self.said.append(f"update {prediction}")
+    async def speech_update(self, speech, prediction, text):
+        self.said.append(f"update {prediction}{text and ': '}{text}")
 
     async def utterance(self, ended, turn, prediction, transcript, latency, overlap):
         self.latencies.append(latency)
@@ -97,12 +97,12 @@ def outgoing():
 
 def conversation(turns, outgoing, *, clock=None, policy=None):
     clock = clock or VirtualClock()
-    transcripts = Transcripts(lambda samples: None, clock, Control(), ahead=False)
+    transcripts = Transcripts(None, clock, Control(), ahead=False, live=False)
     return Conversation(turns, transcripts, outgoing, policy or LoadPolicy(), clock)
 
 
-def update(name, channel=0):
-    return Job(SpeechUpdate(channel, 0, 8000, name), Stopwatch())
+def update(name, channel=0, draft=None):
+    return Job(SpeechUpdate(channel, 0, 8000, name), Stopwatch(), draft)
 
 
 def ended(name, channel=0, transcript=None, spoken=None):
@@ -231,3 +231,28 @@ async def test_latency_of_live_speech_counts_from_when_it_was_spoken(turns, outg
     (latency,) = outgoing.latencies
     assert 2000 <= latency.total < 12_000
     assert latency.transcription == 0  # it was there at the endpoint
+
+
+@pytest.mark.parametrize("how", ["replayed", "live"])
+async def test_updates_hold_the_words_that_two_drafts_agree_on(turns, outgoing, how):
+    talk = conversation(turns, outgoing)
+    jobs = [
+        update("a1", draft=transcript("where is")),
+        update("a2", draft=transcript("where is my car")),
+        update("a3"),
+        update("a4", draft=transcript("", "rejected")),
+        update("a5", draft=transcript("where is my parcel")),
+        ended("a"),
+    ]
+    if how == "live":
+        await live(talk, *jobs)
+    else:
+        await talk.take(jobs)
+    assert [said for said in outgoing.said if said.startswith("update")] == [
+        "update a1",
+        "update a2: where is",
+        "update a3: where is",
+        "update a4: where is",
+        "update a5: where is my",
+        "update a: where is my",
+    ]

@@ -207,3 +207,26 @@ def test_an_excluded_channel_is_not_even_analysed():
     privacy = Privacy(tree.Privacy(channels={"agent": "exclude", "customer": "context"}), INFO)
     assert [privacy.analyses(channel) for channel in (0, 1)] == [False, True]
     assert [privacy.reports(channel) for channel in (0, 1)] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("privacy", "shown"),
+    [({}, "where is"), ({"text": False}, None), ({"channels": {"agent": "context"}}, "nothing")],
+)
+async def test_words_of_unfinished_utterances_keep_to_the_privacy_modes(privacy, shown):
+    bus = Bus()
+    out = outgoing(bus, **privacy)
+    await out.speech_update(SpeechUpdate(0, 16_000, 24_000, None), prediction(), "where is")
+    assert [fields["text"] for _, fields in bus.events] == ([] if shown == "nothing" else [shown])
+
+
+async def test_an_update_without_words_says_so():
+    bus = Bus()
+    await outgoing(bus).speech_update(SpeechUpdate(0, 16_000, 24_000, None), prediction())
+    assert bus.only("speech_update")["text"] is None
+
+
+def test_text_is_reported_where_speech_and_text_are():
+    privacy = Privacy(tree.Privacy(channels={"agent": "context"}), INFO)
+    assert [privacy.reports_text(channel) for channel in (0, 1)] == [False, True]
+    assert not Privacy(tree.Privacy(text=False), INFO).reports_text(1)

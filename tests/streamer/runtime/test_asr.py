@@ -96,3 +96,31 @@ async def test_works_on_as_many_utterances_as_there_are_transcribers():
         one.gate.set()
     await asyncio.gather(*(one.result for one in pending))
     pool.close()
+
+
+class Drafts(Says):
+    """A transcriber that makes drafts of its own."""
+
+    def draft(self, samples, *, language):
+        return Transcript("word", "ok", language)
+
+
+async def test_drafts_are_made_with_less_work_where_the_transcriber_can_and_not_embedded():
+    for transcriber, text in ((Says(), "words"), (Drafts(), "word")):
+        pool = AsrPool([transcriber], embed, language="en")
+        draft = await pool.submit_draft(SAMPLES).result
+        assert (draft.transcript.text, draft.embedding) == (text, None)
+        pool.close()
+
+
+async def test_is_free_while_a_worker_has_nothing_to_do():
+    transcriber = Says()
+    transcriber.gate.clear()
+    pool = AsrPool([transcriber], embed, language=None)
+    assert pool.free
+    pending = pool.submit(SAMPLES)
+    assert not pool.free
+    transcriber.gate.set()
+    await pending.result
+    await until(lambda: pool.free)
+    pool.close()

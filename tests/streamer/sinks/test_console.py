@@ -106,6 +106,21 @@ async def test_a_terminal_shows_who_speaks_the_estimate_and_the_moods():
     assert any(spark in text for spark in "▁▂▃▄▅▆▇█")
 
 
+@pytest.mark.parametrize(
+    ("said", "latest"),
+    [
+        ("where is my", "  where is my"),
+        ("word " * 20 + "the end", "  …"),
+        ("a\x1b[2J", "a\ufffd[2J"),
+    ],
+)
+async def test_shows_the_latest_words_while_they_are_spoken(said, latest):
+    update = events.SpeechUpdate(**COMMON, **ABOUT, utterance="u", probabilities=ANGRY, text=said)
+    text = await shown(STARTED, update, terminal=True, width=120)
+    assert latest in text
+    assert said[-7:] in text or "\x1b" in said
+
+
 async def test_a_long_transcript_stays_on_its_line_in_a_narrow_terminal():
     text = await shown(STARTED, utterance(text="word " * 100), terminal=True, width=60)
     (line,) = [

@@ -1,5 +1,7 @@
 """Events depend on the audio alone: not on how it was cut, nor on how much of it is processed at a time."""
 
+import itertools
+
 import numpy as np
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from streamer.audio import FRAME, AudioChunk, Gap
 from streamer.settings.tree import Segmentation
 from streamer.speech import SpeechEnded, SpeechStarted, SpeechUpdate
 from streamer.speech.acoustics import measure
-from streamer.speech.processor import ChannelProcessor, SpeechProcessor
+from streamer.speech.processor import PARTIAL_GROWTH, ChannelProcessor, SpeechProcessor
 from streamer.speech.segmenter import Segmenter
 from tests.streamer.speech.speech import PeakDetector, audio
 
@@ -41,7 +43,7 @@ class Sum:
 def processor(channels, *, wait=True, stream=Sum):
     return SpeechProcessor(
         [
-            ChannelProcessor(n, Segmenter(PeakDetector(), SHORT, n), stream, INTERVAL)
+            ChannelProcessor(n, Segmenter(PeakDetector(), SHORT, n), stream, INTERVAL, partial=True)
             for n in range(channels)
         ],
         wait=wait,
@@ -100,7 +102,8 @@ def plain(event):
         case SpeechEnded():
             return (event.channel, event.start, event.end, event.at, *event.embedding.tolist())
         case SpeechUpdate():
-            return (event.channel, event.start, event.at, *event.embedding.tolist())
+            heard = None if event.samples is None else event.samples.tobytes()
+            return (event.channel, event.start, event.at, *event.embedding.tolist(), heard)
         case SpeechStarted() | Gap():
             return event
     return (type(event), event.channel, event.start)
@@ -218,6 +221,20 @@ def test_utterances_are_the_same_without_updates():
     assert [plain(e) for e in events] == [
         plain(e) for e in process([voice], [160]) if not isinstance(e, SpeechUpdate)
     ]
+
+
+def test_partial_audio_is_the_utterance_so_far_and_comes_as_it_grows_never_in_a_pause():
+    (voice,) = signals([[audio((0.5, 0.0), (1.7, 0.9), (0.6, 0.0))]])
+    events = process([voice], [160])
+    updates = [event for event in events if isinstance(event, SpeechUpdate)]
+    partial = [event for event in updates if event.samples is not None]
+    assert 3 < len(partial) < len(updates) / 2
+    for update in partial:
+        heard = voice[0].samples[update.start : update.at]
+        assert np.array_equal(update.samples, heard)
+        assert 16_000 <= len(heard) <= 2.3 * 16_000
+    for before, after in itertools.pairwise(partial):
+        assert after.at - before.at >= len(before.samples) // PARTIAL_GROWTH
 
 
 def test_updates_that_were_left_out_are_not_made_up_for():

@@ -18,12 +18,16 @@ SAMPLES = np.zeros(1600, np.float32)
 class Pool:
     """Keeps what is submitted; the test does the work."""
 
+    free = True
+
     def __init__(self):
         self.work = []
 
     def submit(self, samples):
         self.work.append(Future())
         return PendingTranscript(self.work[-1])
+
+    submit_draft = submit
 
     def begin(self, index=-1):
         assert self.work[index].set_running_or_notify_cancel()
@@ -50,7 +54,7 @@ def control():
 
 @pytest.fixture
 def transcripts(pool, control):
-    return Transcripts(pool.submit, WallClock(), control, ahead=True)
+    return Transcripts(pool, WallClock(), control, ahead=True, live=True)
 
 
 async def settle():
@@ -100,7 +104,7 @@ async def test_channels_do_not_affect_each_other(pool, transcripts):
 
 
 async def test_begins_at_the_endpoint_only_if_not_ahead(pool, control):
-    transcripts = Transcripts(pool.submit, WallClock(), control, ahead=False)
+    transcripts = Transcripts(pool, WallClock(), control, ahead=False, live=True)
     transcripts.pause(0, 5000, SAMPLES)
     assert pool.work == []
     transcripts.endpoint(0, 5000, SAMPLES)
@@ -160,3 +164,17 @@ async def test_a_transcriber_that_raises_is_a_failed_transcript(pool, transcript
     text = await transcripts.wait(pending)
     assert text.transcript.status == "failed"
     assert text.transcript.reason == "KeyError: 'broken'"
+
+
+async def test_drafts_are_begun_while_somebody_speaks(pool, transcripts):
+    draft = transcripts.draft(SAMPLES)
+    pool.finish("so far")
+    assert (await transcripts.wait(draft)).transcript.text == "so far"
+    assert transcripts.statistics.drafts == 1
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_live_drafts_never_hold_up_whole_utterances(pool, control, live):
+    transcripts = Transcripts(pool, WallClock(), control, ahead=True, live=live)
+    pool.free = False
+    assert (transcripts.draft(SAMPLES) is None) is live

@@ -1,9 +1,11 @@
 """Deepgram's own client library, pointed at the server."""
 
+import json
 import threading
 
 import pytest
 
+from streamer.events import SpeechUpdate
 from tests.streamer.web.serving import samples, server
 
 pytest.importorskip("uvicorn")
@@ -71,6 +73,37 @@ def test_client_library_gets_results_of_both_channels(address):
     assert len(starts) == len(ends) == len(results)
     assert messages[-1].type == "Metadata"
     assert messages[-1].duration == pytest.approx(len(samples()) / 16_000, abs=0.1)
+
+
+class Socket:
+    """Keeps the messages."""
+
+    def __init__(self):
+        self.messages = []
+
+    async def send_text(self, text):
+        self.messages.append(json.loads(text))
+
+
+async def said(text):
+    """A conversation that shows words while they are spoken."""
+    common = {"session": "s", "seq": 0, "time": "2026-01-01T00:00:00Z", "channel": "a"}
+    for known in (None, text):
+        yield SpeechUpdate(
+            **common, start=1.0, end=2.0, utterance="u", probabilities={}, text=known
+        )
+
+
+@pytest.mark.parametrize(("asked", "texts"), [("true", ["where is"]), ("false", [])])
+async def test_interim_results_are_the_words_known_while_somebody_speaks(asked, texts):
+    from streamer.web.ingest.deepgram import _Answers
+
+    socket = Socket()
+    await _Answers(socket, "s", ("a",), {"interim_results": asked}).send(said("where is"))
+    results = [m for m in socket.messages if m["type"] == "Results"]
+    assert [r["channel"]["alternatives"][0]["transcript"] for r in results] == texts
+    assert not any(r["is_final"] or r["speech_final"] for r in results)
+    assert all(r["streamer"]["type"] == "speech_update" for r in results)
 
 
 def test_closes_on_an_encoding_it_does_not_know(address):
