@@ -8,6 +8,7 @@ conversations.py  written dialogues in order, past only; voices can be added
 recordings.py     whole recordings through the pipeline
 iemocap.py        the research benchmark (dyadic.py: its conditions; ensemble.py: several models)
 segmentation.py   voice detection against RTTM (detection.py, rttm.py)
+diarization.py    who speaks when in one channel (speaker_errors.py)
 transcription.py  the word error rate
 report.py         one page of results
 """

@@ -13,6 +13,10 @@ COMMANDS = {
         "tools.evaluate.segmentation",
         "where speech is found in recordings, against turns in RTTM",
     ),
+    "diarization": (
+        "tools.evaluate.diarization",
+        "who speaks when in one channel, against RTTM and composed dialogues of two voices",
+    ),
     "speech": (
         "tools.evaluate.speech",
         "clips of speech with a manifest.csv, judged by audio alone",
