@@ -7,8 +7,8 @@ MODEL_CARD.md         what it was trained on, how good it is, what it is not for
 """
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ class Bundle:
     """Those that the text encoder knows, as ISO 639 codes."""
     backbones: tuple[Backbone, ...] = ()
     """Files outside of the bundle that hold a part of the weights."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Those of labels for which `threshold` is another."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -89,11 +91,14 @@ class Bundle:
         """A classifier of streams.
 
         Args:
-            threshold: Instead of the bundle's own.
+            threshold: Instead of the bundle's own, for all labels.
             fast: Whether to use the system's fast form, where it has one.
         """
-        own = self.threshold if threshold is None else threshold
-        return Classifier(self.model, self.calibration, own, fast=fast)
+        if threshold is None:
+            own, others = self.threshold, self.thresholds
+        else:
+            own, others = threshold, {}
+        return Classifier(self.model, self.calibration, own, others, fast=fast)
 
     def audio_streams(self) -> Callable[[], AudioStream] | None:
         """Prepare the audio encoder for a stream for each utterance; None if there is no audio encoder."""
@@ -152,6 +157,7 @@ class Bundle:
             model=self.model.config,
             calibration=self.calibration,
             threshold=self.threshold,
+            thresholds=dict(self.thresholds),
             backbones=self.backbones,
             files={name: entry_of(data) for name, data in files.items()},
         )
@@ -190,6 +196,7 @@ class Bundle:
             model=model.eval().requires_grad_(requires_grad=False),
             calibration=manifest.calibration,
             threshold=manifest.threshold,
+            thresholds=manifest.thresholds,
             tokenizer=tokenizer,
             card=card,
             license=manifest.license,

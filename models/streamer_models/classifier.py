@@ -1,6 +1,6 @@
 """The classification of utterances, each by the window that ends at it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ class Prediction:
     confidence: float
     """Its probability."""
     abstained: bool
-    """Whether the confidence is under the threshold."""
+    """Whether the confidence is under the threshold of the label."""
     modalities: tuple[Modality, ...]
     """Those that the model had of the utterance."""
     likely: tuple[str, ...] = ()
@@ -40,11 +40,18 @@ class Classifier:
         system: The networks, in evaluation mode.
         calibration: From logits to probabilities.
         threshold: Confidence under which a prediction abstains.
+        thresholds: Those of labels for which it is another.
         fast: Whether to use the system's fast form, where it has one.
     """
 
     def __init__(
-        self, system: System, calibration: Calibration, threshold: float, *, fast: bool = True
+        self,
+        system: System,
+        calibration: Calibration,
+        threshold: float,
+        thresholds: Mapping[str, float] | None = None,
+        *,
+        fast: bool = True,
     ) -> None:
         if system.window is None:
             raise ValueError(
@@ -56,7 +63,7 @@ class Classifier:
         self.labels, self.dimensions = system.config.labels, system.config.dimensions
         self.window = system.window
         self.calibration = calibration
-        self.threshold = threshold
+        self.thresholds = dict.fromkeys(self.labels, threshold) | dict(thresholds or {})
         self._scoring = system.fast() if fast and isinstance(system, HasFastForm) else system
 
     def new_state(self) -> "ConversationState":
@@ -95,7 +102,7 @@ class Classifier:
             probabilities=dict(zip(self.labels, probabilities, strict=True)),
             label=self.labels[order[0]],
             confidence=best,
-            abstained=best < self.threshold,
+            abstained=best < self.thresholds[self.labels[order[0]]],
             modalities=modalities,
             likely=tuple(self.labels[i] for i in order if probabilities[i] >= floor),
             dimensions=None

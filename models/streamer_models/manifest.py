@@ -38,6 +38,9 @@ def entry_of(data: bytes) -> File:
     return File(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
+Confidence = Annotated[float, Field(ge=0, le=1)]
+
+
 class Backbone(NetworkConfig):
     """A safetensors file outside of the bundle that holds a part of the weights."""
 
@@ -72,7 +75,9 @@ class Manifest(NetworkConfig):
     system: Annotated[str, BeforeValidator(_system)]
     model: SerializeAsAny[SystemConfig]
     calibration: Calibration
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    threshold: Confidence
+    thresholds: Annotated[dict[str, Confidence], Field(max_length=64)] = Field(default_factory=dict)
+    """Those of labels for which it is another."""
     backbones: Annotated[tuple[Backbone, ...], Field(max_length=4)] = ()
     files: Annotated[dict[str, File], Field(max_length=32)]
 
@@ -93,6 +98,8 @@ class Manifest(NetworkConfig):
     def _consistent(self) -> "Manifest":
         if self.calibration.classes not in (None, len(self.model.labels)):
             raise ValueError("calibration: a bias is needed for each label")
+        if strange := sorted(self.thresholds.keys() - set(self.model.labels)):
+            raise ValueError(f"thresholds: {strange[0][:40]!r} is no label")
         if sum(file.bytes for file in self.files.values()) > MAX_BYTES:
             raise ValueError(f"files: more than {MAX_BYTES} bytes")
         return self

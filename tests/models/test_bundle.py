@@ -111,8 +111,20 @@ def test_works_without_a_text_encoder(tmp_path):
 
 
 def test_threshold_can_be_overridden(made):
-    assert made.classifier().threshold == made.threshold
-    assert made.classifier(0.0).threshold == 0.0
+    strict = replace(made, thresholds={"sad": 0.9})
+    assert set(made.classifier().thresholds.values()) == {made.threshold}
+    assert strict.classifier().thresholds["sad"] == 0.9
+    assert set(strict.classifier(0.0).thresholds.values()) == {0.0}
+
+
+def test_keeps_the_thresholds_of_labels(made, tmp_path):
+    replace(made, thresholds={"sad": 0.9}).save(tmp_path)
+    assert Bundle.load(tmp_path).thresholds == {"sad": 0.9}
+
+
+def test_refuses_the_threshold_of_no_label(made, tmp_path):
+    with pytest.raises(BundleError, match="'bored' is no label"):
+        replace(made, thresholds={"bored": 0.9}).save(tmp_path)
 
 
 @given(data=st.data())

@@ -67,6 +67,15 @@ def test_abstains_under_the_threshold_only(classifier):
         assert classify_next(strict, strict.new_state(), first).abstained is abstained
 
 
+def test_a_label_may_have_a_threshold_of_its_own(classifier):
+    first = utterances(1)[0]
+    label = classify_next(classifier, classifier.new_state(), first).label
+    for name in classifier.labels:
+        strict = Classifier(classifier.system, classifier.calibration, 0.0, {name: 1.0})
+        prediction = classify_next(strict, strict.new_state(), first)
+        assert prediction.abstained is (name == label)
+
+
 def test_prediction_set_holds_every_label_above_its_bound(classifier):
     first = utterances(1)[0]
     p = classify_next(classifier, classifier.new_state(), first).probabilities

@@ -25,6 +25,11 @@ def test_abstaining_leaves_the_least_confident_out():
     assert found["accuracy"] == pytest.approx(6 / 7, abs=1e-4)
 
 
+def test_a_label_may_need_more_confidence_than_others():
+    found = abstention(sure_when_right(), 0.0, {"yes": 0.72})
+    assert found["rejected"] == pytest.approx(3 / 8)
+
+
 def test_a_bundle_is_known_by_its_content(random_bundle):
     first = bundle_identity(bundle_directory(str(random_bundle)))
     assert first["name"] == "random"

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     judgements, speakers = judged(bundle, dialogues, composed, context=not arguments.no_context)
     result = grouped_report(judgements, {"speaker": speakers})
-    result["abstention"] = abstention(judgements, bundle.threshold)
+    result["abstention"] = abstention(judgements, bundle.threshold, bundle.thresholds)
     result["bundle"] = bundle_identity(directory)
     result[KEY] = to_json(judgements)
     print_table(f"{bundle.name}, {arguments.data}", result, bundle.labels)

@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> None:
             "session": [f"session{utterance.session}" for utterance in utterances],
         },
     )
-    result["abstention"] = abstention(judgements, bundle.threshold)
+    result["abstention"] = abstention(judgements, bundle.threshold, bundle.thresholds)
     result["bundle"] = bundle_identity(directory)
     result["run"] = {
         "settings": {

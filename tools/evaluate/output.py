@@ -40,8 +40,15 @@ def bundle_identity(directory: Path) -> dict[str, str]:
     }
 
 
-def abstention(judgements: Judgements, threshold: float) -> dict[str, float]:
+def abstention(
+    judgements: Judgements, threshold: float, thresholds: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """What is gained by saying nothing where confidence is low.
+
+    Args:
+        judgements: What was said.
+        threshold: Least confidence.
+        thresholds: Those of labels for which it is another.
 
     Returns:
         `threshold`; `rejected`, the share of utterances under it, and `accuracy` of the others; and
@@ -51,7 +58,8 @@ def abstention(judgements: Judgements, threshold: float) -> dict[str, float]:
     correct = judgements.predicted == judgements.truth
     order = np.argsort(confidence, kind="stable")
     rest = order[round(REJECTED * len(order)) :]
-    kept = confidence >= threshold
+    least = dict.fromkeys(judgements.labels, threshold) | dict(thresholds or {})
+    kept = confidence >= np.array([least[name] for name in judgements.labels])[judgements.predicted]
     return {
         "threshold": round(threshold, 4),
         "rejected": _mean(~kept),

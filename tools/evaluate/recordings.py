@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
     recordings = find_recordings(arguments.data)
     one_thread_per_computation()
     with Engine.load(settings, print) as engine:
-        labels, threshold = engine.bundle.labels, engine.bundle.threshold
+        bundle, labels = engine.bundle, engine.bundle.labels
         heard = {
             file.name: (turns, asyncio.run(_replay(file, engine)))
             for file, turns in progress(recordings, "Replaying")
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
     result["transcribed"] = round(
         sum(utterance.text_status == "ok" for utterance in said) / max(1, len(said)), 4
     )
-    result["abstention"] = abstention(judgements, threshold)
+    result["abstention"] = abstention(judgements, bundle.threshold, bundle.thresholds)
     result["bundle"] = bundle_identity(directory)
     result[KEY] = to_json(judgements)
     print_table(f"{arguments.bundle}, {arguments.data}", result, labels)

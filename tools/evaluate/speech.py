@@ -140,7 +140,7 @@ def evaluate(
         "speaker": [clip.speaker for clip in clips],
     }
     result = grouped_report(plain, groups)
-    result["abstention"] = abstention(plain, bundle.threshold)
+    result["abstention"] = abstention(plain, bundle.threshold, bundle.thresholds)
     result[KEY] = to_json(plain)
     if robustness:
         result["robustness"] = {
