@@ -69,11 +69,13 @@ def pitch_contour(samples: Samples) -> NDArray[np.float64]:
     if len(samples) < 2 * (_WINDOW + _LONGEST_LAG):
         return np.empty(0)
     halved = _halve(samples)
-    frames = sliding_window_view(halved, _WINDOW + _LONGEST_LAG)[::_HOP]
-    power = np.einsum("ij,ij->i", frames, frames) / frames.shape[1]
-    loud = power > max(10 ** (_FLOOR_DB / 10), power.max() * 10 ** (-_SPEECH_RANGE_DB / 10))
-    difference = _normalised_difference(frames[loud])
-    return _periods(difference)
+    length = _WINDOW + _LONGEST_LAG
+    starts = np.arange(0, len(halved) - length + 1, _HOP)
+    energy = np.concatenate([[0.0], np.cumsum(np.square(halved, dtype=np.float64))])
+    power = (energy[starts + length] - energy[starts]) / length
+    loudest = power.max()
+    loud = power > max(10 ** (_FLOOR_DB / 10), loudest * 10 ** (-_SPEECH_RANGE_DB / 10))
+    return _periods(_normalised_difference(halved, energy, starts[loud]))
 
 
 def _levels(samples: Samples) -> tuple[float | None, float | None]:
@@ -92,8 +94,17 @@ def _levels(samples: Samples) -> tuple[float | None, float | None]:
 
 def _halve(samples: Samples) -> Samples:
     """Return every second sample, low-passed at 3.2 kHz."""
-    filtered: Samples = np.convolve(samples, _LOW_PASS, mode="same")
-    return filtered[::2]
+    count, reach = (len(samples) + 1) // 2, len(_LOW_PASS) // 2
+    padded = np.pad(samples, reach)
+    phases = padded[::2].copy(), padded[1::2].copy()
+
+    def shifted(tap: int) -> Samples:
+        return phases[tap % 2][tap // 2 : tap // 2 + count]
+
+    filtered: Samples = _LOW_PASS[reach] * shifted(reach)
+    for tap in range(reach):  # symmetric
+        filtered += _LOW_PASS[tap] * (shifted(tap) + shifted(2 * reach - tap))
+    return filtered
 
 
 def _low_pass() -> Samples:
@@ -106,15 +117,22 @@ def _low_pass() -> Samples:
 _LOW_PASS = _low_pass()
 
 
-def _normalised_difference(frames: Samples) -> NDArray[np.float64]:
-    """Return YIN's d'(lag), shape (frames, lags), of frames of _WINDOW + _LONGEST_LAG samples."""
+def _normalised_difference(
+    samples: Samples, energy: NDArray[np.float64], starts: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return YIN's d'(lag), shape (frames, lags), of the frames of _WINDOW + _LONGEST_LAG samples that start there.
+
+    Args:
+        samples: of the utterance, 8 kHz.
+        energy: sum of the squares of all samples before each one.
+        starts: first sample of each frame.
+    """
+    frames = sliding_window_view(samples, _WINDOW + _LONGEST_LAG)[starts]
     head = np.fft.rfft(frames[:, :_WINDOW], _FFT)
     whole = np.fft.rfft(frames, _FFT)
     correlation = np.fft.irfft(np.conj(head) * whole, _FFT)[:, : _LONGEST_LAG + 1]
-    squares = np.cumsum(np.square(frames, dtype=np.float64), axis=1)
-    ends = squares[:, _WINDOW - 1 : _WINDOW + _LONGEST_LAG]
-    before = np.concatenate([np.zeros((len(frames), 1)), squares[:, :_LONGEST_LAG]], axis=1)
-    energies = ends - before
+    sums = sliding_window_view(energy, _WINDOW + _LONGEST_LAG + 1)[starts]
+    energies = sums[:, _WINDOW:] - sums[:, : _LONGEST_LAG + 1]
     difference = np.maximum(0.0, energies[:, :1] + energies - 2 * correlation)
     lags = np.arange(1, _LONGEST_LAG + 1)
     means = np.cumsum(difference[:, 1:], axis=1) / lags
