@@ -8,6 +8,7 @@ speaks softly beneath another speaker is weaker, but no copy, and stays.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 
@@ -72,23 +73,23 @@ class CrosstalkGate:
 
     def _filtered(self, chunk: AudioChunk) -> AudioChunk:
         samples = chunk.samples
-        for begin in range(chunk.start // FRAME * FRAME, chunk.end, FRAME):
-            if not self._is_copy(chunk.channel, begin // FRAME):
+        row = chunk.start // FRAME
+        powers = self._recent[chunk.channel].row_powers(row, -(-chunk.end // FRAME))
+        for begin, power in zip(count(row * FRAME, FRAME), powers, strict=False):
+            if not self._is_copy(chunk.channel, begin // FRAME, power):
                 continue
             if samples is chunk.samples:
                 samples = samples.copy()
             samples[max(0, begin - chunk.start) : begin + FRAME - chunk.start] = 0.0
         return replace(chunk, samples=samples)
 
-    def _is_copy(self, channel: int, row: int) -> bool:
+    def _is_copy(self, channel: int, row: int, power: float) -> bool:
         """Decide about a row; the decision lasts while it is loud, for some rows."""
-        end = (row + 1) * FRAME
-        power = self._recent[channel].power(end, FRAME)
         loud = power > max(_AUDIBLE, _ABOVE_FLOOR * self._floors[channel])
         self._floors[channel] = min(power, self._floors[channel] * _FLOOR_RISE) + _TINY
         self._age[channel] = self._age[channel] + 1 if loud else max(0, self._age[channel] - 2)
         if loud and (row % _ROWS == 0 or self._age[channel] < _YOUNG):
-            self._copies[channel] = self._decide(channel, end)
+            self._copies[channel] = self._decide(channel, (row + 1) * FRAME)
         return self._copies[channel]
 
     def _decide(self, channel: int, end: int) -> bool:
@@ -140,6 +141,12 @@ class _Recent:
         """The mean power before a position."""
         window = self.window(end, length)
         return float(np.dot(window, window)) / length
+
+    def row_powers(self, first: int, end: int) -> list[float]:
+        """The mean power of each row."""
+        rows = self.window(end * FRAME, (end - first) * FRAME).reshape(-1, FRAME)
+        powers: list[float] = (np.vecdot(rows, rows).astype(np.float64) / FRAME).tolist()
+        return powers
 
 
 def _explained(copy: Samples, original: Samples) -> bool:
