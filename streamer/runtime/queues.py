@@ -1,6 +1,7 @@
 """A queue between two stages: bounded by weight (seconds of audio, events), and closable."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -76,11 +77,11 @@ class BoundedQueue(Generic[T]):
         self._filled.set()
         self._emptied.set()
 
-    async def several(self) -> AsyncIterator[list[T]]:
-        """Yield all items that wait, each time one arrives."""
+    async def several(self, limit: float = math.inf) -> AsyncIterator[list[T]]:
+        """Yield the items that wait, `limit` of them at most, each time one arrives."""
         async for item in self:
             items = [item]
-            while self._items:
+            while self._items and len(items) < limit:
                 items.append(self._take())
             yield items
 

@@ -1,6 +1,6 @@
 """Sinks: where events go. Each is one file here, an asynchronous context manager with `emit`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -27,6 +27,15 @@ class Sink(Protocol):
 
     async def emit(self, event: Event) -> None:
         """Deliver one event."""
+        ...
+
+
+@runtime_checkable
+class BatchSink(Sink, Protocol):
+    """A sink for which several events at a time are less work than each by itself."""
+
+    async def emit_all(self, several: Sequence[Event]) -> None:
+        """Deliver events, in order."""
         ...
 
 

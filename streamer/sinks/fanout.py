@@ -13,13 +13,15 @@ from streamer import events
 from streamer.clock import Clock
 from streamer.control import Control
 from streamer.runtime.queues import BoundedQueue, Closed
-from streamer.sinks import ReportingSink, Sink
+from streamer.sinks import BatchSink, ReportingSink, Sink
 from streamer.text import well_formed
 
 log = logging.getLogger(__name__)
 
 STUCK = 0.75
 """Seconds for which a sink may still be busy with one event after a signal asked the conversation to end."""
+_SEVERAL = 64
+"""Events that a sink which takes several at a time is given at once, at most."""
 LAST_WAIT = 0.75
 """Seconds that the sinks together have for what still waits when such a conversation has ended."""
 
@@ -152,10 +154,12 @@ class EventBus:
     async def _deliver(self, delivery: "_Delivery") -> None:
         """Bring a sink its events until the bus is closed, or the sink fails."""
         loop = asyncio.get_running_loop()
+        sink = delivery.sink
+        batching = sink if isinstance(sink, BatchSink) else None
         try:
-            async for event in delivery.queue:
+            async for several in delivery.queue.several(_SEVERAL if batching else 1):
                 delivery.since = loop.time()
-                await delivery.sink.emit(event)
+                await (batching.emit_all(several) if batching else sink.emit(several[0]))
                 delivery.since = None
                 if delivery.dropped and delivery.queue.weight == 0 and not delivery.lost:
                     count, delivery.dropped = delivery.dropped, 0

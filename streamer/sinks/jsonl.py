@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,14 +58,21 @@ class JsonlSink:
 
     async def emit(self, event: Event) -> None:
         """Write the event's line."""
+        await self.emit_all([event])
+
+    async def emit_all(self, several: Sequence[Event]) -> None:
+        """Write the lines of events of one session."""
         if self._reopens and self._writer and self._target:
             self._reopens = False
             await self._writer.close()
             self._writer = await _append_to(Path(self._target))
         if self._writer is None:
-            opened = await asyncio.to_thread(_new_file, Path(self._target or "."), event.session)
+            opened = await asyncio.to_thread(
+                _new_file, Path(self._target or "."), several[0].session
+            )
             self._writer = DescriptorWriter(opened)
-        await self._writer.write(event.to_json().encode() + b"\n")
+        lines = b"".join(event.to_json().encode() + b"\n" for event in several)
+        await self._writer.write(lines)
 
 
 def is_folder(target: str | Path) -> bool:
