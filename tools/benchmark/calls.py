@@ -19,7 +19,7 @@ from streamer.api import Engine
 from streamer.audio import SAMPLE_RATE, AudioChunk, Samples, to_samples
 from streamer.clock import Clock, VirtualClock
 from streamer.errors import UserError
-from streamer.process import one_thread_per_computation
+from streamer.process import exempt_from_collection, one_thread_per_computation
 from streamer.registry import TRANSCRIBERS
 from streamer.settings import load as configuration
 from streamer.settings.shipped import sample_call
@@ -85,6 +85,7 @@ def load_engine(
     settings = configuration.load(environment={}, overrides=chosen)
     one_thread_per_computation()
     engine = Engine.load(settings, lambda line: print(line, file=sys.stderr))
+    exempt_from_collection()
     return engine if asr != KNOWN else Engine.of(settings, engine.bundle, [KnownWords()])
 
 
