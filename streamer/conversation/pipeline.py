@@ -95,7 +95,6 @@ async def run(
             clock,
             sinks,
             control,
-            limit=settings.sinks.queue,
             wait=not info.live,
             follow=statistics.take,
         )

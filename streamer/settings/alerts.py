@@ -120,19 +120,10 @@ class Alerts(_Section):
     webhook_secret_file: Path | None = Field(
         default=None, description="file that holds the key of the signature"
     )
-    webhook_timeout: float = Field(
-        default=10.0, gt=0, le=300, description="seconds that a post may take"
-    )
-    webhook_attempts: int = Field(
-        default=5, ge=1, le=20, description="tries for each alert, with growing pauses"
-    )
     exec: tuple[str, ...] = Field(
         default=(),
         max_length=100,
         description="program and arguments run for each alert, without a shell; the event is its input",
-    )
-    exec_timeout: float = Field(
-        default=30.0, gt=0, le=3600, description="seconds after which the program is stopped"
     )
 
     @model_validator(mode="after")

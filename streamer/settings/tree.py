@@ -44,14 +44,11 @@ class Segmentation(Section):
         max_length=32,
         description="the detector's own; gated and webrtcvad: aggressiveness, 0 to 3 (strictest, default 2)",
     )
-    start_threshold: float = Field(
+    threshold: float = Field(
         default=0.5, gt=0, lt=1, description="probability at which a frame counts as speech"
     )
-    stop_threshold: float = Field(
-        default=0.45,
-        gt=0,
-        lt=1,
-        description="while someone speaks, probability under which a frame counts as silence",
+    hysteresis: float = constant(
+        0.05, ge=0, lt=1, description="how far below it a frame is silence while someone speaks"
     )
     pre_roll: float = Field(
         default=0.3, ge=0, le=2, description="seconds kept before the first voiced frame"
@@ -66,8 +63,8 @@ class Segmentation(Section):
         default="fixed",
         description="what ends an utterance: silence alone, or sooner if the turn sounds complete (adaptive)",
     )
-    complete: float = Field(
-        default=0.7,
+    complete: float = constant(
+        0.7,
         ge=0,
         le=1,
         description="adaptive: probability at which a turn sounds complete and the utterance ends",
@@ -79,8 +76,8 @@ class Segmentation(Section):
         0.15, ge=0.03, le=2, description="seconds of silence after which work ahead begins"
     )
     tail: float = constant(0.09, ge=0, le=1, description="seconds kept after the last voiced frame")
-    min_speech: float = Field(
-        default=0.12,
+    min_speech: float = constant(
+        0.12,
         ge=0.03,
         le=2,
         description="seconds of speech that confirm an utterance; anything shorter is noise",
@@ -97,11 +94,6 @@ class Segmentation(Section):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.stop_threshold > self.start_threshold:
-            raise ValueError(
-                f"stop_threshold {self.stop_threshold:g} is above start_threshold"
-                f" {self.start_threshold:g}: what starts speech would not keep it going"
-            )
         shortest = min(self.silence, self.complete_silence) if self.adaptive else self.silence
         if self.pause >= shortest:
             raise ValueError(
@@ -174,30 +166,6 @@ class Asr(Section):
     parallel: int = Field(
         default=1, ge=1, le=64, description="utterances transcribed at the same time"
     )
-    threads: int = constant(
-        0,
-        ge=0,
-        le=64,
-        description="threads of one transcriber; 0: half of the cores, shared among them, at most 4",
-    )
-    no_speech: float = constant(
-        0.6, ge=0, le=1, description="probability of no speech over which text is rejected"
-    )
-    min_log_probability: float = constant(
-        -1.0,
-        ge=-10,
-        le=0,
-        description="average log probability under which text is rejected",
-    )
-    max_compression: float = constant(
-        2.4,
-        gt=1,
-        le=20,
-        description="compression ratio over which text counts as repetition and is rejected",
-    )
-    max_words_per_second: float = constant(
-        8.0, gt=0, le=100, description="words per second over which text is rejected"
-    )
     ahead: bool = constant(
         True, description="begin to transcribe when speech pauses, before the endpoint"
     )
@@ -242,14 +210,6 @@ class Live(Section):
     )
 
 
-class Sinks(Section):
-    """Where events go."""
-
-    queue: int = constant(
-        1000, ge=10, le=1_000_000, description="events that a slow sink may be behind"
-    )
-
-
 class Privacy(Section):
     """What may leave the program."""
 
@@ -279,7 +239,6 @@ class Settings(Section):
     asr: Asr = Asr()
     emotion: Emotion = Emotion()
     live: Live = Live()
-    sinks: Sinks = Field(default=Sinks(), exclude=True)
     mqtt: Mqtt = Mqtt()
     privacy: Privacy = Privacy()
     alerts: Alerts = Alerts()

@@ -57,7 +57,7 @@ class ExecuteSink(AlertSink):
 
 def _make(*, context: SinkContext) -> ExecuteSink | None:
     alerts = context.settings.alerts
-    return ExecuteSink(alerts.exec, timeout=alerts.exec_timeout) if alerts.exec else None
+    return ExecuteSink(alerts.exec) if alerts.exec else None
 
 
 PLUGIN = Plugin(_make)

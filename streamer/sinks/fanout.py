@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 STUCK = 0.75
 """Seconds for which a sink may still be busy with one event after a signal asked the conversation to end."""
+_QUEUE = 1000
+"""Events that a sink may be behind, if nothing else is said."""
 _SEVERAL = 64
 """Events that a sink which takes several at a time is given at once, at most."""
 LAST_WAIT = 0.75
@@ -51,7 +53,7 @@ class EventBus:
         sinks: Sequence[Sink],
         control: Control,
         *,
-        limit: int,
+        limit: int = _QUEUE,
         wait: bool,
         follow: Callable[[events.Event], Iterable[dict[str, Any]]] = lambda _: (),
     ) -> None:

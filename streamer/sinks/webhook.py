@@ -136,8 +136,6 @@ def _make(*, context: SinkContext) -> WebhookSink | None:
     return WebhookSink(
         alerts.webhook,
         secret=secret,
-        timeout=alerts.webhook_timeout,
-        attempts=alerts.webhook_attempts,
     )
 
 

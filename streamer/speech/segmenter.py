@@ -64,8 +64,8 @@ class Segmenter:
         self._lag = detector.delay * FRAME
         """Samples by which the frame that is scored lies behind the last one received."""
         self._channel = channel
-        self._start_threshold = settings.start_threshold
-        self._stop_threshold = settings.stop_threshold
+        self._start_threshold = settings.threshold
+        self._stop_threshold = settings.threshold - settings.hysteresis
         self._pre_roll = to_samples(settings.pre_roll)
         self._tail = to_samples(settings.tail)
         self._hangover = _whole_frames(settings.silence)

@@ -26,6 +26,14 @@ FREE_TOKENS = 10
 MAX_TOKENS = 220
 """Bounds of a transcript: a loop ends soon; Whisper's decoder has 448 places, half of them for text."""
 
+NO_SPEECH = 0.6
+"""Probability of no speech over which text is rejected."""
+MIN_LOG_PROBABILITY = -1.0
+"""Mean log probability of its tokens under which text is rejected."""
+MAX_COMPRESSION = 2.4
+"""Compression ratio over which text counts as repetition and is rejected."""
+MAX_WORDS_PER_SECOND = 8.0
+"""Rate over which text is rejected."""
 
 SILENCE = 500
 """States of silence (10 s) that the first reading is shown: with 4 s, one text in six is said twice."""
@@ -161,14 +169,14 @@ class WhisperTranscriber:
 
     def _doubt(self, hypothesis: Hypothesis, text: str, seconds: float) -> str:
         """Which measure speaks against a text, or ""."""
-        if hypothesis.no_speech > self._asr.no_speech:
+        if hypothesis.no_speech > NO_SPEECH:
             return f"no speech with probability {hypothesis.no_speech:.2f}"
-        if hypothesis.log_probability < self._asr.min_log_probability:
+        if hypothesis.log_probability < MIN_LOG_PROBABILITY:
             return f"average log probability {hypothesis.log_probability:.2f}"
         content = text.encode()
-        if (ratio := len(content) / len(zlib.compress(content))) > self._asr.max_compression:
+        if (ratio := len(content) / len(zlib.compress(content))) > MAX_COMPRESSION:
             return f"compression ratio {ratio:.1f}"
-        return invented(text.split(), seconds, self._asr.max_words_per_second)
+        return invented(text.split(), seconds, MAX_WORDS_PER_SECOND)
 
     def _words(self, reading: _Reading, language: str, seconds: float) -> tuple[Word, ...]:
         """When each word is said, and with what probability."""

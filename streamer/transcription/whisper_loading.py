@@ -105,4 +105,4 @@ def _tokens(
 
 def _threads(asr: Asr, cores: int) -> int:
     """Threads of this model: hearing needs the other cores, and more than 4 are hardly faster."""
-    return asr.threads or max(1, min(4, cores // (2 * asr.parallel)))
+    return max(1, min(4, cores // (2 * asr.parallel)))

@@ -76,7 +76,7 @@ async def serve(
             f"--host {address.host}: reachable by others; set web.token_file or STREAMER_WEB_TOKEN"
         )
     hub = Hub(engine, sinks, most=web.max_conversations)
-    limits = Limits(idle=web.idle_timeout, ahead=web.max_ahead)
+    limits = Limits(ahead=web.max_ahead)
     server = _Server(
         uvicorn.Config(
             make_app(Services(hub, access, limits)),

@@ -36,6 +36,3 @@ class Web(BaseModel):
     max_ahead: Annotated[
         float, Field(ge=1, le=3600, description="live audio ahead of real time (s)")
     ] = 30.0
-    idle_timeout: Annotated[
-        float, Field(ge=1, le=3600, description="time without audio or messages (s)")
-    ] = 60.0

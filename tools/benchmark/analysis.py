@@ -242,13 +242,13 @@ def _classify(material: _Material, classifier: Classifier) -> None:
     batch_deterministic(classifier, waiting)
 
 
-def _emit(material: _Material, engine: Engine) -> None:
-    asyncio.run(_emit_all(material.events, engine.settings.sinks.queue))
+def _emit(material: _Material, _: Engine) -> None:
+    asyncio.run(_emit_all(material.events))
 
 
-async def _emit_all(given: Sequence[events.Event], limit: int) -> None:
+async def _emit_all(given: Sequence[events.Event]) -> None:
     sinks = [JsonlSink(Path(os.devnull))]
-    bus = EventBus("benchmark", VirtualClock(), sinks, Control(), limit=limit, wait=True)
+    bus = EventBus("benchmark", VirtualClock(), sinks, Control(), wait=True)
     async with bus:
         for event in given:
             await bus.emit(type(event), **_fields(event))

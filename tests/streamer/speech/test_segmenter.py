@@ -78,7 +78,7 @@ def test_silence_longer_than_the_hangover_makes_two_utterances():
 
 
 def test_speech_goes_on_at_less_than_what_starts_it():
-    settings = {"start_threshold": 0.6, "stop_threshold": 0.3}
+    settings = {"threshold": 0.6, "hysteresis": 0.3}
     assert listen(segmenter(**settings), audio((2, 0.5), (1, 0))) == []
     (ended,) = utterances(listen(segmenter(**settings), audio((0.3, 0.7), (0.6, 0.4), (1, 0))))
     assert ended.voice_end == 30 * FRAME
@@ -86,7 +86,7 @@ def test_speech_goes_on_at_less_than_what_starts_it():
 
 def test_silence_is_left_only_by_what_would_start_speech():
     parts = (0.6, 0.7), (0.3, 0.1), (0.6, 0.4), (1, 0)
-    (ended,) = utterances(listen(segmenter(start_threshold=0.6, stop_threshold=0.3), audio(*parts)))
+    (ended,) = utterances(listen(segmenter(threshold=0.6, hysteresis=0.3), audio(*parts)))
     assert ended.voice_end == 20 * FRAME
 
 

@@ -17,7 +17,7 @@ SHORT = Segmentation(
 
 EXTREMES = (
     {"end_silence": 0.06, "pause": 0.03, "tail": 0.5, "pre_roll": 0.0, "min_speech": 0.03},
-    {"start_threshold": 0.05, "stop_threshold": 0.02, "min_speech": 0.03},
+    {"threshold": 0.05, "hysteresis": 0.03, "min_speech": 0.03},
     {"pre_roll": 0.0, "tail": 0.0},
 )
 

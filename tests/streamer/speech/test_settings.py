@@ -9,7 +9,6 @@ from streamer.settings.load import load
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"stop_threshold": 0.6}, "stop_threshold 0.6 is above start_threshold 0.5"),
         ({"end_silence": 0.1}, "end_silence 0.1 s is not above 0.15 s"),
         ({"max_utterance": 4}, "max_utterance 4 s is shorter than pre_roll + min_speech"),
     ],
