@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class Analysed:
     session: str = ""
     seconds: float = 0.0
     """Of audio."""
+    cpu: float = 0.0
+    """CPU seconds that it took, of all threads."""
     failure: str = ""
     """Why it could not be analysed, or what was wrong with it; "" if all went well."""
     written: bool = False
@@ -86,6 +89,7 @@ async def _analyse(
     from streamer.clock import VirtualClock
     from streamer.registry import SourceContext
 
+    began = time.process_time()
     clock = VirtualClock()
     source = make_source(str(path), SourceContext(engine.settings.audio, clock), {})
     final = target.events(job.name)
@@ -99,7 +103,8 @@ async def _analyse(
             partial.write_bytes(_compressed(partial.read_bytes()))
         move_into_place(partial, final)
     failure = "" if outcome.reason == "finished" else course.failure or "failed"
-    return Analysed(outcome.session, course.duration, failure, written=True)
+    cpu = time.process_time() - began
+    return Analysed(outcome.session, course.duration, cpu, failure, written=True)
 
 
 class _Course(Sink):

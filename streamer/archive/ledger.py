@@ -15,6 +15,7 @@ MAX_ATTEMPTS = 3
 
 State = Literal["done", "failed", "set aside"]
 
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
     name TEXT PRIMARY KEY,
@@ -25,10 +26,14 @@ CREATE TABLE IF NOT EXISTS calls (
     reason TEXT NOT NULL DEFAULT '',
     session TEXT NOT NULL DEFAULT '',
     seconds REAL NOT NULL DEFAULT 0,
+    cpu REAL NOT NULL DEFAULT 0,
     tabled INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS unfinished_part (name TEXT NOT NULL) STRICT
 """
+
+
+_COLUMNS = "name, source, state, recipe, attempts, reason, session, seconds, cpu, tabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Call:
     session: str
     seconds: float
     """Of audio."""
+    cpu: float
+    """CPU seconds of the worker."""
     tabled: bool
     """Whether its rows are in the tables."""
 
@@ -70,8 +77,7 @@ class Ledger:
             self._database = sqlite3.connect(self._path, timeout=1, isolation_level=None)
             self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._database.execute("BEGIN EXCLUSIVE")
-            for statement in _SCHEMA.split(";"):
-                self._database.execute(statement)
+            self._create()
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:
             what = "another run writes there" if "locked" in str(error) else str(error)
@@ -83,23 +89,31 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
+    def _create(self) -> None:
+        """Make the tables in a new file."""
+        if self._database.execute("SELECT * FROM sqlite_master").fetchone() is None:
+            for statement in _SCHEMA.split(";"):
+                self._database.execute(statement)
+            self._database.execute(f"PRAGMA user_version = {_VERSION}")
+        elif self._database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            self._database.close()
+            raise UserError(f"{self._path}: made by another version; choose another folder")
+
     def calls(self) -> dict[str, Call]:
         """Give all rows by name."""
         rows = self._database.execute(
-            "SELECT name, source, state, recipe, attempts, reason, session, seconds, tabled FROM calls"
+            f"SELECT {_COLUMNS} FROM calls"  # noqa: S608 - names of our own
         )
         return {row[0]: _call(row) for row in rows}
 
     def write(self, call: Call) -> None:
         """Write a row, in place of the one of the same name."""
         self._database.execute(
-            "INSERT OR REPLACE INTO calls"
-            " (name, source, state, recipe, attempts, reason, session, seconds, tabled)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO calls ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
             (
                 *(call.name, call.source.encode(errors="replace").decode(), call.state),
                 *(call.recipe, call.attempts, call.reason, call.session, call.seconds),
-                int(call.tabled),
+                *(call.cpu, int(call.tabled)),
             ),
         )
 
@@ -134,5 +148,5 @@ class Ledger:
 
 
 def _call(row: tuple[Any, ...]) -> Call:
-    name, source, state, recipe, attempts, reason, session, seconds, tabled = row
-    return Call(name, source, state, recipe, attempts, reason, session, seconds, bool(tabled))
+    name, source, state, recipe, attempts, reason, session, seconds, cpu, tabled = row
+    return Call(name, source, state, recipe, attempts, reason, session, seconds, cpu, bool(tabled))

@@ -229,6 +229,7 @@ class _Run:
             reason=analysed.failure,
             session=analysed.session,
             seconds=analysed.seconds,
+            cpu=analysed.cpu,
             tabled=False,
         )
         self._calls[job.name] = call

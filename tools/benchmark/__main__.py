@@ -43,6 +43,10 @@ COMMANDS = {
         "tools.benchmark.archive",
         "hours of recorded calls in an hour, with one job and with several",
     ),
+    "compose": (
+        "tools.benchmark.composed",
+        "make an archive of calls of all lengths out of recordings",
+    ),
     "startup": (
         "tools.benchmark.startup",
         "time until --help is printed, and until everything is ready to listen",
