@@ -6,7 +6,6 @@ that a conversation has the same figures live, replayed and from a stored file.
 
 import copy
 import heapq
-import math
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,120 +13,13 @@ from datetime import datetime
 from statistics import median
 
 from streamer import events
+from streamer.talk import Speaker, score, speaker_of, wire
 from streamer.turn_taking import Turns, TurnTaking
-from streamer.valence import expected_valence
-
-SCALE = 5.0
-"""A score is a mean valence times this."""
 
 _REORDERED = 256
 """Utterances that may arrive before one that began earlier."""
 _MOODS = 24
 _LATENCIES = 500
-_SERIES = 8192
-
-
-@dataclass(slots=True)
-class Series:
-    """Valence over time, as (start, end, weight in seconds, mean); bounded by merging neighbours."""
-
-    points: list[tuple[float, float, float, float]] = field(default_factory=list)
-    weight: float = 0.0
-    total: float = 0.0
-
-    def add(self, start: float, end: float, value: float) -> None:
-        """Add a value that holds in [start, end), in seconds."""
-        weight = end - start
-        self.points.append((start, end, weight, value))
-        self.weight += weight
-        self.total += weight * value
-        if len(self.points) > _SERIES:
-            self.points.sort()
-            self.points = [
-                _merged(*pair) for pair in zip(self.points[::2], self.points[1::2], strict=False)
-            ] + self.points[len(self.points) // 2 * 2 :]
-
-    def mean(self) -> float | None:
-        """Return the mean weighted by time, or None if there is nothing."""
-        return self.total / self.weight if self.weight else None
-
-    def mean_within(self, start: float, end: float) -> float | None:
-        """Return the mean over the part in [start, end), or None if there is nothing."""
-        weight = total = 0.0
-        for first, last, seconds, value in sorted(self.points):
-            inside = min(last, end) - max(first, start)
-            if inside > 0:
-                part = seconds * inside / (last - first)
-                weight += part
-                total += part * value
-        return total / weight if weight else None
-
-
-def _merged(
-    a: tuple[float, float, float, float], b: tuple[float, float, float, float]
-) -> tuple[float, float, float, float]:
-    weight = a[2] + b[2]
-    return a[0], max(a[1], b[1]), weight, (a[2] * a[3] + b[2] * b[3]) / weight
-
-
-@dataclass(slots=True)
-class Speaker:
-    """What one speaker has said so far; times in seconds."""
-
-    name: str
-    channel: str
-    seconds: float = 0.0
-    utterances: int = 0
-    words: float = 0.0
-    worded: float = 0.0
-    """Seconds of the utterances whose number of words is known."""
-    power: float = 0.0
-    """Sum of power times seconds."""
-    heard: float = 0.0
-    """Seconds of the utterances whose loudness is known."""
-    emotions: dict[str, float] = field(default_factory=dict)
-    """Seconds by label, abstentions left out."""
-    valence: Series = field(default_factory=Series)
-
-    @property
-    def words_per_minute(self) -> float | None:
-        """Words for each minute of speech."""
-        return round(60 * self.words / self.worded, 1) if self.worded else None
-
-    @property
-    def loudness_db(self) -> float | None:
-        """Mean level of the speech."""
-        if not self.heard or self.power <= 0:
-            return None
-        return round(min(0.0, 10 * math.log10(self.power / self.heard)), 1)
-
-    @property
-    def overall(self) -> float | None:
-        """Mean valence, -5 to 5."""
-        return _score(self.valence.mean())
-
-    def add(self, event: events.Utterance, start: float, end: float) -> None:
-        """Add an utterance."""
-        seconds = end - start
-        self.seconds += seconds
-        self.utterances += 1
-        sound = event.acoustics
-        if event.text is not None:
-            self._count_words(len(event.text.split()), seconds)
-        elif sound and sound.words_per_minute is not None:
-            self._count_words(round(sound.words_per_minute, 1) * seconds / 60, seconds)
-        if sound and sound.loudness_db is not None:
-            self.power += 10 ** (round(sound.loudness_db, 1) / 10) * seconds
-            self.heard += seconds
-        if event.emotion is not None and not event.abstained:
-            self.emotions[event.emotion] = self.emotions.get(event.emotion, 0.0) + seconds
-        value = valence(event)
-        if value is not None:
-            self.valence.add(start, end, value)
-
-    def _count_words(self, words: float, seconds: float) -> None:
-        self.words += words
-        self.worded += seconds
 
 
 @dataclass(slots=True)
@@ -206,7 +98,7 @@ class View:
                 channel.moods.append(event.probabilities)
             case events.Gap():
                 self.gaps += 1
-                self.lost += max(0.0, _wire(event.end) - _wire(event.start))
+                self.lost += max(0.0, wire(event.end) - wire(event.start))
                 self.reach(event.end)
             case events.Alert():
                 self._alert(event)
@@ -220,7 +112,7 @@ class View:
 
     def reach(self, position: float) -> None:
         """Note how far the audio has come, in seconds."""
-        self.position = max(self.position, _wire(position))
+        self.position = max(self.position, wire(position))
 
     def talk_share(self, speaker: str) -> float:
         """Return a speaker's share of all talk time so far."""
@@ -235,15 +127,13 @@ class View:
         silent, longest = turns.silence_until(self.position)
         answering = {name: each.responses for name, each in sorted(turns.speakers.items())}
         return events.Figures(
-            duration=_wire(self.position),
+            duration=wire(self.position),
             talk={name: self._talk(name, turns) for name in sorted(self.speakers)},
-            non_talk=events.NonTalk(seconds=_wire(silent), longest=_wire(longest)),
-            overlap=events.Amount(count=turns.overlaps, seconds=_wire(turns.overlap_seconds)),
-            response_time={
-                name: _wire(median(times)) for name, times in answering.items() if times
-            },
+            non_talk=events.NonTalk(seconds=wire(silent), longest=wire(longest)),
+            overlap=events.Amount(count=turns.overlaps, seconds=wire(turns.overlap_seconds)),
+            response_time={name: wire(median(times)) for name, times in answering.items() if times},
             alerts=dict(sorted(self.alerts.items())),
-            gaps=events.Amount(count=self.gaps, seconds=_wire(self.lost)),
+            gaps=events.Amount(count=self.gaps, seconds=wire(self.lost)),
             abstained=round(self.abstained / self.utterances, 4) if self.utterances else 0.0,
         )
 
@@ -252,10 +142,10 @@ class View:
         quarter = self.position / 4
         edges = [(quarter * i, quarter * (i + 1)) for i in range(4)]
         return events.Talk(
-            seconds=_wire(speaker.seconds),
+            seconds=wire(speaker.seconds),
             share=round(min(1.0, self.talk_share(name)), 4),
             turns=turns.count,
-            longest_turn=_wire(turns.longest),
+            longest_turn=wire(turns.longest),
             words_per_minute=speaker.words_per_minute,
             loudness_db=speaker.loudness_db,
             emotions={
@@ -266,14 +156,14 @@ class View:
             overall=speaker.overall,
             quarters=[
                 events.Period(
-                    start=_wire(start),
-                    end=_wire(end),
-                    score=_score(speaker.valence.mean_within(start, end)),
+                    start=wire(start),
+                    end=wire(end),
+                    score=score(speaker.valence.mean_within(start, end)),
                 )
                 for start, end in edges
             ],
             interruptions=events.Amount(
-                count=turns.interruptions, seconds=_wire(turns.interruption_seconds)
+                count=turns.interruptions, seconds=wire(turns.interruption_seconds)
             ),
         )
 
@@ -287,7 +177,7 @@ class View:
         channel.utterance = event
         name = speaker_of(event)
         speaker = self.speakers.setdefault(name, Speaker(name, event.channel))
-        start, end = _wire(event.start), max(_wire(event.end), _wire(event.start))
+        start, end = wire(event.start), max(wire(event.end), wire(event.start))
         speaker.add(event, start, end)
         self.utterances += 1
         self.abstained += event.abstained
@@ -308,7 +198,7 @@ class View:
 
     def _end(self, event: events.SessionEnded) -> None:
         self.ended = event
-        self.position = max(self.position, _wire(event.duration))
+        self.position = max(self.position, wire(event.duration))
         self.active = {}
         for channel in self.channels.values():
             channel.begin(None)
@@ -331,26 +221,3 @@ def view(stream: Iterable[events.Event]) -> View:
     for event in stream:
         state.take(event)
     return state
-
-
-def speaker_of(event: events.Utterance | events.Mood) -> str:
-    """Return who speaks: the channel stands for its speaker where no other is known."""
-    return event.speaker or event.channel
-
-
-def valence(event: events.Utterance) -> float | None:
-    """Return an utterance's valence, -1 to 1, from its dimensions or its labels; None if not judged."""
-    if event.dimensions is not None:
-        return event.dimensions.valence
-    if not event.probabilities:
-        return None
-    return expected_valence({label: round(p, 4) for label, p in event.probabilities.items()})
-
-
-def _wire(seconds: float) -> float:
-    """Round as the wire does, so that live events count like stored ones."""
-    return round(seconds, 3)
-
-
-def _score(mean: float | None) -> float | None:
-    return None if mean is None else round(max(-SCALE, min(SCALE, SCALE * mean)), 2) + 0.0

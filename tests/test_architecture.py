@@ -8,8 +8,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 GROUND_FLOOR = {
-    *("audio", "clock", "control", "cores", "errors", "event_files", "events", "files"),
-    *("media", "registry", "settings", "text", "turn_taking", "valence", "views"),
+    *(
+        "audio",
+        "clock",
+        "control",
+        "cores",
+        "errors",
+        "event_files",
+        "event_fields",
+        "events",
+        "files",
+    ),
+    *("media", "registry", "settings", "talk", "text", "turn_taking", "valence", "views"),
 }
 """What every part may import; it imports only itself, and the settings that a wing mounts."""
 

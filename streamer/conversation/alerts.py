@@ -17,7 +17,7 @@ from streamer.settings.alerts import (
     SilenceRule,
     ValenceRule,
 )
-from streamer.views import speaker_of, valence
+from streamer.talk import speaker_of, valence
 
 _EVIDENCE = 20
 """Utterances that an alert names, the latest."""

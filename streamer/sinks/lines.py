@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from streamer import events
+from streamer.talk import speaker_of
 from streamer.text import printable
-from streamer.views import Channel, View, speaker_of
+from streamer.views import Channel, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streamer
-from streamer import events, views
+from streamer import events, talk
 from streamer.views import View, view
 from tests.composed_calls import Said, certain, compose
 from tests.event_streams import conversation
@@ -69,7 +69,7 @@ def test_speakers_found_in_one_channel_have_their_own_figures():
         10.0,
     )
     state = view(call)
-    assert {name: talk.seconds for name, talk in state.figures().talk.items()} == {
+    assert {name: each.seconds for name, each in state.figures().talk.items()} == {
         "mono/1": 2.0,
         "mono/2": 6.0,
     }
@@ -86,9 +86,9 @@ def test_loudness_is_averaged_as_power_and_words_as_words():
         ],
         12.0,
     )
-    talk = view(call).figures().talk["a"]
-    assert talk.loudness_db == pytest.approx(-22.6, abs=0.05)
-    assert talk.words_per_minute == 90.0
+    figures = view(call).figures().talk["a"]
+    assert figures.loudness_db == pytest.approx(-22.6, abs=0.05)
+    assert figures.words_per_minute == 90.0
 
 
 def test_follows_who_speaks_and_how_the_mood_is():
@@ -181,8 +181,8 @@ def test_figures_fit_together_and_pass_the_wire(drawn):
     figures = view(compose(said(drawn), 520.0)).figures()
     summary = events.Summary(session="s", seq=0, time="2026-01-01T00:00:00Z", **dict(figures))
     assert events.parse(summary.to_json()) == summary
-    assert sum(talk.share for talk in figures.talk.values()) == pytest.approx(1, abs=1e-3) or all(
-        talk.seconds == 0 for talk in figures.talk.values()
+    assert sum(each.share for each in figures.talk.values()) == pytest.approx(1, abs=1e-3) or all(
+        each.seconds == 0 for each in figures.talk.values()
     )
     assert figures.non_talk.longest <= figures.non_talk.seconds <= figures.duration
     assert figures.overlap.seconds <= figures.duration
@@ -213,7 +213,7 @@ def test_memory_stays_bounded_over_very_many_utterances():
 
 
 def test_merged_series_keep_their_means():
-    series = views.Series()
+    series = talk.Series()
     for index in range(20_000):
         series.add(index, index + 0.5, (index % 3) - 1)
     assert series.mean() == pytest.approx(0, abs=1e-3)
@@ -227,7 +227,7 @@ def test_probabilities_stand_in_for_valence_by_their_prior():
     event = compose([Said("a", 0, 1, "angry")], 1.0)[2]
     assert isinstance(event, events.Utterance)
     assert event.probabilities == certain("angry")
-    assert views.valence(event) == -1.0
+    assert talk.valence(event) == -1.0
 
 
 def test_the_package_offers_the_reducer():

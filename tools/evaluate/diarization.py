@@ -32,7 +32,7 @@ from streamer.errors import UserError
 from streamer.events import Utterance
 from streamer.process import one_thread_per_computation
 from streamer.settings import load as configuration
-from streamer.views import speaker_of
+from streamer.talk import speaker_of
 from tools.command_line import add_set, overrides_of
 from tools.data.decoding import decode
 from tools.data.mono_dialogues import HALVES, Half, compose

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from streamer import events
-from streamer.views import View, speaker_of, valence
+from streamer.talk import speaker_of, valence
+from streamer.views import View
 
 _NO_TEXT = {
     "rejected": "no clear words",

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamer import events
+from streamer.talk import speaker_of
 from streamer.valence import VALENCE, expected_valence
-from streamer.views import speaker_of
 
 WIDTH = 1000.0
 """Units of a chart's width; its height is in pixels."""

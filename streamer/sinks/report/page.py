@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from streamer import __version__, events
 from streamer.sinks.report import charts
-from streamer.views import View, speaker_of, valence
+from streamer.talk import speaker_of, valence
+from streamer.views import View
 
 if TYPE_CHECKING:
     from jinja2 import Environment
