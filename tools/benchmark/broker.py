@@ -8,12 +8,19 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
 from streamer.errors import UserError
+from streamer.events import parse
 
 _SBIN = "/usr/sbin:/usr/local/sbin"
 
@@ -171,3 +178,43 @@ async def _pump(
             writer.write(data)
             await writer.drain()
     writer.transport.abort()
+
+
+@dataclass
+class Subscriber:
+    """A plain client with a persistent session: the numbers of the events by session, as they came."""
+
+    port: int
+    seen: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self.client = paho.Client(
+            CallbackAPIVersion.VERSION2, "recorder", clean_session=False, protocol=paho.MQTTv311
+        )
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_message = lambda _c, _u, message: self._take(message)
+        self.client.on_connect = lambda client, *_: client.subscribe("streamer/desk/+/+", 1)
+        ready = threading.Event()
+        self.client.on_subscribe = lambda *_: ready.set()
+        self.client.connect("127.0.0.1", self.port)
+        self.client.loop_start()
+        ready.wait(10)
+
+    def wait_for_more(self, count: int = 50) -> None:
+        """Waits until some further events have come."""
+        target = self.count + count
+        deadline = time.monotonic() + 5
+        while self.count < target and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Disconnects."""
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def _take(self, message: paho.MQTTMessage) -> None:
+        if message.topic.endswith("speech_update"):
+            event = parse(bytes(message.payload))
+            self.seen[event.session].append(event.seq)
+            self.count += 1

@@ -13,27 +13,22 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 from rich.table import Table
 
 from streamer.clock import WallClock
-from streamer.events import parse
 from streamer.mqtt import mqtt_sink
 from streamer.mqtt.sink import MqttSink
 from streamer.settings import load as configuration
-from tools.benchmark.broker import CutLink, Mosquitto, free_port
+from tools.benchmark.broker import CutLink, Mosquitto, Subscriber, free_port
 from tools.benchmark.measuring import write_json
 from tools.benchmark.mqtt import sample_update
 
@@ -59,46 +54,6 @@ class Result:
     """Events that came, for the first time, after a later one."""
     seconds: float = 0.0
     faults: int = 0
-
-
-@dataclass
-class Subscriber:
-    """A plain client with a persistent session: the numbers of the events by session, as they came."""
-
-    port: int
-    seen: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    count: int = 0
-
-    def __post_init__(self) -> None:
-        self.client = paho.Client(
-            CallbackAPIVersion.VERSION2, "recorder", clean_session=False, protocol=paho.MQTTv311
-        )
-        self.client.reconnect_delay_set(1, 1)
-        self.client.on_message = lambda _c, _u, message: self._take(message)
-        self.client.on_connect = lambda client, *_: client.subscribe("streamer/desk/+/+", 1)
-        ready = threading.Event()
-        self.client.on_subscribe = lambda *_: ready.set()
-        self.client.connect("127.0.0.1", self.port)
-        self.client.loop_start()
-        ready.wait(10)
-
-    def wait_for_more(self, count: int = 50) -> None:
-        """Waits until some further events have come."""
-        target = self.count + count
-        deadline = time.monotonic() + 5
-        while self.count < target and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-    def close(self) -> None:
-        """Disconnects."""
-        self.client.disconnect()
-        self.client.loop_stop()
-
-    def _take(self, message: paho.MQTTMessage) -> None:
-        if message.topic.endswith("speech_update"):
-            event = parse(bytes(message.payload))
-            self.seen[event.session].append(event.seq)
-            self.count += 1
 
 
 @dataclass

@@ -9,6 +9,7 @@ from streamer.mqtt import mqtt_sink
 from streamer.mqtt.sink import MqttSink
 from streamer.settings import load as configuration
 from tests.brokers import Mosquitto
+from tests.streamer.mqtt.outboxes import Reports
 
 
 @pytest.fixture
@@ -55,3 +56,15 @@ def make_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         return mqtt_sink(configuration.load(environment={}, overrides=overrides), url)
 
     return make
+
+
+@pytest.fixture
+def reports() -> Reports:
+    """What outboxes report."""
+    return Reports()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where an outbox is."""
+    return tmp_path / "state" / "node.sqlite"

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -10,23 +9,12 @@ from streamer.errors import UserError
 from streamer.mqtt.age import AgeClock
 from tests.streamer.mqtt.outboxes import (
     Machine,
-    Reports,
     entries,
     filled,
     filled_more,
     held,
     payloads,
 )
-
-
-@pytest.fixture
-def reports() -> Reports:
-    return Reports()
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "node.sqlite"
 
 
 async def test_events_stay_in_order_until_they_are_removed(reports, file):

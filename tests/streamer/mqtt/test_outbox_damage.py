@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
@@ -19,16 +18,6 @@ from tests.streamer.mqtt.outboxes import (
     held,
     payloads,
 )
-
-
-@pytest.fixture
-def reports() -> Reports:
-    return Reports()
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "node.sqlite"
 
 
 async def test_a_text_that_is_not_utf8_costs_only_its_own_event(reports, file):
