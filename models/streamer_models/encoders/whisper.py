@@ -18,6 +18,7 @@ from streamer_models.config import (
     FeedForward,
     Heads,
     Layers,
+    NetworkConfig,
     Probability,
     Width,
 )
@@ -43,10 +44,9 @@ _LIMIT = 8.0
 """Deviations from the mean at which a statistic is cut off."""
 
 
-class WhisperConfig(EncoderConfig):
-    """Sizes; the defaults are those of Whisper tiny without its last layer, which adds nothing."""
+class WhisperSizes(NetworkConfig):
+    """Sizes of the encoder; the defaults are those of Whisper tiny without its last layer, which adds nothing."""
 
-    encoder: Literal["whisper"] = "whisper"
     mels: Annotated[int, Field(ge=8, le=128)] = 80
     width: Width = 384
     heads: Heads = 6
@@ -56,11 +56,9 @@ class WhisperConfig(EncoderConfig):
     """Vectors of 20 ms in the longest utterance."""
     pooled: Annotated[tuple[Layers, ...], Field(min_length=1, max_length=48)] = (1, 2, 3)
     """Layers whose outputs are pooled, the first one being 1."""
-    hidden: Width = 256
-    dropout: Probability = 0.4
 
     @model_validator(mode="after")
-    def _consistent(self) -> "WhisperConfig":
+    def _consistent(self) -> "WhisperSizes":
         if self.width % self.heads:
             raise ValueError("width must be a multiple of heads")
         if max(self.pooled) > self.layers:
@@ -68,10 +66,18 @@ class WhisperConfig(EncoderConfig):
         return self
 
 
+class WhisperConfig(WhisperSizes, EncoderConfig):
+    """Sizes of the encoder, and of the head over its statistics."""
+
+    encoder: Literal["whisper"] = "whisper"
+    hidden: Width = 256
+    dropout: Probability = 0.4
+
+
 class WhisperBackbone(nn.Module):
     """Log-mel spectrogram -> the output of each layer, in inference equal to Whisper's own encoder."""
 
-    def __init__(self, config: WhisperConfig) -> None:
+    def __init__(self, config: WhisperSizes) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(config.mels, config.width, 3, padding=1)
         self.conv2 = nn.Conv1d(config.width, config.width, 3, stride=2, padding=1)
@@ -173,15 +179,34 @@ class Whisper(nn.Module):
         Returns:
             [2 * pooled layers * width]: for each layer its means, then its deviations.
         """
-        mel = log_mel(at_fixed_loudness(wave[-self.max_samples :]), self.config.mels)
-        with torch.autocast(
-            "cpu", torch.bfloat16, enabled=self.reduced_precision and mel.device.type == "cpu"
-        ):
-            outputs = self.backbone(mel)
-        frames = torch.stack([outputs[number - 1] for number in self.config.pooled]).float()
-        frames = frames[:, speech_frames(mel)]
+        layers, speech = encoded(
+            self.backbone, self.config, wave, reduced_precision=self.reduced_precision
+        )
+        frames = layers[:, speech]
         moments = (frames.mean(dim=1), frames.std(dim=1, correction=0))
         return torch.stack(moments, dim=1).flatten()
+
+
+def encoded(
+    backbone: WhisperBackbone, config: WhisperSizes, wave: Tensor, *, reduced_precision: bool
+) -> tuple[Tensor, Tensor]:
+    """The outputs of the pooled layers, a vector every 20 ms, and which of these hold speech.
+
+    Args:
+        backbone: The encoder.
+        config: Its sizes.
+        wave: float32 [T]; of a longer one than the positions allow the end counts.
+        reduced_precision: Multiply in bfloat16 on the CPU.
+
+    Returns:
+        float32 [pooled layers, N, width], and bool [N].
+    """
+    mel = log_mel(at_fixed_loudness(wave[-2 * HOP * config.positions :]), config.mels)
+    reduced = reduced_precision and mel.device.type == "cpu"
+    with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+        outputs = backbone(mel)
+    layers = torch.stack([outputs[number - 1] for number in config.pooled]).float()
+    return layers, speech_frames(mel)
 
 
 @cache
