@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from streamer_models import registry
@@ -15,6 +16,7 @@ from streamer_models.encoders.mel_frames import MelFramesConfig
 from streamer_models.heads.dimensions import DimensionHead, concordance_loss
 from streamer_models.memory import ConversationState
 from streamer_models.sequences import Utterances
+from streamer_models.zoo.past import PastContext
 
 
 class UtteranceConfig(SystemConfig):
@@ -23,6 +25,8 @@ class UtteranceConfig(SystemConfig):
     audio: AudioConfig | None = MelFramesConfig()
     text: TextConfig | None = BertTokensConfig()
     dropout: Probability = 0.3
+    context: Annotated[int, Field(ge=1, le=64)] = 1
+    """Utterances that one is classified with, itself counted, the others before it; ours, where a paper has none."""
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -48,7 +52,7 @@ class Targets:
 
 
 class UtteranceSystem(nn.Module):
-    """A system that classifies each utterance by itself.
+    """A system that classifies each utterance by itself or, with `context`, by those before it, too.
 
     A subclass sets `name` and `config_class`, builds its layers, ends with `self.add_heads(width)`, and gives the
     vector that the heads take in `fused`. Any modality may be missing.
@@ -59,13 +63,13 @@ class UtteranceSystem(nn.Module):
 
     name: ClassVar[str]
     config_class: ClassVar[Any]
-    window: int | None = 1
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.config = config
         self.audio = registry.make_audio_encoder(config.audio)
         self.text = registry.make_text_encoder(config.text)
+        self.past: PastContext | None = None
 
     def add_heads(self, width: int) -> None:
         """Add classifier and dimensions over vectors of a size."""
@@ -73,6 +77,7 @@ class UtteranceSystem(nn.Module):
         self.classifier = nn.Linear(width, len(self.labels))
         dimensions = len(self.config.dimensions)
         self.dimensions = DimensionHead(width, dimensions) if dimensions else None
+        self.past = PastContext(width) if self.config.context > 1 else None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -81,16 +86,19 @@ class UtteranceSystem(nn.Module):
         return labels
 
     @property
+    def window(self) -> int:
+        """Utterances in a window."""
+        size: int = self.config.context
+        return size
+
+    @property
     def device(self) -> torch.device:
         """Where its weights are."""
         return next(self.parameters()).device
 
     def classify(self, windows: Sequence[Window]) -> Scores:
         """Score the last utterance of each window, one by one: the others' lengths change no bit of its scores."""
-        alone = [
-            self.forward(Utterances.of([window], self.config.sizes, self.device))
-            for window in windows
-        ]
+        alone = [self._classified(window) for window in windows]
         dimensions = [each.dimensions for each in alone if each.dimensions is not None]
         return Scores(
             torch.cat([each.logits for each in alone]),
@@ -98,10 +106,25 @@ class UtteranceSystem(nn.Module):
         )
 
     def forward(self, batch: Utterances) -> Scores:
-        """Score utterances."""
-        fused = self.dropout(self.fused(batch))
+        """Score utterances, each by itself."""
+        return self.scored(self.fused(batch))
+
+    def scored(self, vectors: Tensor) -> Scores:
+        """Scores of utterances by their vectors [B, width]."""
+        fused = self.dropout(vectors)
         dimensions = None if self.dimensions is None else self.dimensions(fused)
         return Scores(self.classifier(fused), dimensions)
+
+    def _classified(self, window: Window) -> Scores:
+        if self.past is None or len(window) == 1:
+            return self.forward(self._alone(window))
+        vectors = torch.cat([self.fused(self._alone((each,))) for each in window])
+        same = torch.tensor([[each.speaker == window[-1].speaker for each in window]])
+        lengths = torch.tensor([len(window)])
+        return self.scored(self.past(vectors[None], same.to(self.device), lengths))
+
+    def _alone(self, window: Window) -> Utterances:
+        return Utterances.of([window], self.config.sizes, self.device)
 
     def loss(self, batch: Utterances, targets: Targets) -> Tensor:
         """The mean loss of a batch: cross-entropy, and 1 - CCC of dimensions that are estimated."""
@@ -118,4 +141,4 @@ class UtteranceSystem(nn.Module):
 
     def new_state(self) -> ConversationState:
         """The memory of a conversation that begins."""
-        return ConversationState(self.window or 1)
+        return ConversationState(self.window)

@@ -7,7 +7,7 @@ Deviations: fewer channels than ResNet-34; trained on the speakers at hand; mask
 the paper's are not known; the weight of the fusion is chosen on development data and stored as a buffer.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -29,6 +29,8 @@ class Padi2022Config(UtteranceConfig):
     """Of the speaker embedding and of the text branch."""
     speakers: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Speakers of the pre-training; 0: without its classifier."""
+    context: Literal[1] = 1
+    """Scores of utterances are not put into context."""
 
 
 class Padi2022(UtteranceSystem):

@@ -17,11 +17,21 @@ from tests.models.tiny_bundle import TEXT, tokenizer_definition
 from tests.models.zoo.tiny import VECTORS, batch_of, make_system, utterance
 
 NAMES = registry.SYSTEMS.names()
+IN_CONTEXT = "yoon2020"
+"""A system of single utterances that is put into the context of past ones."""
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=[*NAMES, f"{IN_CONTEXT} in context"])
 def model(request):
-    return make_system(request.param)
+    name, _, context = request.param.partition(" ")
+    return in_context(name) if context else make_system(name)
+
+
+def in_context(name):
+    """A system that sees two past utterances, with random weights for them."""
+    model = make_system(name, context=3)
+    torch.nn.init.normal_(model.past.shift.weight)
+    return model
 
 
 def predicted(model, utterances):
@@ -72,6 +82,18 @@ def test_each_modality_counts(model):
     for name in names:
         (after,) = predicted(model, [replace(first, **{name: getattr(second, name)})])
         assert after.probabilities != before.probabilities
+
+
+def test_the_past_counts_where_a_system_sees_it():
+    model = in_context(IN_CONTEXT)
+    first, second, third, fourth = (utterance(model, seed) for seed in range(4))
+    whole = predicted(model, [first, second, third])[-1]
+    assert predicted(model, [fourth, second, third])[-1] != whole
+    assert predicted(model, [fourth, first, second, third])[-1] == whole
+    other = replace(second, speaker=1 - second.speaker)
+    assert predicted(model, [first, other, third])[-1] != whole
+    alone = make_system(IN_CONTEXT)
+    assert predicted(model, [first])[0] == predicted(alone, [first])[0]
 
 
 def test_runs_from_a_bundle(model, tmp_path):
