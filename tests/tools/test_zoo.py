@@ -1,6 +1,8 @@
 """The recipe of the zoo's systems, on a small world: tones for voices, a dozen words for talk."""
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from streamer_models.bundle import Bundle
@@ -10,27 +12,50 @@ from tests.models.tiny_bundle import TEXT, tokenizer_definition
 from tests.models.zoo.tiny import TOKENS
 from tests.tools.small_world import world
 from tools.training.recipes.zoo import ZooSettings, train_system
+from tools.training.recipes.zoo_material import Encoders
 from tools.training.tasks.zoo_data import Amount
+from tools.training.tasks.zoo_encoders import FrozenText
+from tools.training.tasks.zoo_speakers import equal_error_rate
 
 AMOUNT = Amount(clips=16, texts=16)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return world(tmp_path_factory.mktemp("world"))
+    folder = world(tmp_path_factory.mktemp("world"))
+    add_laughs(folder / "speech")
+    return folder
 
 
-def tokens():
+def add_laughs(folder):
+    """Clips without words: noise that comes and goes."""
+    rng = np.random.default_rng(1)
+    with (folder / "manifest.csv").open("a") as manifest:
+        for split in ("train", "dev"):
+            for take in range(6):
+                time = np.arange(12_000) / 16_000
+                wave = 0.3 * rng.standard_normal(len(time)) * (np.sin(30 * time) > 0)
+                soundfile.write(folder / f"laugh_{split}_{take}.wav", wave.clip(-1, 1), 16_000)
+                row = f"laugh_{split}_{take}.wav,emogator,{split}{take},female,amusement,,{split}\n"
+                manifest.write(row)
+
+
+def encoders():
     torch.manual_seed(0)
-    return BertTokens(TOKENS).eval(), TextTokenizer(tokenizer_definition(), TEXT.max_tokens)
+    tokenizer = TextTokenizer(tokenizer_definition(), TEXT.max_tokens)
+    return Encoders(None, FrozenText(BertTokens(TOKENS).eval(), tokenizer))
 
 
 def test_learns_to_tell_tones_apart_and_writes_a_bundle(data, tmp_path):
     settings = ZooSettings(epochs=12, batch=8, learning_rate=5e-3)
-    result = train_system("hsu2021", data, tmp_path / "b", settings, AMOUNT, cache=tmp_path)
+    result = train_system(
+        "hsu2021", data, tmp_path / "b", settings, AMOUNT, cache=tmp_path, encoders=encoders()
+    )
     assert result["speech"]["n"] == 16
     assert result["speech"]["ua"]["value"] > 0.6
     assert "meld_text" not in result
+    assert result["sounds"]["n"] > 12
+    assert result["sounds"]["recall"]["laugh"] > 0.6
     bundle = Bundle.load(tmp_path / "b")
     assert bundle.labels == ("angry", "happy", "sad", "neutral")
     assert bundle.modalities == ("audio",)
@@ -40,12 +65,14 @@ def test_learns_to_tell_tones_apart_and_writes_a_bundle(data, tmp_path):
 def test_equal_seeds_give_equal_weights(data, tmp_path):
     settings = ZooSettings(epochs=1, batch=8)
     for name in ("a", "b"):
-        train_system(
-            "padi2022", data, tmp_path / name, settings, AMOUNT, cache=tmp_path, tokens=tokens()
+        result = train_system(
+            "padi2022", data, tmp_path / name, settings, AMOUNT, cache=tmp_path, encoders=encoders()
         )
     one, two = (Bundle.load(tmp_path / name) for name in ("a", "b"))
     assert one.modalities == ("audio", "text")
     assert 0.1 <= float(one.model.weight) <= 0.9
+    assert 0 <= result["verification"]["eer"] <= 1
+    assert result["verification"]["speakers"] == 2
     for name, tensor in one.model.state_dict().items():
         assert torch.equal(two.model.state_dict()[name], tensor)
 
@@ -53,7 +80,15 @@ def test_equal_seeds_give_equal_weights(data, tmp_path):
 def test_reports_texts_and_both_on_dialogues_not_used_for_choices(data, tmp_path):
     settings = ZooSettings(epochs=1, batch=8)
     result = train_system(
-        "krishna2021", data, tmp_path / "b", settings, AMOUNT, cache=tmp_path, tokens=tokens()
+        "krishna2021", data, tmp_path / "b", settings, AMOUNT, cache=tmp_path, encoders=encoders()
     )
-    assert result["meld_text"]["n"] == result["meld_both"]["n"] == 4
+    assert result["meld_text"]["n"] == result["meld_both"]["n"] == result["meld_context"]["n"] == 4
+    assert Bundle.load(tmp_path / "b").model.window == settings.context
     assert result["cpu_ms_per_second"] > 0
+
+
+def test_equal_error_rate_is_where_both_kinds_of_error_meet():
+    same = np.array([True, True, True, True, False, False, False, False])
+    assert equal_error_rate(np.array([8.0, 7, 6, 3, 5, 2, 1, 0]), same) == pytest.approx(0.25)
+    assert equal_error_rate(np.arange(8.0)[::-1], same) == 0.0
+    assert equal_error_rate(np.arange(8.0), same) == 1.0

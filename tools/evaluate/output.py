@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamer.errors import UserError
-from streamer_models.bundle import BundleError, find_bundle
+from streamer_models.bundle import Bundle, BundleError, find_bundle
 from tools.evaluate.metrics import SCALARS, Judgements
 
 REJECTED = 0.25
@@ -27,6 +27,18 @@ def bundle_directory(name: str) -> Path:
     """
     try:
         return find_bundle(name)
+    except BundleError as error:
+        raise UserError(str(error)) from error
+
+
+def load_bundle(name: str) -> Bundle:
+    """A bundle by its directory, or by the name of a shipped one.
+
+    Raises:
+        UserError: There is none, or it is damaged.
+    """
+    try:
+        return Bundle.load(find_bundle(name))
     except BundleError as error:
         raise UserError(str(error)) from error
 

@@ -82,15 +82,20 @@ class Hsu2021(UtteranceSystem):
         logits: Tensor = self.sound_classifier(self.features(batch)[1])
         return logits
 
+    def utterance_sounds(self, batch: Utterances) -> Tensor:
+        """Logits of the kind of sound of each utterance, by the mean over its segments, [B, kinds]."""
+        _, sound, mask = self.features(batch)
+        logits: Tensor = self.sound_classifier(masked_mean(sound, mask))
+        return logits
+
     def loss(self, batch: Utterances, targets: Targets) -> Tensor:
         """The emotion's loss where it is known, and the sound's, of the mean over an utterance's segments."""
         loss = batch.audio.values.new_zeros(())
         if bool((targets.labels >= 0).any()):
             loss = loss + super().loss(batch, targets)
         if targets.sounds is not None and bool((targets.sounds >= 0).any()):
-            _, sound, mask = self.features(batch)
-            logits = self.sound_classifier(masked_mean(sound, mask))
-            loss = loss + nn.functional.cross_entropy(logits, targets.sounds)
+            kinds = self.utterance_sounds(batch)
+            loss = loss + nn.functional.cross_entropy(kinds, targets.sounds)
         return loss
 
 

@@ -1,8 +1,9 @@
 """`python -m tools.train zoo NAME`: a published system of the zoo, trained and compared on the protocol of all.
 
 Learns from acted speech (each corpus and class alike), from MELD's utterances as text, and from both put together: a
-text with a voice of the same emotion. Evaluated on voices and dialogues that it has not learnt from. A training that
-was interrupted goes on where it was.
+text with a voice of the same emotion. Its encoders are those of a bundle, frozen. Evaluated on voices and dialogues
+that it has not learnt from. Frames and tokens are kept in the cache; a training that was interrupted goes on where it
+was.
 """
 
 import argparse
@@ -14,42 +15,41 @@ from typing import Any
 
 import torch
 
-from streamer.errors import UserError
 from streamer_models.bundle import Bundle
-from streamer_models.encoders.bert_tokens import BertTokens
 from streamer_models.heads.calibration import Calibration
 from streamer_models.registry import SYSTEMS
-from streamer_models.sequences import Utterances
-from streamer_models.tokenizer import TextEmbedder, TextTokenizer
-from streamer_models.zoo.base import Targets, UtteranceSystem
+from streamer_models.zoo.base import UtteranceSystem
+from streamer_models.zoo.padi2022 import Padi2022
 from tools.data.cache import DEFAULT_CACHE
 from tools.evaluate.output import write_json
+from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.loop import fit
-from tools.training.recipes.zoo_evaluation import Material, choose_fusion_weight, evaluate
-from tools.training.tasks.audio_data import LABELS
-from tools.training.tasks.zoo_data import (
-    AFFECT,
-    Amount,
-    Part,
-    halves,
-    mel_frames,
-    minilm_tokens,
-    speech_part,
-    text_part,
+from tools.training.recipes.zoo_evaluation import choose_fusion_weight, evaluate, figures_of
+from tools.training.recipes.zoo_learning import Learning, Material
+from tools.training.recipes.zoo_material import Encoders, encoders_of, material_of, new_system
+from tools.training.tasks.zoo_data import Amount
+from tools.training.tasks.zoo_dialogues import (
+    ContextSettings,
+    Vectors,
+    context_scores,
+    learn_context,
 )
+from tools.training.tasks.zoo_speakers import SpeakerSettings, learn_speakers, verification
 
 OWN_RECIPES = ("dutta2022", "late_fusion")
-"""Systems that are trained by `python -m tools.train bundle`."""
+"""Systems that are trained by `python -m tools.train bundle` and `labels`."""
 
 
 @dataclass(frozen=True)
 class ZooSettings:
     """Pace of a training."""
 
-    epochs: int = 8
+    epochs: int = 10
     batch: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
+    context: int = 8
+    """Utterances of a dialogue that one is classified with, where the system reads texts; 1: itself alone."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,12 +61,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="where the bundle goes")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
-    parser.add_argument("--epochs", type=int, default=8, help="passes (default %(default)s)")
     parser.add_argument(
-        "--clips", type=int, default=300, help="clips of a corpus at most (default %(default)s)"
+        "--epochs", type=int, default=ZooSettings.epochs, help="passes (default %(default)s)"
     )
     parser.add_argument(
-        "--texts", type=int, default=3000, help="texts at most (default %(default)s)"
+        "--clips",
+        type=int,
+        default=Amount.clips,
+        help="clips of a corpus at most (default %(default)s)",
+    )
+    parser.add_argument(
+        "--texts", type=int, default=Amount.texts, help="texts at most (default %(default)s)"
+    )
+    parser.add_argument(
+        "--context",
+        type=int,
+        default=ZooSettings.context,
+        help="utterances that a text is classified with, itself counted (default %(default)s)",
+    )
+    parser.add_argument(
+        "--backbones",
+        default="streamer-en-2",
+        help="bundle whose encoders make frames and tokens (default %(default)s)",
+    )
+    parser.add_argument(
+        "--features",
+        choices=("whisper", "mel"),
+        default="whisper",
+        help="frames of the bundle's Whisper encoder, or log-mel (default %(default)s)",
     )
     parser.add_argument(
         "--cache", type=Path, default=DEFAULT_CACHE, help="decoded clips (default %(default)s)"
@@ -78,10 +100,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train and evaluate what the arguments name."""
     torch.set_num_threads(arguments.threads)
-    amount = Amount(arguments.clips, arguments.texts, arguments.seed)
-    settings = ZooSettings(epochs=arguments.epochs)
     result = train_system(
-        arguments.name, arguments.data, arguments.out, settings, amount, cache=arguments.cache
+        arguments.name,
+        arguments.data,
+        arguments.out,
+        ZooSettings(epochs=arguments.epochs, context=arguments.context),
+        Amount(arguments.clips, arguments.texts, arguments.seed),
+        cache=arguments.cache,
+        encoders=encoders_of(arguments.name, arguments.backbones, arguments.features),
     )
     write_json(arguments.json, result)
     print(json.dumps(result, indent=2))
@@ -95,7 +121,7 @@ def train_system(
     amount: Amount,
     *,
     cache: Path,
-    tokens: tuple[BertTokens, TextTokenizer] | None = None,
+    encoders: Encoders,
 ) -> dict[str, Any]:
     """Train a system, write its bundle to `out`, and give its figures.
 
@@ -106,20 +132,25 @@ def train_system(
         settings: Pace.
         amount: What is learnt from; its seed is that of everything.
         cache: Where clips and features are kept.
-        tokens: Text encoder and tokenizer in place of MiniLM's.
+        encoders: Of frames and tokens.
     """
+    material = material_of(name, data, cache, amount, encoders)
     watch = time.process_time()
-    material = _material(name, data, cache, amount, tokens)
     torch.manual_seed(amount.seed)
-    model = _system(name, material)
-    learn = _Learning(model, material.speech["train"], material.texts.get("train"))
+    changes = {"context": settings.context} if material.dialogues else {}
+    model = new_system(name, material, **changes)
+    learning = Learning(model, material)
+    identity = {"name": name, "settings": asdict(settings), "amount": asdict(amount)}
+    first: dict[str, Any] = {}
+    if isinstance(model, Padi2022) and material.voices is not None:
+        first = _speakers_first(model, material, out, identity, amount.seed)
     fit(
-        learn.model,
-        range(len(learn)),
-        learn.loss,
+        model,
+        range(len(learning)),
+        learning.loss,
         settings,
         kept=out / "unfinished.safetensors",
-        identity={"name": name, "settings": asdict(settings), "amount": asdict(amount)},
+        identity=identity,
         seed=amount.seed,
         title=name,
     )
@@ -127,115 +158,71 @@ def train_system(
     choose_fusion_weight(model, material)
     minutes = (time.process_time() - watch) / 60
     calibration, figures = evaluate(model, material)
-    bundle = _save(model, out, calibration, material.tokenizer, figures)
+    if model.past is not None:
+        figures["meld_context"] = _in_context(model, material, out, identity, amount.seed)
+    model.audio = material.encoder
+    if material.text is not None:
+        model.text = material.text.tokens
+    bundle = _save(model, out, calibration, material, figures)
     size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
     return {
         "name": name,
         "seed": amount.seed,
         "settings": asdict(settings),
         "amount": asdict(amount),
-        "learnt_from": len(learn),
+        "learnt_from": len(learning),
         "cpu_minutes": round(minutes, 1),
         "megabytes": round(size, 1),
         "labels": list(bundle.labels),
+        **first,
         **figures,
     }
 
 
-def _material(
-    name: str,
-    data: Path,
-    cache: Path,
-    amount: Amount,
-    given: tuple[BertTokens, TextTokenizer] | None,
-) -> Material:
-    config = SYSTEMS.find(name).config_class()
-    encoder = mel_frames(config.audio.embedding, cepstra=config.audio.cepstra)
-    speech = {s: speech_part(data, cache, s, amount, encoder) for s in ("train", "dev")}
-    if config.text is None:
-        return Material(speech, {}, encoder, None, None)
-    tokens, tokenizer = given or minilm_tokens()
-    read = TextEmbedder(tokenizer, tokens)
-    key = "minilm-48" if given is None else "given"
-    learnt, rest = (text_part(data, cache, split, amount, read, key) for split in ("train", "val"))
-    chosen_by, reported = halves(rest)
-    texts = {"train": learnt, "choice": chosen_by, "report": reported}
-    return Material(speech, texts, encoder, tokens, tokenizer)
+def _in_context(
+    model: UtteranceSystem, material: Material, out: Path, identity: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """Train what past utterances say about the present one, and give the figures of texts in their dialogues."""
+    learnt, reported = (Vectors.of(model, material.dialogues[part]) for part in ("train", "report"))
+    settings = ContextSettings()
+    identity = {**identity, "context": asdict(settings)}
+    kept = out / "unfinished-context.safetensors"
+    learn_context(model, learnt, settings, kept=kept, identity=identity, seed=seed)
+    places = reported.places
+    logits = context_scores(model, reported, size=model.window)
+    groups = [reported.names[dialogue] for dialogue, _ in places]
+    return figures_of(logits, reported.truth(places), groups)
 
 
-def _system(name: str, material: Material) -> UtteranceSystem:
-    """The system with new weights; the frozen text encoder in it."""
-    system = SYSTEMS.find(name)
-    changes: dict[str, Any] = {"labels": LABELS}
-    if material.tokens is not None:
-        changes["text"] = material.tokens.config
-    fields = system.config_class.model_fields
-    domains = {
-        "speakers": len(set(material.speech["train"].groups)),
-        "corpora": len(set(material.speech["train"].corpora)),
-    }
-    changes |= {field: count for field, count in domains.items() if field in fields}
-    model = system(system.config_class(**changes))
-    if not isinstance(model, UtteranceSystem):
-        raise UserError(f"{name}: not a system that this recipe can train")
-    if material.tokens is not None:
-        model.text = material.tokens
-    return model
-
-
-class _Learning:
-    """Examples by number: first all clips, then all texts, of which every other draw has a voice."""
-
-    def __init__(self, model: UtteranceSystem, speech: Part, texts: Part | None) -> None:
-        self.model, self._speech, self._texts = model, speech, texts
-        self._voices = speech.places_by_label()
-        self._speakers = {name: i for i, name in enumerate(sorted(set(speech.groups)))}
-        self._corpora = {name: i for i, name in enumerate(sorted(set(speech.corpora)))}
-
-    def __len__(self) -> int:
-        return len(self._speech.labels) + (0 if self._texts is None else len(self._texts.labels))
-
-    def loss(self, examples: list[int]) -> torch.Tensor:
-        """The system's own loss of a batch."""
-        drawn = [self._draw(example) for example in examples]
-        windows = [(utterance,) for utterance, _, _ in drawn]
-        labels = torch.tensor([label for _, label, _ in drawn])
-        voices = [voice for _, _, voice in drawn]
-        targets = Targets(
-            labels=labels,
-            speakers=torch.tensor([self._speaker(voice) for voice in voices]),
-            corpora=torch.tensor([self._corpus(voice) for voice in voices]),
-            dimensions=torch.tensor([AFFECT[LABELS[label]] for label in labels.tolist()]),
-        )
-        batch = Utterances.of(windows, self.model.config.sizes, self.model.device)
-        return self.model.loss(batch, targets)
-
-    def _draw(self, example: int) -> tuple[Any, int, int | None]:
-        """An utterance, its class, and the place of its voice."""
-        if example < len(self._speech.labels):
-            return self._speech.audio(example), int(self._speech.labels[example]), example
-        assert self._texts is not None  # noqa: S101 - otherwise there is no such number
-        place = example - len(self._speech.labels)
-        label = int(self._texts.labels[place])
-        voices = self._voices[label]
-        voice = voices[int(torch.randint(len(voices), ()))] if torch.rand(()) < 0.5 else None
-        heard = None if voice is None else self._speech.features[voice]
-        return self._texts.text(place, heard), label, voice
-
-    def _speaker(self, voice: int | None) -> int:
-        return -100 if voice is None else self._speakers[self._speech.groups[voice]]
-
-    def _corpus(self, voice: int | None) -> int:
-        return -100 if voice is None else self._corpora[self._speech.corpora[voice]]
+def _speakers_first(
+    model: Padi2022, material: Material, out: Path, identity: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """Train the audio branch on speakers, and tell how well it knows those of the development part."""
+    assert material.voices is not None  # noqa: S101 - asked for only then
+    done = out / "speakers.safetensors"
+    settings = SpeakerSettings()
+    identity = {**identity, "speakers": asdict(settings)}
+    if done.is_file():
+        tensors, described = load_checkpoint(done)
+        if described["identity"] == json.loads(json.dumps(identity)):
+            model.load_state_dict(tensors)
+            return {"verification": described["verification"]}
+    kept = out / "unfinished-speakers.safetensors"
+    learn_speakers(model, material.voices, settings, kept=kept, identity=identity, seed=seed)
+    model.eval()
+    figures = verification(model, material.speech["dev"])
+    save_checkpoint(done, model.state_dict(), {"identity": identity, "verification": figures})
+    return {"verification": figures}
 
 
 def _save(
     model: UtteranceSystem,
     out: Path,
     calibration: Calibration,
-    tokenizer: TextTokenizer | None,
+    material: Material,
     figures: dict[str, Any],
 ) -> Bundle:
+    tokenizer = None if material.text is None else material.text.tokenizer
     bundle = Bundle(
         name=model.name,
         version="1",

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,38 +9,19 @@ import torch
 from torch import Tensor
 
 from streamer_models.contract import Modality, UtteranceEmbedding
-from streamer_models.encoders.bert_tokens import BertTokens
-from streamer_models.encoders.mel_frames import MelFrames
 from streamer_models.heads.calibration import Calibration, fit_temperature
 from streamer_models.sequences import Utterances
 from streamer_models.streaming import Buffered
-from streamer_models.tokenizer import TextTokenizer
 from streamer_models.zoo.base import UtteranceSystem
+from streamer_models.zoo.hsu2021 import Hsu2021
 from streamer_models.zoo.padi2022 import Padi2022
 from tools.evaluate.metrics import Judgements, report
+from tools.training.recipes.zoo_learning import Material
 from tools.training.tasks.audio_data import LABELS
 from tools.training.tasks.zoo_data import Part
+from tools.training.tasks.zoo_encoders import AudioFrames
 
 _BATCH = 64
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a system is trained and evaluated with.
-
-    Attributes:
-        speech: Clips by part: train, dev.
-        texts: Utterances of MELD by part: train, choice, report; empty for systems without text.
-        encoder: Makes the frames.
-        tokens: Makes the tokens.
-        tokenizer: Of `tokens`.
-    """
-
-    speech: dict[str, Part]
-    texts: dict[str, Part]
-    encoder: MelFrames
-    tokens: BertTokens | None
-    tokenizer: TextTokenizer | None
 
 
 def evaluate(model: UtteranceSystem, material: Material) -> tuple[Calibration, dict[str, Any]]:
@@ -50,7 +30,9 @@ def evaluate(model: UtteranceSystem, material: Material) -> tuple[Calibration, d
     heard = [dev.audio(place) for place in range(len(dev.labels))]
     logits = scores(model, heard)
     temperatures["audio"] = fit_temperature(logits, dev.labels)
-    figures = {"speech": _report(logits, dev.labels, dev.groups)}
+    figures = {"speech": figures_of(logits, dev.labels, dev.groups)}
+    if material.sounds and isinstance(model, Hsu2021):
+        figures["sounds"] = sound_figures(model, material)
     kinds: dict[str, Modality] = {"text": "text", "both": "audio"}
     for name in kinds if material.texts else ():
         choice, test = (material.texts[part] for part in ("choice", "report"))
@@ -58,7 +40,7 @@ def evaluate(model: UtteranceSystem, material: Material) -> tuple[Calibration, d
         fitted = scores(model, _written(choice, dev if name == "both" else None))
         temperatures[key] = fit_temperature(fitted, choice.labels)
         said = scores(model, _written(test, dev if name == "both" else None))
-        figures[f"meld_{name}"] = _report(said, test.labels, test.groups)
+        figures[f"meld_{name}"] = figures_of(said, test.labels, test.groups)
     cost = milliseconds_per_second(model, material.encoder)
     return Calibration.of(temperatures), {**figures, "cpu_ms_per_second": round(cost, 2)}
 
@@ -77,6 +59,29 @@ def scores(model: UtteranceSystem, utterances: Sequence[UtteranceEmbedding]) -> 
     return torch.cat(parts)
 
 
+@torch.inference_mode()
+def sound_figures(model: Hsu2021, material: Material) -> dict[str, Any]:
+    """How well kinds of sound are told apart, on clips without words and on as many of speech."""
+    sounds, speech = material.sounds["dev"], material.speech["dev"]
+    step = max(1, len(speech.labels) // max(1, len(sounds.labels)))
+    clips = [(sounds, place, int(kind)) for place, kind in enumerate(sounds.labels)]
+    clips += [(speech, place, 0) for place in range(0, len(speech.labels), step)]
+    logits = [
+        model.utterance_sounds(
+            Utterances.of([(part.audio(place),)], model.config.sizes, model.device)
+        )[0]
+        for part, place, _ in clips
+    ]
+    judged = Judgements(
+        model.config.sounds,
+        np.array([kind for _, _, kind in clips]),
+        torch.stack(logits).double().softmax(-1).numpy(),
+        tuple(part.groups[place] for part, place, _ in clips),
+    )
+    whole = report(judged)
+    return {"n": whole["n"], "ua": whole["ua"], "recall": whole["recall"]}
+
+
 def choose_fusion_weight(model: UtteranceSystem, material: Material) -> None:
     """Set the weight of a late fusion to the best of 0.1, 0.2, ... 0.9 on a half of MELD's val part."""
     if not isinstance(model, Padi2022) or not material.texts:
@@ -91,7 +96,9 @@ def choose_fusion_weight(model: UtteranceSystem, material: Material) -> None:
     model.weight.fill_(max(found, key=lambda weight: found[weight]))
 
 
-def milliseconds_per_second(model: UtteranceSystem, encoder: MelFrames, seconds: int = 4) -> float:
+def milliseconds_per_second(
+    model: UtteranceSystem, encoder: AudioFrames, seconds: int = 4
+) -> float:
     """CPU milliseconds for a second of an utterance: its frames, and its classification by them."""
     wave = 0.1 * torch.randn(
         seconds * 16_000, generator=torch.Generator().manual_seed(0)
@@ -119,7 +126,8 @@ def _written(texts: Part, voices: Part | None) -> list[UtteranceEmbedding]:
     return said
 
 
-def _report(logits: Tensor, labels: Tensor, groups: Sequence[str]) -> dict[str, Any]:
+def figures_of(logits: Tensor, labels: Tensor, groups: Sequence[str]) -> dict[str, Any]:
+    """Number, unweighted accuracy and accuracy, with intervals over the groups."""
     whole = report(_judgements(logits, labels, groups))
     return {"n": whole["n"], "ua": whole["ua"], "accuracy": whole["accuracy"]}
 

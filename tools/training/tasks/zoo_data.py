@@ -2,28 +2,31 @@
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from streamer_models.contract import UtteranceEmbedding
-from streamer_models.encoders.bert_tokens import BertTokens, BertTokensConfig
-from streamer_models.encoders.mel_frames import MelFrames, MelFramesConfig
-from streamer_models.tokenizer import TextEmbedder, TextTokenizer
+from streamer_models.contract import SAMPLE_RATE, UtteranceEmbedding
 from tools.data.cache import DecodedClips, open_clips
-from tools.data.conversations import in_split, read_dialogues, utterances_hash
+from tools.data.conversations import TextDialogue, in_split, read_dialogues, utterances_hash
 from tools.data.manifest import Clip
 from tools.progress import progress
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.tasks.audio_data import LABELS
+from tools.training.tasks.zoo_dialogues import UNKNOWN, Dialogue
+from tools.training.tasks.zoo_encoders import AudioFrames, FrozenText, frames_of, weights_hash
 
-MAX_FRAMES = 166
-"""Frames of a clip that are kept: five seconds."""
+SECONDS = 6
+"""Of a clip so many are kept."""
+
+MOST_OF_A_CLASS = 200
+"""Clips of each class and corpus that are encoded."""
 
 AFFECT = {
     "angry": (-0.6, 0.7),
@@ -41,11 +44,11 @@ class Amount:
     Attributes:
         clips: Labelled clips of each corpus and part at most.
         texts: Labelled utterances of each part of MELD at most; in training, each class alike.
-        seed: Of the choice.
+        seed: Of all that is random in the training; the choice of clips and texts is always the same.
     """
 
-    clips: int = 300
-    texts: int = 3000
+    clips: int = 600
+    texts: int = 4000
     seed: int = 0
 
 
@@ -102,18 +105,44 @@ def halves(part: Part) -> tuple[Part, Part]:
     return sides[0], sides[1]
 
 
-def speech_part(data: Path, cache: Path, split: str, amount: Amount, encoder: MelFrames) -> Part:
-    """Labelled clips of one part of the speech data, so many of each corpus, as frames; kept in the cache."""
+@dataclass(frozen=True)
+class Condition:
+    """How clips are heard.
+
+    Attributes:
+        name: Of the condition.
+        change: Samples, and the number of their clip -> samples as they are heard.
+    """
+
+    name: str
+    change: Callable[[NDArray[np.float32], int], NDArray[np.float32]]
+
+
+AS_RECORDED = Condition("", lambda wave, _: wave)
+
+
+def speech_part(
+    data: Path,
+    cache: Path,
+    split: str,
+    amount: Amount,
+    encoder: AudioFrames,
+    *,
+    corpora: Sequence[str] | None = None,
+    heard: Condition = AS_RECORDED,
+) -> Part:
+    """Labelled clips of one part of the speech data as frames, so many of each corpus; kept in the cache by corpus."""
     speech = open_clips(data / "speech", cache)
-    places = chosen(speech.clips, split, amount)
-    key = {
-        "speech": speech.sha256,
-        "places": places,
-        "encoder": encoder.config.model_dump(),
-        "frames": MAX_FRAMES,
-    }
-    features = _kept(cache, "frames", key, lambda: _frames(speech, places, encoder))
-    clips = [speech.clips[place] for place in places]
+    features: list[Tensor] = []
+    clips: list[Clip] = []
+    for corpus, places in labelled_places(speech.clips, split).items():
+        if corpora is not None and corpus not in corpora:
+            continue
+        rows = clip_frames(speech, cache, places, encoder, heard)
+        at = dict(zip(places, rows, strict=True))
+        kept = first_of_each_class(speech.clips, places, amount.clips // len(LABELS))
+        features += [at[place] for place in kept]
+        clips += [speech.clips[place] for place in kept]
     return Part(
         features,
         torch.tensor([LABELS.index(clip.emotion4) for clip in clips]),
@@ -123,33 +152,64 @@ def speech_part(data: Path, cache: Path, split: str, amount: Amount, encoder: Me
     )
 
 
-def chosen(clips: Sequence[Clip], split: str, amount: Amount) -> list[int]:
-    """Places of labelled clips of a part: of each corpus and class alike, up to `amount.clips` of a corpus."""
-    rng = np.random.default_rng((amount.seed, 17))
-    cells = defaultdict(list)
-    for place, clip in enumerate(clips):
+def labelled_places(clips: Sequence[Clip], split: str) -> dict[str, list[int]]:
+    """Corpus -> places of its labelled clips of a part, in an order drawn once; so many of a class at most."""
+    order = np.random.default_rng(17).permutation(len(clips)).tolist()
+    by_corpus = defaultdict(list)
+    for place in order:
+        clip = clips[place]
         if clip.is_speech and clip.split == split and clip.emotion4 in LABELS:
-            cells[clip.corpus, clip.emotion4].append(place)
-    most = amount.clips // len(LABELS)
-    places: list[int] = []
-    for cell in sorted(cells):
-        order = rng.permutation(cells[cell])[:most]
-        places.extend(int(place) for place in order)
-    return sorted(places)
+            by_corpus[clip.corpus].append(place)
+    return {
+        corpus: first_of_each_class(clips, by_corpus[corpus], MOST_OF_A_CLASS)
+        for corpus in sorted(by_corpus)
+    }
 
 
-def text_part(
-    data: Path, cache: Path, split: str, amount: Amount, read: TextEmbedder, name: str
-) -> Part:
+def first_of_each_class(clips: Sequence[Clip], places: Sequence[int], most: int) -> list[int]:
+    """The first so many places of each class."""
+    met = Counter[str]()
+    kept = []
+    for place in places:
+        met[clips[place].emotion4] += 1
+        if met[clips[place].emotion4] <= most:
+            kept.append(place)
+    return kept
+
+
+def clip_frames(
+    speech: DecodedClips,
+    cache: Path,
+    places: Sequence[int],
+    encoder: AudioFrames,
+    heard: Condition = AS_RECORDED,
+) -> list[Tensor]:
+    """Frames of the first seconds of clips, float16, not standardised; from the cache or put there."""
+    key = {
+        "speech": speech.sha256,
+        "places": list(places),
+        "encoder": encoder.config.model_dump(),
+        "weights": weights_hash(encoder),
+        "seconds": SECONDS,
+    } | ({"heard": heard.name} if heard.name else {})
+
+    def make() -> list[Tensor]:
+        most = SECONDS * SAMPLE_RATE
+        return [
+            frames_of(encoder, torch.from_numpy(heard.change(speech.wave(place)[:most], place)))
+            for place in progress(places, "Frames")
+        ]
+
+    return kept_features(cache, "frames", key, make)
+
+
+def text_part(data: Path, cache: Path, split: str, amount: Amount, text: FrozenText) -> Part:
     """Labelled utterances of one part of MELD, as tokens; kept in the cache."""
-    rng = np.random.default_rng((amount.seed, 18))
-    turns = [
-        (dialogue.name, turn)
-        for dialogue in in_split(read_dialogues(data / "conversations" / "meld"), split)
-        for turn in dialogue.turns
-        if turn.emotion4 in LABELS and turn.text
-    ]
-    order = rng.permutation(len(turns)).tolist()
+    dialogues = meld_dialogues(data, split)
+    tokens = dialogue_tokens(data, cache, split, text)
+    order = np.random.default_rng(18).permutation(sum(len(d.turns) for d in dialogues)).tolist()
+    turns = [(dialogue.name, turn) for dialogue in dialogues for turn in dialogue.turns]
+    order = [at for at in order if turns[at][1].emotion4 in LABELS and turns[at][1].text]
     if split == "train":  # each class alike, as far as there are texts
         most = amount.texts // len(LABELS)
         order = [
@@ -158,59 +218,53 @@ def text_part(
             for place in [at for at in order if turns[at][1].emotion4 == label][:most]
         ]
     order = sorted(order[: amount.texts])
-    turns = [turns[place] for place in order]
+    return Part(
+        [tokens[place] for place in order],
+        torch.tensor([LABELS.index(turns[place][1].emotion4) for place in order]),
+        [turns[place][0] for place in order],
+        ["meld"] * len(order),
+        ["en"] * len(order),
+    )
+
+
+def meld_dialogues(data: Path, split: str) -> list[TextDialogue]:
+    """MELD's dialogues of one part."""
+    return in_split(read_dialogues(data / "conversations" / "meld"), split)
+
+
+def dialogue_part(data: Path, cache: Path, split: str, text: FrozenText) -> list[Dialogue]:
+    """MELD's dialogues of one part, embedded."""
+    tokens = iter(dialogue_tokens(data, cache, split, text))
+    found = []
+    for dialogue in meld_dialogues(data, split):
+        people = sorted({turn.speaker for turn in dialogue.turns})
+        said = [
+            UtteranceEmbedding(people.index(turn.speaker), text=next(tokens).float())
+            for turn in dialogue.turns
+        ]
+        labels = [
+            LABELS.index(turn.emotion4) if turn.emotion4 in LABELS else UNKNOWN
+            for turn in dialogue.turns
+        ]
+        found.append(Dialogue(dialogue.name, said, labels))
+    return found
+
+
+def dialogue_tokens(data: Path, cache: Path, split: str, text: FrozenText) -> list[Tensor]:
+    """Tokens of every turn of `meld_dialogues`, float16, in order; from the cache or put there."""
     key = {
         "meld": utterances_hash(data / "conversations" / "meld"),
-        "places": order,
         "split": split,
-        "encoder": name,
+        "weights": text.key,
+        "tokens": text.tokenizer.max_tokens,
     }
-
-    def embed() -> list[Tensor]:
-        texts = [turn.text for _, turn in turns]
-        return [read([text])[0].half() for text in progress(texts, "Reading")]
-
-    features = _kept(cache, "tokens", key, embed)
-    return Part(
-        features,
-        torch.tensor([LABELS.index(turn.emotion4) for _, turn in turns]),
-        [dialogue for dialogue, _ in turns],
-        ["meld"] * len(turns),
-        ["en"] * len(turns),
+    said = [turn.text for dialogue in meld_dialogues(data, split) for turn in dialogue.turns]
+    return kept_features(
+        cache, "tokens", key, lambda: [text.embed(each) for each in progress(said, "Reading")]
     )
 
 
-def mel_frames(bands: int, *, cepstra: bool) -> MelFrames:
-    """The frames that a system of the zoo hears."""
-    return MelFrames(MelFramesConfig(embedding=bands, cepstra=cepstra)).eval()
-
-
-def minilm_tokens() -> tuple[BertTokens, TextTokenizer]:
-    """MiniLM-L6 as an encoder of tokens, frozen, and its tokenizer."""
-    from safetensors.torch import load_file
-
-    from tools.training.tasks.minilm import encoder_config, load_bert, package_directory
-
-    directory = package_directory()
-    sizes = encoder_config(directory).model_dump(
-        exclude={"encoder", "embedding", "hidden", "gru_layers", "head_dropout"}
-    )
-    encoder = BertTokens(BertTokensConfig(**{**sizes, "max_tokens": 48}))
-    load_bert(encoder.bert, load_file(directory / "model.safetensors"))
-    definition = (directory / "tokenizer.json").read_text(encoding="utf-8")
-    return encoder.eval().requires_grad_(requires_grad=False), TextTokenizer(definition, 48)
-
-
-@torch.inference_mode()
-def _frames(speech: DecodedClips, places: Sequence[int], encoder: MelFrames) -> list[Tensor]:
-    most = MAX_FRAMES * encoder.config.hop * encoder.config.joined
-    return [
-        encoder(torch.from_numpy(speech.wave(place)[:most])[None])[0].half()
-        for place in progress(places, "Frames")
-    ]
-
-
-def _kept(
+def kept_features(
     cache: Path, kind: str, key: Mapping[str, object], make: Callable[[], list[Tensor]]
 ) -> list[Tensor]:
     """Features from the cache, or made and put there."""
