@@ -25,6 +25,10 @@ COMMANDS = {
         "tools.training.recipes.iemocap_release",
         "the same from the corpus as it is released: waveforms and transcripts",
     ),
+    "layers": (
+        "tools.training.recipes.layers",
+        "which layers should adapt to other corpora, after which first task?",
+    ),
     "metaser": (
         "tools.training.recipes.metaser",
         "does a meta-learnt beginning help languages with few examples?",
@@ -32,6 +36,10 @@ COMMANDS = {
     "zoo": (
         "tools.training.recipes.zoo",
         "a published system of the zoo, on the protocol of all of them",
+    ),
+    "zoo-iemocap": (
+        "tools.training.recipes.zoo_iemocap",
+        "a published system of the zoo on IEMOCAP's features, a session left out in turn",
     ),
 }
 

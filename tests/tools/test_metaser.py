@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from streamer_models.zoo.chopra2021 import Chopra2021, Chopra2021Config, adapt
-from tools.training.recipes.metaser import MetaSettings, compare
+from tools.training.recipes.metaser import MetaSettings, compare, language
 from tools.training.tasks.zoo_data import Part
 
 QUICK = MetaSettings(epochs=2, batch=16, learning_rate=3e-3, episodes=2, tasks=2, draws=1)
@@ -28,14 +28,25 @@ def part(corpora, seed):
 
 def test_compares_three_ways_in_each_target_corpus(tmp_path):
     train, dev = part(("cremad", "emodb", "emovo"), 0), part(("emovo",), 1)
-    figures = compare(train, dev, QUICK, [2, 4], tmp_path, seed=0)["ua"]
+    config = Chopra2021Config(dropout=0.0, hidden=16)
+    result, _ = compare(train, dev, config, QUICK, [2, 4], tmp_path, seed=0)
+    figures = result["ua"]
     assert list(figures) == ["emovo"]
     assert figures["emovo"]["n"] == 32
     for way in ("multitask", "transfer", "metaser"):
         assert list(figures["emovo"][way]) == ["2", "4"]
         assert all(0 <= ua <= 1 for ua in figures["emovo"][way].values())
-    again = compare(train, dev, replace(QUICK), [2, 4], tmp_path, seed=0)["ua"]
-    assert again == figures
+    again, _ = compare(train, dev, config, replace(QUICK), [2, 4], tmp_path, seed=0)
+    assert again["ua"] == figures
+    assert set(result["rates"]) == {"multitask", "transfer", "metaser"}
+
+
+def test_corpus_without_development_speakers_is_reported_on_some_of_its_own():
+    whole = replace(part(("eyase",), 0), groups=[f"speaker{place // 8}" for place in range(32)])
+    found = language(whole, part(("emovo",), 1), "eyase")
+    learnt = {whole.groups[i] for places in found.cells.values() for i in places}
+    assert learnt == {"speaker0", "speaker2"}
+    assert {whole.groups[i] for i in found.test} == {"speaker1", "speaker3"}
 
 
 def test_transfer_leaves_the_lstm_as_it_is():
@@ -44,10 +55,10 @@ def test_transfer_leaves_the_lstm_as_it_is():
     batch = part(("emovo",), 0)
 
     def loss(call):
-        from tools.training.recipes.metaser import _batch
+        from tools.training.recipes.metaser import batch_of
 
         return torch.nn.functional.cross_entropy(
-            call(_batch(batch, range(8))).logits, batch.labels[:8]
+            call(batch_of(batch, range(8))).logits, batch.labels[:8]
         )
 
     adapted = adapt(network, loss, steps=2, rate=0.1, only=("dense.", "classifier."))
