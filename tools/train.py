@@ -5,6 +5,10 @@ import sys
 from tools.command_line import dispatch
 
 COMMANDS = {
+    "adapt": (
+        "tools.training.recipes.adapt",
+        "a bundle for voices or a language of your own, from a few labelled clips",
+    ),
     "bundle": (
         "tools.training.recipes.bundle",
         "train the shipped bundle, stage by stage, on open data",
