@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 TextStatus = Literal["ok", "rejected", "failed", "skipped", "withheld"]
-Modality = Literal["audio", "text"]
+Modality = Literal["audio", "text", "video"]
 Trend = Literal["improving", "steady", "worsening"]
 
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -116,13 +116,15 @@ class Conversation:
         """Add an utterance to the context; begin to classify its audio."""
         match job.event:
             case SpeechEnded() as ended:
-                number = self._turns.add(ended.channel, ended.embedding)
+                number = self._turns.add(ended.channel, ended.embedding, (ended.start, ended.end))
                 prediction = self._turns.classify(number)
                 return _Begun(job, number, prediction, self._outgoing.overlap(ended))
             case SpeechStarted() as started:
                 self._outgoing.overlap(started)
             case SpeechUpdate() as update if self._outgoing.wants_updates(update.channel):
-                prediction = self._turns.classify_unfinished(update.channel, update.embedding)
+                prediction = self._turns.classify_unfinished(
+                    update.channel, update.embedding, (update.start, update.at)
+                )
                 return _Begun(job, prediction=prediction)
         return _Begun(job)
 

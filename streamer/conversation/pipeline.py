@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from streamer.audio import to_samples, to_seconds
@@ -25,6 +26,7 @@ from streamer.conversation.outgoing import Outgoing, Privacy
 from streamer.conversation.reader import SourceReader
 from streamer.conversation.statistics import Statistics
 from streamer.conversation.turns import Turns
+from streamer.conversation.video import VideoFeatures, read_video
 from streamer.errors import UserError
 from streamer.runtime.models import Runtime
 from streamer.settings.tree import Settings
@@ -87,6 +89,7 @@ async def run(
             return Outcome(session or "", control.stopped or "finished", 0, 0, 0)
         info = source.info
         privacy = Privacy(settings.privacy, info)
+        video = _video(settings, runtime)
         speech = _speech_processor(info, runtime, settings, privacy)
         policy = LoadPolicy(settings.live.max_lag, status) if info.live else LoadPolicy()
         statistics = Statistics(settings.alerts.rules)
@@ -104,7 +107,7 @@ async def run(
             await outgoing.session_started(runtime.bundle, runtime.asr.name)
             ahead = settings.asr.ahead and not isinstance(clock, VirtualClock)
             transcripts = Transcripts(runtime.asr, clock, control, ahead=ahead, live=info.live)
-            turns = Turns(runtime, live=info.live)
+            turns = Turns(runtime, live=info.live, video=video)
             conversation = Conversation(turns, transcripts, outgoing, policy, clock)
             audio = (
                 LiveBuffer(source, clock, control, status, policy)
@@ -164,6 +167,14 @@ def _speech_processor(
         for channel in range(len(info.channels))
     ]
     return SpeechProcessor(channels, wait=not info.live)
+
+
+def _video(settings: Settings, runtime: Runtime) -> VideoFeatures | None:
+    """Read the features of the recording's video, if the settings name any."""
+    if settings.emotion.video is None:
+        return None
+    size = getattr(runtime.bundle.model.config, "video", 0)
+    return read_video(Path(settings.emotion.video), size)
 
 
 async def _converse(

@@ -9,9 +9,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from streamer.conversation.video import VideoFeatures
     from streamer.runtime.models import Runtime
     from streamer_models.classifier import Prediction
-    from streamer_models.contract import Window
+    from streamer_models.contract import UtteranceEmbedding, Window
 
 
 class Turns:
@@ -20,28 +21,36 @@ class Turns:
     Args:
         runtime: the models.
         live: whether results are wanted soon, rather than the same to the last bit each time.
+        video: features of the recording's video, if there are any.
     """
 
-    def __init__(self, runtime: "Runtime", *, live: bool) -> None:
+    def __init__(
+        self, runtime: "Runtime", *, live: bool, video: "VideoFeatures | None" = None
+    ) -> None:
         self._runtime = runtime
         self._live = live
+        self._video = video
         self._state = runtime.new_state()
 
-    def add(self, speaker: int, audio: "Tensor | None") -> int:
-        """Add an utterance that ended to the context; return its number."""
-        from streamer_models.contract import UtteranceEmbedding
+    def add(self, speaker: int, audio: "Tensor | None", span: tuple[int, int] = (0, 0)) -> int:
+        """Add an utterance that ended to the context; return its number.
 
-        return self._state.add(UtteranceEmbedding(speaker, audio=audio))
+        Args:
+            speaker: the channel.
+            audio: its embedding.
+            span: its first sample and the one after its last, of which the video counts.
+        """
+        return self._state.add(self._embedding(speaker, audio, span))
 
     def classify(self, number: int) -> "asyncio.Future[Prediction]":
         """Begin to classify an utterance by what is known of it and of those before it."""
         return self._submit(self._state.window(number))
 
-    def classify_unfinished(self, speaker: int, audio: "Tensor") -> "asyncio.Future[Prediction]":
+    def classify_unfinished(
+        self, speaker: int, audio: "Tensor", span: tuple[int, int] = (0, 0)
+    ) -> "asyncio.Future[Prediction]":
         """Begin to classify an utterance that goes on; it does not become part of the context."""
-        from streamer_models.contract import UtteranceEmbedding
-
-        window = self._state.window_with(UtteranceEmbedding(speaker, audio=audio))
+        window = self._state.window_with(self._embedding(speaker, audio, span))
         return self._submit(window, may_wait=True)
 
     async def add_text(self, number: int, text: EmbeddedTranscript) -> bool:
@@ -61,6 +70,14 @@ class Turns:
             return False
         self._state.set_text(number, embedding)
         return True
+
+    def _embedding(
+        self, speaker: int, audio: "Tensor | None", span: tuple[int, int]
+    ) -> "UtteranceEmbedding":
+        from streamer_models.contract import UtteranceEmbedding
+
+        video = None if self._video is None else self._video.of_utterance(speaker, *span)
+        return UtteranceEmbedding(speaker, audio=audio, video=video)
 
     def _submit(self, window: "Window", *, may_wait: bool = False) -> "asyncio.Future[Prediction]":
         return self._runtime.classify(window, live=self._live, may_wait=may_wait)

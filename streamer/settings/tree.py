@@ -194,6 +194,11 @@ class Emotion(Section):
         le=1,
         description="confidence under which the model abstains; null: the bundle's own",
     )
+    video: str | None = Field(
+        default=None,
+        min_length=1,
+        description="features of a recording's video, for models that take it: an npz of times and features",
+    )
     estimate_interval: float = Field(
         default=0.5, ge=0.1, le=60, description="least seconds between estimates while speaking"
     )

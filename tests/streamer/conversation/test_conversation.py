@@ -25,7 +25,7 @@ class Turns:
         self.fails = set()
         self.texts = {}
 
-    def add(self, speaker, audio):
+    def add(self, speaker, audio, span):
         self.log.append(f"add {audio}")
         self.texts[audio] = ""
         return len(self.texts) - 1
@@ -34,7 +34,7 @@ class Turns:
         name = list(self.texts)[number]
         return self._later(f"{name}+{self.texts[name]}" if self.texts[name] else name)
 
-    def classify_unfinished(self, speaker, audio):
+    def classify_unfinished(self, speaker, audio, span):
         return self._later(audio)
 
     async def add_text(self, number, text):

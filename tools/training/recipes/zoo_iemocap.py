@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,10 @@ def protocol(
         random_split: Whether to judge utterances of speakers that were learnt from, too.
     """
     watch = time.process_time()
+    if SYSTEMS.find(name).config_class().text is None:
+        dialogues = [
+            replace(d, said=[replace(each, text=None) for each in d.said]) for d in dialogues
+        ]
     sessions = sorted({dialogue.name[:5] for dialogue in dialogues})
     alone: list[Tensor] = []
     past: list[Tensor] = []

@@ -1,0 +1,67 @@
+"""Every live system of the zoo analyses a recording, from a bundle, like the shipped model."""
+
+import numpy as np
+import pytest
+import torch
+
+import streamer
+from streamer_models import registry
+from streamer_models.bundle import Bundle
+from streamer_models.heads.calibration import Calibration
+from streamer_models.tokenizer import TextTokenizer
+from tests.audio_files import write_audio
+from tests.end_to_end.conversations import two_speakers
+from tests.models.tiny_bundle import TEXT, tokenizer_definition
+from tests.models.zoo.tiny import VIDEO, make_system
+
+
+@pytest.fixture(scope="module")
+def call(tmp_path_factory):
+    return write_audio(tmp_path_factory.mktemp("call") / "call.wav", two_speakers(), 16_000)
+
+
+def saved(name, directory):
+    model = make_system(name)
+    tokenizer = (
+        None if model.text is None else TextTokenizer(tokenizer_definition(), TEXT.max_tokens)
+    )
+    Bundle(name, "1", model, Calibration(), 0.3, tokenizer, "A card.").save(directory)
+    return directory
+
+
+async def utterances(call, bundle, **overrides):
+    settings = streamer.load_settings(
+        environment={},
+        overrides={"emotion.bundle": str(bundle), "asr.backend": "none", **overrides},
+    )
+    found = [event async for event in streamer.analyze(call, settings=settings)]
+    return [event for event in found if event.type == "utterance"]
+
+
+@pytest.mark.parametrize("name", registry.SYSTEMS.names())
+async def test_classifies_every_utterance_of_a_recording(name, call, tmp_path):
+    said = await utterances(call, saved(name, tmp_path / "b"))
+    assert said
+    for event in said:
+        assert event.modalities == ["audio"]
+        assert sum(event.probabilities.values()) == pytest.approx(1, abs=1e-3)
+
+
+async def test_video_features_count_where_they_belong_to_an_utterance(call, tmp_path):
+    bundle = saved("yoon2020", tmp_path / "b")
+    without = await utterances(call, bundle)
+    times = np.arange(0, without[0].end, 0.04)
+    features = torch.randn(len(times), VIDEO, generator=torch.Generator().manual_seed(0)).numpy()
+    np.savez(tmp_path / "v.npz", times=times, features=features)
+    seen = await utterances(call, bundle, **{"emotion.video": str(tmp_path / "v.npz")})
+    assert seen[0].modalities == ["audio", "video"]
+    assert seen[0].probabilities != without[0].probabilities
+    assert seen[-1].modalities == ["audio"]
+    assert seen[-1].probabilities == without[-1].probabilities
+
+
+async def test_video_for_a_model_without_it_is_a_mistake_of_the_user(call, tmp_path):
+    bundle = saved("gao2021", tmp_path / "b")
+    np.savez(tmp_path / "v.npz", times=np.zeros(1), features=np.zeros((1, 2), np.float32))
+    with pytest.raises(streamer.UserError, match="takes no video"):
+        await utterances(call, bundle, **{"emotion.video": str(tmp_path / "v.npz")})
