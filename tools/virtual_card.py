@@ -99,7 +99,7 @@ class VirtualCard:
         self._module = self._add(_SINK)
 
     def unplug(self) -> None:
-        """The card is gone, whoever uses it."""
+        """Remove the card while it is in use."""
         self._control("unload-module", self._module)
 
     def suspend(self, *, suspended: bool) -> None:
@@ -121,7 +121,7 @@ class VirtualCard:
                 player.terminate()
 
     def _add(self, name: str) -> str:
-        """A sink that is at work even while nobody listens, so that whoever begins to hears at once."""
+        """A sink that is at work even while nobody listens, so that a new listener hears at once."""
         sink = ("module-null-sink", f"sink_name={name}", "rate=48000", "norewinds=1")
         return self._control("load-module", *sink) or ""
 

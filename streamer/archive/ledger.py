@@ -83,7 +83,7 @@ class Ledger:
             what = "another run writes there" if "locked" in str(error) else str(error)
             raise UserError(f"{self._path}: {what}") from None
         except sqlite3.DatabaseError:
-            raise UserError(f"{self._path}: damaged; move it away to begin anew") from None
+            raise UserError(f"{self._path}: damaged; move it away to start over") from None
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Tells systemd that the service listens, and that it is still alive (`Type=notify`, `WatchdogSec=`)."""
+"""Notify systemd that the service is ready and alive (`Type=notify`, `WatchdogSec=`)."""
 
 import asyncio
 import contextlib

@@ -55,10 +55,10 @@ def test_the_events_are_those_of_each_recording_alone(streamer, folder, tmp_path
     assert "letter.wav: not a recording" in done.stderr.decode()
     for call in calls:
         (path,) = (tmp_path / "events").glob(f"{call.stem}-*.jsonl")
-        told = path.read_bytes()
-        check_promises(parsed(told))
+        written = path.read_bytes()
+        check_promises(parsed(written))
         alone = streamer(call, "--speed", "max", "--jsonl", "-").stdout
-        assert stripped(told) == stripped(alone)
+        assert stripped(written) == stripped(alone)
 
 
 def test_models_that_cannot_be_loaded_are_told_once(streamer, folder):

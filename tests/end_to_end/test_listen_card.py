@@ -29,7 +29,7 @@ def card():
 
 @pytest.fixture
 def card_of_two():
-    """Apart from the other: where a microphone remains, the sound server moves whoever listened to one that went."""
+    """Apart from the other: where a microphone remains, the sound server moves the clients of one that went."""
     with (
         tempfile.TemporaryDirectory(prefix="card") as directory,
         virtual_card(Path(directory), ("ann", "bob")) as it,

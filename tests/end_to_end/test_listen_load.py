@@ -114,8 +114,8 @@ def test_slow_analysis_sheds_estimates_and_audio_and_reports_it(random_bundle, m
     gaps = [e for e in events if e.type == "gap"]
     assert {gap.reason for gap in gaps} == {"behind"}
     assert sum(gap.end - gap.start for gap in gaps) == pytest.approx(status.lost, abs=0.1)
-    told = " ".join(e.message for e in events if e.type == "error")
-    assert "no transcription and no estimates while people speak" in told
+    reported = " ".join(e.message for e in events if e.type == "error")
+    assert "no transcription and no estimates while people speak" in reported
     assert events[-1].duration == pytest.approx(len(turns(12)) / 16_000, abs=0.05)
 
 
@@ -146,12 +146,12 @@ def test_late_updates_still_come_before_their_utterance(random_bundle):
         events, _ = asyncio.run(live_conversation(engine, Spoken(turns(4))))
     check_promises(events)
     assert len([e for e in events if e.type == "utterance"]) == 4
-    told = set()
+    reported = set()
     for event in events:
         if event.type == "utterance":
-            told.add(event.utterance)
+            reported.add(event.utterance)
         elif event.type == "speech_update":
-            assert event.utterance not in told
+            assert event.utterance not in reported
 
 
 async def test_live_and_replay_hear_the_same(random_bundle):
@@ -166,12 +166,12 @@ async def test_live_and_replay_hear_the_same(random_bundle):
         _, replayed = await converse(Recorded(signal_), engine)
         heard, _ = await live_conversation(engine, Spoken(signal_))
 
-    told = [
+    reported = [
         (e.start, e.end, e.emotion, pytest.approx(e.probabilities, abs=1e-6))
         for e in replayed
         if e.type == "utterance"
     ]
-    assert len(told) == 3
+    assert len(reported) == 3
     assert [
         (e.start, e.end, e.emotion, e.probabilities) for e in heard if e.type == "utterance"
-    ] == told
+    ] == reported

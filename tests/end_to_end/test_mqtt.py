@@ -149,7 +149,7 @@ def test_a_job_that_must_deliver_fails_without_a_broker(streamer, call, tmp_path
 def test_a_node_that_is_started_again_elsewhere_delivers_what_waits(
     broker, environment, streamer, call
 ):
-    """Another host name, the same state directory: as a container that is made anew."""
+    """Another host name, the same state directory: as a recreated container has."""
     recorder = Recorder(broker)
     broker.stop()
     first = streamer("replay", call, "--speed", "max", "--quiet", "--mqtt", broker.url())

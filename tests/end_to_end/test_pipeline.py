@@ -144,7 +144,7 @@ def test_lost_audio_is_a_gap_and_ends_the_utterance_it_falls_into(engine):
 
 
 class Scripted:
-    """A recogniser that says what it is told to."""
+    """A transcriber with fixed answers."""
 
     name = "scripted"
 

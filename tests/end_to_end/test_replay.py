@@ -102,15 +102,15 @@ def test_several_files_are_several_sessions_in_one_file(streamer, call, tmp_path
 def test_an_archive_gives_each_call_a_file_and_a_bad_one_touches_no_other(streamer, call, tmp_path):
     letter = tmp_path / "letter.wav"
     letter.write_text("Dear customer")
-    twin = tmp_path / "twin.wav"
-    twin.write_bytes(call.read_bytes())
+    duplicate = tmp_path / "copy.wav"
+    duplicate.write_bytes(call.read_bytes())
     out = tmp_path / "events"
     done = streamer(
         "replay",
         call,
         letter,
         "nowhere.wav",
-        twin,
+        duplicate,
         "--speed",
         "max",
         "--jobs",
@@ -120,7 +120,7 @@ def test_an_archive_gives_each_call_a_file_and_a_bad_one_touches_no_other(stream
     )
     assert done.returncode == 2
     ours, _ = sorted(out.iterdir())
-    assert [path.name.split("-")[0] for path in sorted(out.iterdir())] == ["call", "twin"]
+    assert [path.name.split("-")[0] for path in sorted(out.iterdir())] == ["call", "copy"]
     alone = streamer("replay", call, "--speed", "max", "--jsonl", "-").stdout
     for path in out.iterdir():
         check_promises(parsed(path.read_bytes()))

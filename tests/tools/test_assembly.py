@@ -1,4 +1,4 @@
-"""What the card tells of a speaker is calibrated on other speakers."""
+"""A card's figures of a speaker are calibrated on other speakers."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ LABELS = ("angry", "happy", "sad")
 
 
 def sure(right, speakers, confidence=0.98):
-    """Judgements of one confidence, of which those of a speaker are right as often as told."""
+    """Judgements of one confidence, of which those of a speaker are right as often as given."""
     truth, clusters = [], []
     for speaker, share in zip(speakers, right, strict=True):
         truth += [0] * round(100 * share) + [1] * round(100 * (1 - share))

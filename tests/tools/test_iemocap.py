@@ -139,10 +139,10 @@ def test_what_cannot_be_judged_is_said_in_one_line(trained, folder, capsys, wron
 def test_causal_judgements_do_not_depend_on_what_comes_later(trained, folder):
     result, _ = trained
     dialogues = read_utterances(folder, [3])
-    ear = AcousticStage(read_features(folder, every(dialogues)), QUICK_AUDIO)
-    ear = type(result.ear)(ear.features, result.ear.acoustics)
-    whole, _ = judged(result.causal, ear, dialogues, Conditions())
-    begun, _ = judged(result.causal, ear, [dialogues[0][:6]], Conditions())
+    audio_stage = AcousticStage(read_features(folder, every(dialogues)), QUICK_AUDIO)
+    audio_stage = type(result.audio_stage)(audio_stage.features, result.audio_stage.acoustics)
+    whole, _ = judged(result.causal, audio_stage, dialogues, Conditions())
+    begun, _ = judged(result.causal, audio_stage, [dialogues[0][:6]], Conditions())
     assert len(begun.truth) == 5
     assert np.allclose(whole.probabilities[:5], begun.probabilities, atol=1e-5)
 
@@ -154,7 +154,7 @@ def test_the_program_judges_the_bundle_the_same_way(trained, folder):
     result, out = trained
     bundle = Bundle.load(out)
     dialogues = read_utterances(folder, [1])[:1]
-    inputs = embed_dialogues(bundle, result.ear, dialogues, Conditions())[0]
+    inputs = embed_dialogues(bundle, result.audio_stage, dialogues, Conditions())[0]
     classifier = bundle.classifier()
     state = classifier.new_state()
     said = [
@@ -163,7 +163,7 @@ def test_the_program_judges_the_bundle_the_same_way(trained, folder):
         ).probabilities
         for speaker, audio, text in zip(inputs.speaker, inputs.audio, inputs.text, strict=True)
     ]
-    judgements, utterances = judged(Ensemble(bundle), result.ear, dialogues, Conditions())
+    judgements, utterances = judged(Ensemble(bundle), result.audio_stage, dialogues, Conditions())
     kept = [list(p.values()) for p, u in zip(said, dialogues[0], strict=True) if u in utterances]
     assert np.allclose(judgements.probabilities, kept, atol=1e-5)
 
@@ -200,7 +200,7 @@ def test_models_are_averaged(trained, folder):
         Ensemble(replace(result.causal.bundle, model=model))
         for model in (result.causal.bundle.model, *Ensemble.load(out).others)
     )
-    inputs = embed_dialogues(one.bundle, result.ear, dialogues, Conditions())[0]
+    inputs = embed_dialogues(one.bundle, result.audio_stage, dialogues, Conditions())[0]
     both = result.causal.logits(inputs, None)
     assert torch.allclose(both, (one.logits(inputs, None) + other.logits(inputs, None)) / 2)
     assert not torch.allclose(one.logits(inputs, None), other.logits(inputs, None), atol=1e-3)
@@ -305,7 +305,7 @@ def test_a_release_is_learned_from_waveforms(tmp_path):
     assert bundle.model.audio is not None
     fresh = type(bundle.model.audio)()
     assert not torch.equal(fresh.leaf.pcen.alpha, bundle.model.audio.leaf.pcen.alpha)
-    judgements, _ = judged(result.causal, result.ear, read_release(root, [2]), Conditions())
+    judgements, _ = judged(result.causal, result.audio_stage, read_release(root, [2]), Conditions())
     assert len(judgements.truth) == 8
     with pytest.raises(UserError, match="not there"):
         read_release(root, [3])
@@ -320,9 +320,9 @@ def test_the_past_of_a_speaker_is_only_theirs_and_only_past():
 def test_an_unknown_statistic_is_the_mean(trained, folder):
     result, _ = trained
     dialogues = read_utterances(folder, [1])
-    data = AcousticSet(dialogues, result.ear.features)
+    data = AcousticSet(dialogues, result.audio_stage.features)
     assert bool(data.raw().isnan().any())
-    assert bool(data.statistics(result.ear.acoustics).isfinite().all())
+    assert bool(data.statistics(result.audio_stage.acoustics).isfinite().all())
 
 
 def test_a_linear_map_is_found():

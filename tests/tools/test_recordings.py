@@ -18,7 +18,7 @@ from tools.evaluate.recordings import SpokenTurn, compare, find_recordings, read
 LABELS = ("angry", "happy", "sad", "neutral")
 
 
-def told(start, end, label, channel="mono", sure=0.7):
+def predicted(start, end, label, channel="mono", sure=0.7):
     rest = (1 - sure) / 3
     return Utterance(
         session="s",
@@ -43,7 +43,7 @@ def told(start, end, label, channel="mono", sure=0.7):
 
 def test_a_turn_is_what_most_of_it_was_called():
     turns = [SpokenTurn(0, 10, "ann", "sad")]
-    heard = {"call.ogg": (turns, [told(0, 6, "sad"), told(6, 10, "happy")])}
+    heard = {"call.ogg": (turns, [predicted(0, 6, "sad"), predicted(6, 10, "happy")])}
     judgements, groups = compare(LABELS, heard)
     assert LABELS[judgements.predicted[0]] == "sad"
     assert judgements.probabilities[0] == pytest.approx([0.1, 0.34, 0.46, 0.1])
@@ -52,7 +52,7 @@ def test_a_turn_is_what_most_of_it_was_called():
 
 def test_a_speaker_is_heard_on_the_channel_of_that_speaker():
     turns = [SpokenTurn(0, 4, "ann", "sad"), SpokenTurn(3, 8, "bob", "happy")]
-    both = [told(0, 4, "sad", "left"), told(3, 8, "happy", "right")]
+    both = [predicted(0, 4, "sad", "left"), predicted(3, 8, "happy", "right")]
     judgements, _ = compare(LABELS, {"call.ogg": (turns, both)})
     assert [LABELS[i] for i in judgements.predicted] == ["sad", "happy"]
     assert judgements.probabilities.max(axis=1) == pytest.approx([0.7, 0.7])
@@ -64,7 +64,7 @@ def test_turns_that_nothing_was_said_of_are_not_judged():
         SpokenTurn(5, 6, "ann", "happy"),
         SpokenTurn(0, 1, "ann", ""),
     ]
-    judgements, _ = compare(LABELS, {"call.ogg": (turns, [told(0, 1, "sad")])})
+    judgements, _ = compare(LABELS, {"call.ogg": (turns, [predicted(0, 1, "sad")])})
     assert len(judgements.truth) == 1
 
 

@@ -66,7 +66,7 @@ def same(a, b):
 
 
 def test_it_learns_what_can_be_heard(data, cache, tmp_path):
-    # four tones, told apart by ear within seconds; unseen "speakers"
+    # four tones, separable within seconds; unseen "speakers"
     settings = replace(SETTINGS, epochs=8, clips=64, learning_rate=3e-3, average=0.9)
     results = train(data, cache, tmp_path, settings)
     assert results["n"] == 16

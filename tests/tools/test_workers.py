@@ -60,12 +60,12 @@ def test_a_mistake_of_the_user_is_told_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("work", "told"), [(stumble, "ZeroDivisionError: nothing left"), (die, "exit code -9")]
+    ("work", "said"), [(stumble, "ZeroDivisionError: nothing left"), (die, "exit code -9")]
 )
-def test_a_failure_says_where_and_ends_the_others(tmp_path, work, told):
+def test_a_failure_says_where_and_ends_the_others(tmp_path, work, said):
     started = tmp_path / "started"
     parts = [Part("slow", linger, (started,)), Part("bad", work, ())]
-    with pytest.raises(RuntimeError, match=rf"(?s)^bad: .*{told}"):
+    with pytest.raises(RuntimeError, match=rf"(?s)^bad: .*{said}"):
         do_parts("Parts", parts, tmp_path, workers=2)
     assert not started.exists() or not is_running(int(started.read_text()))
 

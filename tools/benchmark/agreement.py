@@ -1,7 +1,7 @@
 """Whether `streamer listen` hears the utterances that `streamer replay` hears in the same recording.
 
 Recordings are played to virtual sound cards, several at a time, each to one of its own: a speaker of one conversation.
-A tone before each tells where it begins in what was heard. Two utterances agree if both ends lie within 60 ms.
+A tone before each marks where it begins in the recording made. Two utterances agree if both ends lie within 60 ms.
 
 The labels are compared only if recordings are played one at a time, each in a session of its own: what the other
 speakers say is context, too.
@@ -124,9 +124,9 @@ def _compare(recordings: Sequence[Path], seconds: float, settings: Sequence[str]
                     player.wait()
             time.sleep(QUIET)
         places = [tones(heard, rate) for heard, rate in channels(kept)]
-        told = replaying(played, settings, folder)
+        replays = replaying(played, settings, folder)
     compared = []
-    for recording, name, tone, replay in zip(recordings, names, places, told, strict=True):
+    for recording, name, tone, replay in zip(recordings, names, places, replays, strict=True):
         if len(tone) != 1:
             raise UserError(f"{recording}: its tone was not heard: too busy a machine?")
         live = [e for _, e in said if isinstance(e, events.Utterance) and e.channel == name]

@@ -1,6 +1,6 @@
 """How many conversations one process follows in real time: each a call played without end, as a live source.
 
-So many hold if 95 % of the utterances are told within a bound after their endpoint, and nothing was shed.
+So many hold if 95 % of the utterances are reported within a bound after their endpoint, and nothing was shed.
 The audio comes decoded, as it does from a network or a sound card.
 """
 
@@ -73,7 +73,9 @@ def run(arguments: argparse.Namespace) -> None:
     call = calls.read_call(calls.recordings(None)[0])
     steps: list[Step] = []
     found: dict[str, int] = {}
-    logging.getLogger("streamer").setLevel(logging.ERROR)  # losses are counted, not told one by one
+    logging.getLogger("streamer").setLevel(
+        logging.ERROR
+    )  # losses are counted, not logged one by one
     with on_cores(arguments.cores):
         for asr in arguments.asr:
             with calls.load_engine(
@@ -136,7 +138,7 @@ def _measure(
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     latencies = [latency for tally in tallies for latency in tally.latencies]
     losses = sum(len(tally.losses) for tally in tallies)
-    # If none was told at all, each took the whole time at least.
+    # If none was reported at all, each took the whole time at least.
     p50, p95 = np.percentile(latencies or [1000 * arguments.seconds], (50, 95))
     return Step(
         asr,

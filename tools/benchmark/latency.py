@@ -1,8 +1,8 @@
 """From the end of speech to the `utterance` event, on a virtual sound card, beside a stopwatch outside.
 
-`streamer listen` hears recordings through PortAudio while they are played. Each event tells its own latency.
+`streamer listen` hears recordings through PortAudio while they are played. Each event carries its own latency.
 The stopwatch knows nothing of it: a second listener of the card notes when the tone before each recording sounded;
-where that tone stands in what `streamer listen --record` kept tells when any moment of its events was; the clock
+where that tone stands in what `streamer listen --record` kept tells at which time each of its events was; the clock
 stops when the event's line arrives here.
 """
 
@@ -178,14 +178,14 @@ class _Witness:
 
 def _show(measured: Sequence[Measured], load: float) -> None:
     rows = {
-        "end of speech to event, as told": [m.told for m in measured],
+        "end of speech to event, as reported": [m.told for m in measured],
         "the same by the stopwatch": [m.stopwatch for m in measured],
         "  silence waited for": [m.endpoint for m in measured],
         "  after that, transcript ready": [
             m.told - m.endpoint for m in measured if not m.transcription
         ],
         "  after that, transcript late": [m.told - m.endpoint for m in measured if m.transcription],
-        "told less stopwatch": [m.told - m.stopwatch for m in measured],
+        "reported less stopwatch": [m.told - m.stopwatch for m in measured],
     }
     table = Table(title=f"Latency in ms, {len(measured)} utterances (load average {load:.1f})")
     for column in ("", "n", "p50", "p95", "max"):

@@ -1,6 +1,6 @@
 """What live listening gives up on a busy machine, and whether it says so: a virtual sound card beside busy processes.
 
-The lag of an event is how much later it arrived than the sound that it tells of ended; `live.max_lag` is the promise,
+The lag of an event is how much later it arrived than its sound ended; `live.max_lag` is the promise,
 for an utterance whose transcript is waited for, too. Nothing is lost silently if the events are
 numbered without a hole, each speech that began has its utterance, and time that passed is time heard or a gap.
 """
@@ -34,15 +34,15 @@ class Burdened:
     max_lag: float
     """Seconds promised."""
     lag: float
-    """Seconds that the latest event came after the sound that it tells of, utterances apart."""
+    """Seconds that the latest event came after its sound, utterances apart."""
     utterance_lag: float
     """The same of utterances, which may wait for their transcripts."""
     texts: dict[str, int]
     """Utterances by what became of their text."""
     gaps: float
-    """Seconds of audio lost, and told."""
+    """Seconds of audio lost, and reported."""
     unaccounted: float
-    """Seconds that passed and are neither heard nor told as lost."""
+    """Seconds that passed and are neither analysed nor reported as lost."""
     broken: list[str]
     """Promises that were not kept."""
 
@@ -98,30 +98,30 @@ def busy(count: int) -> Iterator[None]:
 
 
 def judge(said: Sequence[tuple[float, events.Event]], ended: float, max_lag: float) -> Burdened:
-    """What is to be said of events and when they arrived; the listener was told to end at `ended`."""
+    """What is to be said of events and when they arrived; the listener was asked to end at `ended`."""
     begun = said[0][0]
-    told = [event for _, event in said]
+    emitted = [event for _, event in said]
     lags = {
         kind: max(
             (arrived - begun - e.end for arrived, e in said if isinstance(e, kind)), default=0.0
         )
         for kind in (events.SpeechStarted, events.SpeechUpdate, events.Utterance)
     }
-    lost = sum(e.end - e.start for e in told if isinstance(e, events.Gap))
-    duration = sum(e.duration for e in told if isinstance(e, events.SessionEnded))
-    started = Counter(e.utterance for e in told if isinstance(e, events.SpeechStarted))
-    spoken = Counter(e.utterance for e in told if isinstance(e, events.Utterance))
+    lost = sum(e.end - e.start for e in emitted if isinstance(e, events.Gap))
+    duration = sum(e.duration for e in emitted if isinstance(e, events.SessionEnded))
+    started = Counter(e.utterance for e in emitted if isinstance(e, events.SpeechStarted))
+    spoken = Counter(e.utterance for e in emitted if isinstance(e, events.Utterance))
     broken = {
-        "events are missing": [e.seq for e in told] != list(range(len(told))),
+        "events are missing": [e.seq for e in emitted] != list(range(len(emitted))),
         "speech without its utterance": started != spoken,
         "later than max_lag": max(lags.values()) > max_lag + _SLACK,
-        "no end": not isinstance(told[-1], events.SessionEnded),
+        "no end": not isinstance(emitted[-1], events.SessionEnded),
     }
     return Burdened(
         max_lag=max_lag,
         lag=max(lags[events.SpeechStarted], lags[events.SpeechUpdate]),
         utterance_lag=lags[events.Utterance],
-        texts=dict(Counter(e.text_status for e in told if isinstance(e, events.Utterance))),
+        texts=dict(Counter(e.text_status for e in emitted if isinstance(e, events.Utterance))),
         gaps=lost,
         unaccounted=max(0.0, ended - begun - duration),
         broken=[what for what, is_so in broken.items() if is_so],

@@ -53,7 +53,7 @@ def add_recordings(parser: argparse.ArgumentParser, *, seconds: float) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Declares what the listener is told, and where the figures go."""
+    """Declares the options."""
     add_set(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
 
@@ -124,13 +124,13 @@ def replaying(
     """What `streamer replay` says about recordings."""
     options = [option for setting in settings for option in ("--set", setting)]
     command = [sys.executable, "-m", "streamer.cli", "replay", *map(str, recordings)]
-    told = folder / "replayed"
-    told.mkdir(exist_ok=True)
+    replayed = folder / "replayed"
+    replayed.mkdir(exist_ok=True)
     subprocess.run(
-        [*command, "--speed", "max", "--quiet", "--jsonl", f"{told}/", *options], check=True
+        [*command, "--speed", "max", "--quiet", "--jsonl", f"{replayed}/", *options], check=True
     )
     return [
-        [events.parse(line) for line in (told / f"{file.stem}.jsonl").read_text().splitlines()]
+        [events.parse(line) for line in (replayed / f"{file.stem}.jsonl").read_text().splitlines()]
         for file in recordings
     ]
 

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def require_matplotlib() -> None:
-    """Tells how to get it, before anything is measured in vain.
+    """Require it before anything is measured.
 
     Raises:
         UserError: matplotlib is not installed.
@@ -48,7 +48,7 @@ def draw(results: Mapping[str, Document], file: Path) -> None:
 
     Args:
         results: By the command's name, what it wrote.
-        file: The picture; its suffix tells the format.
+        file: The picture; its suffix gives the format.
 
     Raises:
         UserError: Nothing there can be drawn, or the file cannot be written.

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 class Meter(calls.Tally):
-    """A sink that reads memory and CPU time whenever so many utterances have been told."""
+    """A sink that reads memory and CPU time after each so many utterances."""
 
     def __init__(self, every: int) -> None:
         super().__init__()

@@ -83,7 +83,7 @@ def _decode_all(folder: Path, clips: list[Clip], place: Path) -> None:
 
 
 def publish(partial: Path, place: Path) -> None:
-    """Gives a finished folder its name; whoever came first wins, since both made the same."""
+    """Gives a finished folder its name; the first of several wins, since all made the same."""
     try:
         partial.rename(place)
     except OSError:

@@ -1,6 +1,6 @@
 """Dialogues of two voices in one channel, composed of the clips of speakers whom the bundles were not trained on.
 
-The two are of one corpus, so that they share microphone and room and only the voice tells them apart. Who talks with
+The two are of one corpus, so that they share microphone and room and only the voice differs. Who talks with
 whom, what is said and every length follow from the seed alone; no speaker is in both halves.
 """
 

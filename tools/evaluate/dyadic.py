@@ -13,7 +13,7 @@ from tools.data.iemocap import Utterance
 from tools.evaluate.ensemble import Ensemble
 from tools.evaluate.metrics import Judgements
 from tools.progress import progress
-from tools.training.recipes.dyadic_encoders import Dialogues, Ear
+from tools.training.recipes.dyadic_encoders import Dialogues, TrainedAudio
 from tools.training.tasks.text import embed_texts
 from tools.training.tasks.text_noise import RecogniserNoise
 
@@ -39,7 +39,7 @@ class Conditions:
 
 @torch.inference_mode()
 def judged(
-    ensemble: Ensemble, ear: Ear, dialogues: Dialogues, conditions: Conditions
+    ensemble: Ensemble, audio_stage: TrainedAudio, dialogues: Dialogues, conditions: Conditions
 ) -> tuple[Judgements, list[Utterance]]:
     """What models say of the utterances that have one of their labels, and which utterances these are.
 
@@ -49,7 +49,7 @@ def judged(
     labels = bundle.labels
     judged_of: list[Utterance] = []
     rows = []
-    embedded = embed_dialogues(bundle, ear, dialogues, conditions)
+    embedded = embed_dialogues(bundle, audio_stage, dialogues, conditions)
     for utterances, dialogue in zip(dialogues, progress(embedded, "Judging"), strict=True):
         logits = ensemble.logits(dialogue, conditions.window)
         probabilities = bundle.calibration.probabilities(
@@ -69,7 +69,7 @@ def judged(
 
 
 def embed_dialogues(
-    bundle: Bundle, ear: Ear, dialogues: Dialogues, conditions: Conditions
+    bundle: Bundle, audio_stage: TrainedAudio, dialogues: Dialogues, conditions: Conditions
 ) -> list[Dialogue]:
     """The dialogues as the bundle's model sees them under the conditions."""
     utterances = [utterance for dialogue in dialogues for utterance in dialogue]
@@ -85,7 +85,7 @@ def embed_dialogues(
         has_text = torch.tensor([bool(row) for row in texts])
     audio, has_audio = torch.zeros(len(texts), size), torch.zeros(len(texts), dtype=torch.bool)
     if conditions.audio:
-        audio, has_audio = ear(dialogues)
+        audio, has_audio = audio_stage(dialogues)
     speakers = torch.tensor(speaker_numbers(utterances))
     lengths = [len(dialogue) for dialogue in dialogues]
     columns = [

@@ -15,7 +15,7 @@ from tools.evaluate.output import abstention, bundle_identity, print_table, writ
 from tools.training.provenance import git_commit
 from tools.training.recipes.dyadic import WHOLE
 from tools.training.recipes.iemocap import sessions
-from tools.training.tasks.acoustics import AcousticEar, load_acoustics
+from tools.training.tasks.acoustics import TrainedAcoustics, load_acoustics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not any(utterance.emotion4 for d in dialogues for utterance in d):
         raise UserError(f"{arguments.data}: no utterance to judge has one of the four labels")
     features = read_features(arguments.data, [u for d in dialogues for u in d])
-    ear = AcousticEar(features, load_acoustics(directory))
+    audio_stage = TrainedAcoustics(features, load_acoustics(directory))
     conditions = Conditions(
         window=window,
         text=arguments.text.given,
@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
         audio=arguments.audio == "features",
         seed=arguments.seed,
     )
-    judgements, utterances = judged(ensemble, ear, dialogues, conditions)
+    judgements, utterances = judged(ensemble, audio_stage, dialogues, conditions)
     result = grouped_report(
         judgements,
         {

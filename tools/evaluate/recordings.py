@@ -155,7 +155,7 @@ def compare(
 
     Args:
         labels: Of the model.
-        heard: For each recording its turns and the utterances that the pipeline told.
+        heard: For each recording its turns and the utterances of the pipeline.
 
     Returns:
         The judgements, clustered by recording, and their groups: recording and speaker.
@@ -165,12 +165,12 @@ def compare(
     places: list[str] = []
     speakers: list[str] = []
     for name, (turns, utterances) in heard.items():
-        told = [utterance for utterance in utterances if utterance.probabilities]
-        channels = _channels(turns, told)
+        predicted = [utterance for utterance in utterances if utterance.probabilities]
+        channels = _channels(turns, predicted)
         for turn in turns:
             if turn.emotion4 not in labels:
                 continue
-            ours = [u for u in told if u.channel == channels.get(turn.speaker)]
+            ours = [u for u in predicted if u.channel == channels.get(turn.speaker)]
             shares = np.array([_overlap(turn, utterance) for utterance in ours])
             if not shares.sum():
                 continue

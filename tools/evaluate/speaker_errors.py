@@ -1,4 +1,4 @@
-"""How well speakers were told apart: sums of times of each recording, and rates of their totals with intervals.
+"""Errors of speaker labels: sums of times of each recording, and rates of their totals with intervals.
 
 Times and rates are those of pyannote.metrics (Bredin, Interspeech 2017). A recording is evaluated as a whole, from its
 beginning to its end.

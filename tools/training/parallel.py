@@ -141,22 +141,22 @@ def _check(part: Part, process: BaseProcess, said: Connection) -> None:
         )
 
 
-def _do(told: Connection, logs: Path) -> None:
+def _do(parent: Connection, logs: Path) -> None:
     """What a process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
-        part: Part = told.recv()
+        part: Part = parent.recv()
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / f"{part.name}.txt").open("a") as log:
             for stream in (sys.stdout, sys.stderr):
                 os.dup2(log.fileno(), stream.fileno())
         part.work(*part.arguments)
     except UserError as error:
-        told.send((UserError.__name__, str(error)))
-    except Exception:  # noqa: BLE001 - told to the parent, which raises it
-        told.send(("", traceback.format_exc()[-10_000:]))
+        parent.send((UserError.__name__, str(error)))
+    except Exception:  # noqa: BLE001 - sent to the parent, which raises it
+        parent.send(("", traceback.format_exc()[-10_000:]))
 
 
 def _end_with_parent() -> None:

@@ -59,7 +59,7 @@ class MelFrames(nn.Module):
             lengths: int64 [B], the samples of each; None: T.
 
         Returns:
-            [B, F, embedding], zero behind an utterance's last frame; `frames_of` tells how many it has.
+            [B, F, embedding], zero behind an utterance's last frame; `frames_of` gives their number.
         """
         if lengths is None:
             lengths = torch.full((len(wave),), wave.shape[1], device=wave.device)

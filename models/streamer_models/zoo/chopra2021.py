@@ -4,7 +4,7 @@ A small network over cepstra, LSTM 128, LSTM 128, dense 128, dense classes, whos
 MAML over languages: an inner step on a few examples of a language, an outer step by the gradients after it.
 
 Deviations: none in network and loops; cepstra are those of this package (20 of 30 ms frames). The paper's code measures
-weighted F1 where the paper says macro; `tools` tells unweighted accuracy, as everywhere.
+weighted F1 where the paper says macro; `tools` reports unweighted accuracy, as everywhere.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -64,7 +64,7 @@ class Padi2022(UtteranceSystem):
         return audio, self.text_classifier(self.drop(self.text_hidden(pooled)))
 
     def speaker_embedding(self, audio: Sequences) -> Tensor:
-        """A vector that tells speakers apart, [B, hidden]."""
+        """Speaker embedding, [B, hidden]."""
         embedding: Tensor = self.embed(statistics(*self.resnet(audio)))
         return embedding
 

@@ -20,7 +20,7 @@ class ReportSink:
 
     Args:
         target: the page, or a folder (it exists, or ends with a slash) that also gets an index.
-        announce: gets a line that tells where the page is.
+        announce: gets a line with the page's address.
     """
 
     def __init__(

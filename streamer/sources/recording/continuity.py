@@ -10,7 +10,7 @@ _MAX_OVERHEAD = 1024
 """Bytes that a container may put between two packets."""
 _PAGE_HEADER = 27
 _PAGES_BEYOND = 3
-"""Pages checked behind the last packet, as not every packet tells where it lies."""
+"""Pages checked behind the last packet, as not every packet has a position."""
 
 SELF_FRAMED = ("mp3", "aac", "amr", "flac", "ac3", "eac3", "mp2", "gsm")
 """Formats without time stamps of their own: a jump is always damage, and their end may be a cut anywhere."""

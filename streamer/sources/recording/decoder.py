@@ -107,7 +107,7 @@ class Decoder:
             created = datetime.fromisoformat(text)
         except ValueError:
             return None
-        if created.year < 1990:  # a clock that was never set tells 1904 or 1970
+        if created.year < 1990:  # a clock that was never set: 1904 or 1970
             return None
         return created if created.tzinfo else created.replace(tzinfo=UTC)
 

@@ -95,7 +95,7 @@ class Track:
         self._broken = True
 
     def forgive_end(self) -> None:
-        """Forget a single packet at the end: it was cut by whoever stopped the recording."""
+        """Forget a single packet at the end: the recording was stopped in the middle of it."""
         if self._broken:
             self._damages.pop()
 

@@ -1,7 +1,7 @@
 """`/twilio`: Twilio Media Streams, one WebSocket for each call.
 
 Messages are JSON: `connected`, `start` (call, tracks, custom parameters), `media` (base64 mu-law at 8 kHz, 20 ms, with
-track and milliseconds since the stream began), `stop`. Inbound is the caller, outbound whoever they talk to. The token
+track and milliseconds since the stream began), `stop`. Inbound is the caller, outbound the other party. The token
 comes as the custom parameter `token`, since Twilio sends no headers of ours. Events go to the watchers and sinks;
 Twilio itself takes none.
 """
@@ -32,7 +32,7 @@ from streamer.web.hub import Running
 _RATE = 8_000
 _TRACKS = {"inbound": "caller", "outbound": "agent"}
 _JUMP = 0.1
-"""Seconds by which a packet may be late before a gap is told."""
+"""Seconds by which a packet may be late before a gap is reported."""
 _MAX_JUMP = 3600.0
 
 
@@ -55,7 +55,7 @@ async def serve(websocket: WebSocket, services: Services) -> None:
 
 
 class _Media:
-    """Decodes the packets of each track and tells what is missing between them."""
+    """Decode the packets of each track and find what is missing between them."""
 
     def __init__(self, source: NetworkSource, tracks: list[str]) -> None:
         self._source = source

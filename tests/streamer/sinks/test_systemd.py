@@ -1,4 +1,4 @@
-"""What systemd is told, over a socket like its own."""
+"""Notifications to systemd, over a socket like its own."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ ENDED = events.SessionEnded(**COMMON, duration=1, utterances=0, gaps=0, errors=0
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch):
+def notified(tmp_path, monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.setblocking(False)
@@ -46,35 +46,35 @@ def told(tmp_path, monkeypatch):
         yield read
 
 
-async def test_it_is_ready_when_it_listens_and_stopping_at_the_end(told, monkeypatch):
+async def test_notifies_ready_and_stopping(notified, monkeypatch):
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     async with SystemdSink() as sink:
-        assert told() == []
+        assert notified() == []
         await sink.emit(STARTED)
-        assert told() == ["READY=1", "STATUS=listening to usb"]
+        assert notified() == ["READY=1", "STATUS=listening to usb"]
         await sink.emit(ENDED)
-        assert told() == ["STOPPING=1", "STATUS=finished"]
+        assert notified() == ["STOPPING=1", "STATUS=finished"]
 
 
-async def test_it_is_alive_again_and_again_until_it_ends(told, monkeypatch):
+async def test_notifies_the_watchdog_until_the_end(notified, monkeypatch):
     monkeypatch.setenv("WATCHDOG_USEC", "2000")
     lines = []
     async with SystemdSink():
         while len(lines) < 3:
             await asyncio.sleep(0.001)
-            lines += told()
-    told()
+            lines += notified()
+    notified()
     await asyncio.sleep(0.01)
     assert set(lines) == {"WATCHDOG=1"}
-    assert told() == []
+    assert notified() == []
 
 
-async def test_a_watchdog_of_another_process_is_not_ours(told, monkeypatch):
+async def test_ignores_the_watchdog_of_another_process(notified, monkeypatch):
     monkeypatch.setenv("WATCHDOG_USEC", "2000")
     monkeypatch.setenv("WATCHDOG_PID", "1")
     async with SystemdSink():
         await asyncio.sleep(0.01)
-    assert told() == []
+    assert notified() == []
 
 
 async def test_nobody_listening_harms_nothing(tmp_path, monkeypatch, caplog):

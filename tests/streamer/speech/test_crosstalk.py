@@ -1,4 +1,4 @@
-"""Copies of another channel are silenced; whoever really speaks is not."""
+"""Silences copies of another channel, and nobody who speaks."""
 
 import numpy as np
 import pytest

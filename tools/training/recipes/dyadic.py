@@ -12,9 +12,9 @@ from tools.training.provenance import git_commit
 from tools.training.recipes.dyadic_encoders import (
     AudioStage,
     Dialogues,
-    Ear,
     Encoders,
     EncoderTraining,
+    TrainedAudio,
     digest_of,
     train_encoders,
 )
@@ -40,7 +40,7 @@ class Trained:
     """Told who speaks."""
     whole: Ensemble
     """The paper's own form."""
-    ear: Ear
+    audio_stage: TrainedAudio
 
 
 def train_dyadic(
@@ -99,15 +99,15 @@ def train_dyadic(
         )
         directory = out if window else out / form
         bundle.save(directory)
-        encoders.ear.save(directory)
+        encoders.audio_stage.save(directory)
         Ensemble.of(bundle, members.weights[1:]).save(directory)
         ensembles[form] = Ensemble.load(directory)  # as it will be used: weights rounded
-    return Trained(ensembles["causal"], ensembles[WHOLE], encoders.ear)
+    return Trained(ensembles["causal"], ensembles[WHOLE], encoders.audio_stage)
 
 
 def _config(encoders: Encoders, settings: DyadicSettings, window: int | None) -> Dutta2022Config:
     """Of a model over trained encoders; it is told who speaks if it has a window."""
-    hearing, reading = encoders.ear.encoder, encoders.text
+    hearing, reading = encoders.audio_stage.encoder, encoders.text
     return Dutta2022Config(
         labels=LABELS,
         audio=hearing.config if hearing is not None else None,
@@ -123,7 +123,7 @@ def _config(encoders: Encoders, settings: DyadicSettings, window: int | None) ->
 def _model(config: Dutta2022Config, encoders: Encoders, members: Members) -> Dutta2022:
     """The encoders and the first member."""
     model = Dutta2022(config)
-    for part, trained in ((model.audio, encoders.ear.encoder), (model.text, encoders.text)):
+    for part, trained in ((model.audio, encoders.audio_stage.encoder), (model.text, encoders.text)):
         if part is not None and trained is not None:
             part.load_state_dict(trained.state_dict())
     put_weights(model, members.weights[0])

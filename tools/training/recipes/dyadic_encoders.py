@@ -38,7 +38,7 @@ CLASSES = (*LABELS, "frustrated", "other")
 _EMBEDDED = "embedded.safetensors"
 
 
-class Ear(Protocol):
+class TrainedAudio(Protocol):
     """Utterances of dialogues -> audio embeddings."""
 
     @property
@@ -56,9 +56,9 @@ class Ear(Protocol):
 
 
 class AudioStage(Protocol):
-    """How an ear is trained; it can be pickled."""
+    """How an audio stage is trained; it can be pickled."""
 
-    def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> Ear:
+    def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> TrainedAudio:
         """Trains one; what `out` holds of the same training is taken instead."""
         ...
 
@@ -90,7 +90,7 @@ class EncoderTraining:
 class Encoders:
     """Those that have learned from everything."""
 
-    ear: Ear
+    audio_stage: TrainedAudio
     text: BertGru
     tokenizer: TextTokenizer
 
@@ -136,9 +136,9 @@ def train_encoders(
     ]
     do_parts("Encoders", parts, out / "logs", workers=workers)
     text, _, tokenizer = load_text_stage(out / "text")
-    ear = training.audio.train(dialogues, out / "audio", seed=training.seed)
+    audio_stage = training.audio.train(dialogues, out / "audio", seed=training.seed)
     embeddings = _out_of_fold(dialogues, folds, out)
-    return Encoders(ear, text, tokenizer), embeddings
+    return Encoders(audio_stage, text, tokenizer), embeddings
 
 
 def _out_of_fold(dialogues: Dialogues, folds: Sequence[int | None], out: Path) -> Embeddings:
@@ -170,14 +170,14 @@ def _out_of_fold(dialogues: Dialogues, folds: Sequence[int | None], out: Path) -
 def _hear(dialogues: Dialogues, without: int | None, training: EncoderTraining, out: Path) -> None:
     """Trains an audio stage without a session and embeds that session with it."""
     folder = out / f"audio{_suffix(without)}"
-    ear = training.audio.train(_learned(dialogues, without), folder, seed=training.seed)
+    audio_stage = training.audio.train(_learned(dialogues, without), folder, seed=training.seed)
     identity = _identity(dialogues, without, training)
     if _is_of(folder / _EMBEDDED, identity):
         return
     tensors = {}
     for name, part in zip(("own", "shared"), _split(dialogues, without), strict=True):
         if part:
-            tensors[name], tensors[f"{name}_has"] = ear([dialogues[i] for i in part])
+            tensors[name], tensors[f"{name}_has"] = audio_stage([dialogues[i] for i in part])
     save_checkpoint(folder / _EMBEDDED, tensors, {"identity": identity})
 
 

@@ -126,7 +126,7 @@ def cross_validate(
     names: list[str] = []
     for name, learned, held in folds(dialogues):
         trained = train_dyadic(learned, audio, out / name, name=NAME, seed=seed, settings=settings)
-        judgements, utterances = judged(trained.causal, trained.ear, held, Conditions())
+        judgements, utterances = judged(trained.causal, trained.audio_stage, held, Conditions())
         if not by_speaker:
             parts.append(judgements)
             names += [name] * len(utterances)

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: trained on sessions {', '.join(map(str, arguments.sessions))}")
     if not held:
         return
-    judgements, utterances = judged(trained.causal, trained.ear, held, Conditions())
+    judgements, utterances = judged(trained.causal, trained.audio_stage, held, Conditions())
     result = grouped_report(
         judgements,
         {

@@ -133,8 +133,8 @@ def load_acoustics(folder: Path) -> AcousticEncoder:
 
 
 @dataclass(frozen=True)
-class AcousticEar:
-    """An audio stage's result on features; see `unseen.Ear`."""
+class TrainedAcoustics:
+    """An audio stage's result on features; see `dyadic_encoders.TrainedAudio`."""
 
     features: Features
     acoustics: AcousticEncoder
@@ -156,13 +156,13 @@ class AcousticEar:
 
 @dataclass(frozen=True)
 class AcousticStage:
-    """Trains an `AcousticEar`; see `unseen.AudioStage`."""
+    """Trains an `TrainedAcoustics`; see `dyadic_encoders.AudioStage`."""
 
     features: Features
     how: AcousticSettings = field(default_factory=AcousticSettings)
     embedding: int = 100
 
-    def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> AcousticEar:
+    def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> TrainedAcoustics:
         """Trains one; what `out` holds of the same training is taken instead."""
         data = AcousticSet(dialogues, self.features)
         labels = [CLASSES.index(class_of(utterance)) for utterance in data.utterances]
@@ -175,7 +175,7 @@ class AcousticStage:
             seed=seed,
             settings=self.how,
         )
-        return AcousticEar(self.features, encoder)
+        return TrainedAcoustics(self.features, encoder)
 
     def settings(self) -> dict[str, Any]:
         """All that could be chosen otherwise."""

@@ -40,7 +40,7 @@ class Composition:
     versions: int = 6
     """Clips drawn for each utterance, of which training takes another one each time."""
     persistence: float = 0.4
-    """In calls made of clips: how often a speaker's emotion stays; else it is drawn anew."""
+    """In calls made of clips: how often a speaker's emotion stays; else it is drawn again."""
 
 
 PLAIN = Composition(mismatched=0.0, silent=0.0, wordless=0.0, wordless_calls=1.0, versions=1)

@@ -23,7 +23,7 @@ from tools.data.cache import DEFAULT_CACHE, DecodedClips, publish
 from tools.progress import progress
 
 VERSION = 1
-"""Of what is computed here: a new number makes caches anew."""
+"""Of what is computed here: a new number renews caches."""
 
 _BATCH = 32
 _ROOMS = 40

@@ -19,7 +19,7 @@ from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.tasks.speech_pieces import Piece, Speech, Version
 
 REVISION = 1
-"""Of what is computed here: a new number makes caches anew."""
+"""Of what is computed here: a new number renews caches."""
 
 _SHARD = 500
 _NOISY = (Version.AUGMENTED, Version.SHORT)

@@ -1,6 +1,6 @@
 """The text stage: the text encoder learns emotions from single utterances of any data set.
 
-It starts from MiniLM; its word embeddings and lowest layers stay as they are. Recogniser-like noise is applied anew
+It starts from MiniLM; its word embeddings and lowest layers stay as they are. Recogniser-like noise is applied again
 each time an utterance is drawn, so that a transcript with errors looks familiar.
 """
 

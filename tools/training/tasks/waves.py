@@ -44,8 +44,8 @@ class WaveSettings:
 
 
 @dataclass(frozen=True)
-class WaveEar:
-    """An audio stage's result on waveforms; see `unseen.Ear`."""
+class TrainedWaves:
+    """An audio stage's result on waveforms; see `dyadic_encoders.TrainedAudio`."""
 
     encoder: LeafCnn
     path_of: Callable[[Utterance], Path]
@@ -69,12 +69,12 @@ class WaveEar:
 
 @dataclass(frozen=True)
 class WaveStage:
-    """Trains a `WaveEar`; see `unseen.AudioStage`."""
+    """Trains a `TrainedWaves`; see `dyadic_encoders.AudioStage`."""
 
     path_of: Callable[[Utterance], Path]
     how: WaveSettings = field(default_factory=WaveSettings)
 
-    def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> WaveEar:
+    def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> TrainedWaves:
         """Trains one; what `out` holds of the same training is taken instead."""
         usable = [u for d in dialogues for u in d if u.emotion4 and self.path_of(u).is_file()]
         said = json.dumps([[u.name, u.emotion4] for u in usable])
@@ -89,10 +89,10 @@ class WaveStage:
             tensors, description = load_checkpoint(out / CHECKPOINT)
             if description.get("identity") == identity:
                 encoder.load_state_dict(tensors)
-                return WaveEar(encoder.eval(), self.path_of)
+                return TrainedWaves(encoder.eval(), self.path_of)
         self._fit(encoder, usable, out, identity, seed)
         save_checkpoint(out / CHECKPOINT, encoder.state_dict(), {"identity": identity})
-        return WaveEar(encoder.eval(), self.path_of)
+        return TrainedWaves(encoder.eval(), self.path_of)
 
     def settings(self) -> dict[str, Any]:
         """All that could be chosen otherwise, as JSON holds it."""

@@ -192,12 +192,12 @@ def test_a_target_that_cannot_be_written_is_refused_before_the_conversation(tmp_
 
 
 def test_tells_where_the_page_is(tmp_path):
-    told = []
+    announced = []
 
     async def run():
-        async with ReportSink(tmp_path / "call.html", announce=told.append) as sink:
+        async with ReportSink(tmp_path / "call.html", announce=announced.append) as sink:
             for event in call():
                 await sink.emit(event)
 
     asyncio.run(run())
-    assert told == [f"report: {(tmp_path / 'call.html').as_uri()}\n"]
+    assert announced == [f"report: {(tmp_path / 'call.html').as_uri()}\n"]

@@ -39,8 +39,10 @@ def test_samples_that_never_come_are_lost_even_if_the_device_says_nothing():
 
 
 def test_a_small_loss_that_the_device_tells_is_believed():
-    def lost(**told):
-        return sum(arrivals(LossDetector(), 200, late=lambda n: 0.02 if n >= 50 else 0.0, **told))
+    def lost(**reported):
+        return sum(
+            arrivals(LossDetector(), 200, late=lambda n: 0.02 if n >= 50 else 0.0, **reported)
+        )
 
     assert lost(broken={50}) == pytest.approx(0.02, abs=0.005)
     assert lost() == 0
@@ -115,9 +117,9 @@ def test_frames_end_where_blocks_end(rate, begin):
 def test_losses_are_told_however_short_and_time_keeps_to_the_clock():
     line, lost, gaps = timeline(), 0.0, []
     for n, block in enumerate(blocks(tone(120, 48_000), 48_000)):
-        told = n % 100 == 50
-        lost += told * (0.02 if n % 200 == 50 else 0.3)
-        late = Block(block.samples, block.arrived + lost, 0.0, broken=told)
+        reported = n % 100 == 50
+        lost += reported * (0.02 if n % 200 == 50 else 0.3)
+        late = Block(block.samples, block.arrived + lost, 0.0, broken=reported)
         found = [item for item in line.push(late) if isinstance(item, Gap)]
         gaps += found
         if found:
