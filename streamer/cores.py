@@ -17,7 +17,7 @@ def available(group: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def _quota(group: Path) -> float | None:
-    """The cores that the scheduler grants; None if there is no limit."""
+    """Return the cores that the scheduler grants; None if there is no limit."""
     try:
         quota, period = (group / "cpu.max").read_text().split()  # version 2
     except (OSError, ValueError):

@@ -100,7 +100,7 @@ class _Event(BaseModel):
     )
 
     def to_json(self) -> str:
-        """The event as one line of JSON, without the line's end."""
+        """Return the event as one line of JSON, without the line's end."""
         return self.model_dump_json(by_alias=True)
 
 
@@ -270,7 +270,7 @@ _adapter: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def parse(data: str | bytes) -> Event:
-    """The event that a line of JSON holds.
+    """Return the event that a line of JSON holds.
 
     Raises:
         pydantic.ValidationError: if it is not an event of this version.
@@ -279,7 +279,7 @@ def parse(data: str | bytes) -> Event:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of an event."""
+    """Return the JSON Schema (2020-12) of an event."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": SCHEMA,

@@ -74,7 +74,7 @@ class Plugin:
     """The commands that offer its options."""
 
     def chosen(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of its own options; the default of one that is not among them."""
+        """Return the values of its own options; the default of one that is not among them."""
         return {option.name: values.get(option.name, option.default) for option in self.options}
 
 
@@ -116,7 +116,7 @@ class Registry:
         self.kind, self.group, self.own = kind, group, dict(own)
 
     def names(self) -> tuple[str, ...]:
-        """All names: those that come with streamer in their order, then the others sorted."""
+        """Return all names: those that come with streamer in their order, then the others sorted."""
         others = {entry.name for entry in entry_points(group=self.group)} - self.own.keys()
         return (*self.own, *sorted(others))
 
@@ -124,7 +124,7 @@ class Registry:
         return name in self.own or name in self.names()
 
     def known(self, name: str) -> str:
-        """The same name, checked; for settings.
+        """Return the same name, checked; for settings.
 
         Raises:
             ValueError: There is no such extension.
@@ -134,7 +134,7 @@ class Registry:
         return name
 
     def find(self, name: str) -> Any:
-        """The extension of that name.
+        """Return the extension of that name.
 
         Raises:
             UserError: There is none, it cannot be imported, or a package that it needs is missing.
@@ -186,7 +186,7 @@ EXTRAS = {
 
 
 def missing(error: ModuleNotFoundError) -> str:
-    """What to install for a package that could not be imported."""
+    """Return what to install for a package that could not be imported."""
     package = (error.name or "a package").partition(".")[0]
     extra = EXTRAS.get(package, "analyze")
     return f"needs {package}: pip install 'streamer-emotion[{extra}]'"

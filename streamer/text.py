@@ -19,7 +19,7 @@ def printable(text: str) -> str:
 
 
 def file_name(text: str) -> str:
-    """A name of a file in ASCII, made of a session's id: never hidden, never a path."""
+    """Return a name of a file in ASCII, made of a session's id: never hidden, never a path."""
     return _UNSAFE_IN_FILE.sub("_", text)[:100].lstrip(".") or "session"
 
 

@@ -19,7 +19,7 @@ def dispatch(
     commands: Mapping[str, tuple[str, str]],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Runs the command that the arguments name.
+    """Run the command that the arguments name.
 
     Args:
         program: As typed, for the usage line.
@@ -50,7 +50,7 @@ def dispatch(
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
-    """Declares the option that sets any setting of the program."""
+    """Declare the option that sets any setting of the program."""
     parser.add_argument(
         "--set",
         action="append",
@@ -61,7 +61,7 @@ def add_set(parser: argparse.ArgumentParser) -> None:
 
 
 def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `--set` says, by dotted path.
+    """Return what `--set` says, by dotted path.
 
     Raises:
         UserError: An assignment is none.

@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def compose(script: tuple[Turn, ...]) -> NDArray[np.float32]:
-    """The call, float32 [n, 2]."""
+    """Return the call, float32 [n, 2]."""
     spoken = [speak(turn) for turn in script]
     end = 0.0
     placed: list[tuple[int, Turn, NDArray[np.float32]]] = []

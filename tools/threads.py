@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Pins torch to a single thread for as long as this lasts."""
+    """Pin torch to a single thread for as long as this lasts."""
     import torch
 
     before = torch.get_num_threads()

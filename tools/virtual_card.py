@@ -21,7 +21,7 @@ _START = 20.0
 
 
 def missing() -> str:
-    """What the card needs and this machine has not; "" if it has all."""
+    """Return what the card needs and this machine has not; "" if it has all."""
     for program in ("pulseaudio", "pactl", "paplay"):
         if not shutil.which(program):
             return f"{program} is not installed (packages pulseaudio, pulseaudio-utils)"
@@ -121,7 +121,7 @@ class VirtualCard:
                 player.terminate()
 
     def _add(self, name: str) -> str:
-        """A sink that is at work even while nobody listens, so that a new listener hears at once."""
+        """Return a sink that is at work even while nobody listens, so that a new listener hears at once."""
         sink = ("module-null-sink", f"sink_name={name}", "rate=48000", "norewinds=1")
         return self._control("load-module", *sink) or ""
 

@@ -34,7 +34,7 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load_settings(options: argparse.Namespace, **overrides: Any) -> "Settings":
-    """The effective settings: file, then environment, then command line.
+    """Return the effective settings: file, then environment, then command line.
 
     Args:
         options: what `add_settings_options` has read.

@@ -88,7 +88,7 @@ def _health(part: str, plugin: Plugin, settings: Settings) -> Finding:
 
 
 def _plugins(settings: Settings) -> list[Finding]:
-    """What other packages add: whether it can be loaded, and works."""
+    """Return what other packages add: whether it can be loaded, and works."""
     findings: list[Finding] = []
     for registry in (SOURCES, SINKS, DETECTORS, TRANSCRIBERS):
         for name in registry.names()[len(registry.own) :]:

@@ -103,7 +103,7 @@ async def _listen(options: argparse.Namespace, engine: "Engine") -> int:
 
 
 def _flac(text: str) -> Path:
-    """The type of a file that is recorded to: FLAC, so that no other name is misleading."""
+    """Return the type of a file that is recorded to: FLAC, so that no other name is misleading."""
     path = Path(text)
     if path.suffix.lower() != ".flac":
         name = path.with_suffix(".flac").name

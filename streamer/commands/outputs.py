@@ -56,7 +56,7 @@ def add_plugin_options(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def has_standard_output(values: Mapping[str, Any]) -> bool:
-    """Whether a sink writes to standard output, or nothing can: an option of its own is `-`, or it is closed.
+    """Return whether a sink writes to standard output, or nothing can: an option of its own is `-`, or it is closed.
 
     Raises:
         UserError: Several do.
@@ -125,7 +125,7 @@ def _has_terminal() -> bool:
 
 
 def exit_code(outcome: "Outcome") -> int:
-    """The exit code for how a conversation ended; a lost output counts as a failure."""
+    """Return the exit code for how a conversation ended; a lost output counts as a failure."""
     if outcome.lost_sinks or outcome.reason == "failed":
         return FAILED
     return OK if outcome.reason == "finished" else INTERRUPTED

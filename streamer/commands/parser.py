@@ -54,7 +54,7 @@ def whole_number(low: int, high: int, unit: str) -> Callable[[str], int]:
 
 
 def refuse_empty(arguments: Sequence[str]) -> str:
-    """What is wrong with empty arguments: usually a shell variable that is not set. "" if there are none."""
+    """Return what is wrong with empty arguments: usually a shell variable that is not set. "" if there are none."""
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if argument == "":
             return f"{before if before.startswith('-') else 'argument'}: empty"

@@ -152,7 +152,7 @@ def _last_known(item: "RetainedState") -> "list[events.Event]":
 
 
 def _line(item: "Item") -> str:
-    """The message for an item that is not an event; empty if there is none."""
+    """Return the message for an item that is not an event; empty if there is none."""
     from streamer.mqtt.items import Availability, ConnectionChange, MissingEvents
 
     match item:

@@ -47,7 +47,7 @@ class Broker:
     """Quality of service of what is published: 1 (at least once) or 0 (at most once)."""
 
     def __str__(self) -> str:
-        """The broker's name in messages."""
+        """Return the broker's name in messages."""
         return f"{self.host}:{self.port}"
 
 
@@ -81,7 +81,7 @@ def broker(settings: Mqtt, url: str | None = None) -> Broker:
 
 
 def node_name(settings: Mqtt) -> str:
-    """The publisher's name, as a level of a topic.
+    """Return the publisher's name, as a level of a topic.
 
     Raises:
         UserError: if the one in the settings is not a valid level.
@@ -175,7 +175,7 @@ class _Socket(ssl.SSLSocket):
 
 
 async def answers_tls(broker: Broker) -> bool:
-    """Whether a TLS server listens at a broker's address."""
+    """Return whether a TLS server listens at a broker's address."""
     return await asyncio.to_thread(_answers_tls, broker.host, broker.port)
 
 

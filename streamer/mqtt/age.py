@@ -23,7 +23,7 @@ class AgeClock:
         """Difference between the age and the machine's uptime."""
 
     def seconds(self) -> float:
-        """The present age, never less than a former one."""
+        """Return the present age, never less than a former one."""
         return self._offset + self._clock.seconds()
 
     def load(self, database: sqlite3.Connection) -> None:

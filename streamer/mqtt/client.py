@@ -193,7 +193,7 @@ class Client:
             self._driver.close()
 
     def limit(self, name: str) -> int | None:
-        """The value of a limit that the broker (MQTT 5) has announced, None if it has not."""
+        """Return the value of a limit that the broker (MQTT 5) has announced, None if it has not."""
         value: int | None = getattr(self._limits, name, None)
         return value
 
@@ -253,7 +253,7 @@ class Client:
         await asyncio.shield(self._disconnected)
 
     def why_lost(self) -> BrokerError:
-        """The reason why the connection is lost."""
+        """Return the reason why the connection is lost."""
         if self._disconnected.done():
             return self._disconnected.result()
         return UnreachableError(self._errors.text or "the connection broke")

@@ -26,7 +26,7 @@ def discovery_topic(prefix: str, topics: Topics) -> str:
 
 
 def device_id(topics: Topics) -> str:
-    """The node's id at Home Assistant: letters, digits, `_` and `-` only."""
+    """Return the node's id at Home Assistant: letters, digits, `_` and `-` only."""
     return f"streamer_{_id(topics.root)}"
 
 
@@ -121,7 +121,7 @@ def _speaker(topics: Topics, channel: str, labels: Sequence[str]) -> dict[str, d
 
 
 def _alert(topics: Topics, rule: str) -> dict[str, dict[str, Any]]:
-    """A rule's entities: whether it is active, and each time that it is raised or over."""
+    """Return a rule's entities: whether it is active, and each time that it is raised or over."""
     name = json.dumps(rule)  # also a string of Jinja
     kind = "{'event_type': 'raised' if value_json.active else 'over'}"
     return {

@@ -19,7 +19,7 @@ _CONTAINER_HOST = re.compile(r"[0-9a-f]{12}")
 
 
 def state_directory(outbox: Path | None) -> Path:
-    """The directory of the node's name and outboxes.
+    """Return the directory of the node's name and outboxes.
 
     Args:
         outbox: the directory in the settings; None for systemd's or the user's state directory.
@@ -36,7 +36,7 @@ def state_directory(outbox: Path | None) -> Path:
 
 
 def kept_name(directory: Path) -> str:
-    """The name kept in a state directory; made and stored if there is none.
+    """Return the name kept in a state directory; made and stored if there is none.
 
     Where nothing can be stored, the name is that of host and machine, the same after a restart.
     """
@@ -57,7 +57,7 @@ def kept_name(directory: Path) -> str:
 
 
 def default_name() -> str:
-    """A name from host and machine; in a container without a name of its own, `streamer-` and a hash."""
+    """Return a name from host and machine; in a container without a name of its own, `streamer-` and a hash."""
     host = socket.gethostname()
     short = host.split(".")[0]
     try:

@@ -68,7 +68,7 @@ class EventOrder:
         self._positions: OrderedDict[tuple[str, str], _Position] = OrderedDict()
 
     def take(self, node: str, payload: bytes) -> list[ReceivedEvent | MissingEvents]:
-        """The items of a payload: an event, perhaps after missing ones, or nothing."""
+        """Return the items of a payload: an event, perhaps after missing ones, or nothing."""
         try:
             envelope = _Envelope.model_validate_json(payload)
         except ValidationError:

@@ -240,12 +240,12 @@ class Node:
 
 
 def outbox_file(broker: Broker, directory: Path) -> Path:
-    """The outbox of a node at a broker; another broker must not get its events."""
+    """Return the outbox of a node at a broker; another broker must not get its events."""
     return directory / f"{broker.topics.node}-{_digest(broker, broker.topics.node)}.sqlite"
 
 
 def stranded(own: Path, broker: Broker) -> list[Path]:
-    """The outboxes of other nodes for the same broker and prefix, oldest first; some may be in use."""
+    """Return the outboxes of other nodes for the same broker and prefix, oldest first; some may be in use."""
     found = []
     for file in own.parent.glob("*-????????.sqlite"):
         node, _, digest = file.stem.rpartition("-")

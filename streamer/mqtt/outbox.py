@@ -108,7 +108,7 @@ class Outbox:
         self._schedule()
 
     async def fetch(self, after: int, limit: int) -> list[StoredEvent]:
-        """The next events in order, at most `limit`; empty if there are none."""
+        """Return the next events in order, at most `limit`; empty if there are none."""
         self._news.clear()
         return await self._in_thread(self._store.fetch, after, limit)
 

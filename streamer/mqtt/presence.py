@@ -39,7 +39,7 @@ class Instance(BaseModel):
     claim: bool = False
 
     def __str__(self) -> str:
-        """The process's name in messages."""
+        """Return the process's name in messages."""
         return f"process {self.process} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S}"
 
 

@@ -29,7 +29,7 @@ class Selection:
         self._published: int | None = None
 
     def payload(self, event: events.Event) -> bytes | None:
-        """The payload to publish for an event; None if its type is not selected.
+        """Return the payload to publish for an event; None if its type is not selected.
 
         The first event after omitted ones names its predecessor in the field `after`.
         """
@@ -51,6 +51,6 @@ class Selection:
 
 
 def event_types() -> frozenset[str]:
-    """The types of all events."""
+    """Return the types of all events."""
     union, *_ = get_args(events.Event)
     return frozenset(kind.model_fields["type"].default for kind in get_args(union))

@@ -43,7 +43,7 @@ class MqttSink:
 
     @property
     def report(self) -> "Callable[[str], None]":
-        """Gets a line for each lasting failure."""
+        """Get a line for each lasting failure."""
         return self._conversation.report
 
     @report.setter

@@ -107,7 +107,7 @@ class Store:
         self._next_id = max(self._next_id, last + 1)
 
     def fetch(self, after: int, limit: int) -> list[StoredEvent]:
-        """The next events in order, at most `limit`; empty if there are none."""
+        """Return the next events in order, at most `limit`; empty if there are none."""
         query = "SELECT session, type, payload, id FROM outbox WHERE id > ? ORDER BY id LIMIT ?"
         try:
             rows = self._database.execute(query, (after, limit)).fetchall()
@@ -274,7 +274,7 @@ class Store:
 
 
 def _is_damage(error: sqlite3.OperationalError) -> bool:
-    """Whether an error, despite its class, is about the content: a text that is not UTF-8, a missing column."""
+    """Return whether an error, despite its class, is about the content: a text that is not UTF-8, a missing column."""
     return any(part in str(error) for part in ("decode", "no such", "malformed", "no column"))
 
 

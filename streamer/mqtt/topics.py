@@ -81,7 +81,7 @@ class Topics:
         return f"{self.root}/state/{segment(channel)}"
 
     def events(self, type_: str) -> str:
-        """The events of a type of all sessions: a filter for subscribers."""
+        """Return the events of a type of all sessions: a filter for subscribers."""
         return f"{self.root}/+/{type_}"
 
     def event(self, session: str, type_: str) -> str:

@@ -115,7 +115,7 @@ def _secrets(path: Sequence[str], value: Any) -> Iterator[str]:
 
 
 def describe() -> str:
-    """What each setting means, with its default: a YAML file to start from."""
+    """Return what each setting means, with its default: a YAML file to start from."""
     lines = _describe(Settings, "")
     for section, kind in sections().items():
         lines += ["", f"# {kind.__doc__}", f"{section}:", *_describe(kind, "  ")]
@@ -123,7 +123,7 @@ def describe() -> str:
 
 
 def _describe(kind: type[BaseModel], indent: str) -> list[str]:
-    """The settings of a section, each under its description, unit and bounds."""
+    """Return the settings of a section, each under its description, unit and bounds."""
     lines: list[str] = []
     for key, field in kind.model_fields.items():
         if field.exclude or (kind is Settings and key in sections()):
@@ -135,7 +135,7 @@ def _describe(kind: type[BaseModel], indent: str) -> list[str]:
 
 
 def bounds(field: FieldInfo) -> str:
-    """The bounds of a setting's number, in brackets; "" if it has none."""
+    """Return the bounds of a setting's number, in brackets; "" if it has none."""
     found = [
         f"{sign} {getattr(bound, name)}"
         for bound in field.metadata
@@ -150,13 +150,13 @@ def _plain(value: Any) -> Any:
 
 
 def effective(settings: Settings) -> str:
-    """The settings as YAML, secrets masked, also those within an address."""
+    """Return the settings as YAML, secrets masked, also those within an address."""
     text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     return _PASSWORD.sub(r"\1:***@", text)
 
 
 def sections() -> dict[str, type[BaseModel]]:
-    """The sections of the settings by name."""
+    """Return the sections of the settings by name."""
     return {
         name: info.annotation
         for name, info in Settings.model_fields.items()
@@ -190,7 +190,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _path_of_variable(name: str) -> str:
-    """The dotted path that a variable names: STREAMER_ASR_BEAM_SIZE is asr.beam_size."""
+    """Return the dotted path that a variable names: STREAMER_ASR_BEAM_SIZE is asr.beam_size."""
     rest = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "_")
     if rest in Settings.model_fields:
         return rest
@@ -229,7 +229,7 @@ def _unknown(path: Sequence[str | int], file: Path | None, origins: Mapping[str,
 
 
 def _where(path: Sequence[str], file: Path | None, origins: Mapping[str, str]) -> str:
-    """Where a value comes from, and the path of its key."""
+    """Return where a value comes from, and the path of its key."""
     dotted = ".".join(path)
     origin = next(
         (o for p, o in origins.items() if dotted == p or dotted.startswith(f"{p}.")), None
@@ -239,7 +239,7 @@ def _where(path: Sequence[str], file: Path | None, origins: Mapping[str, str]) -
 
 
 def _short(value: Any) -> str:
-    """A value as it is shown: cut before it is written out, since it may be huge."""
+    """Return a value as it is shown: cut before it is written out, since it may be huge."""
     if isinstance(value, str):
         return repr(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
     if isinstance(value, dict | list | tuple):

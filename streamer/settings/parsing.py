@@ -115,7 +115,7 @@ def typed(value: Any, annotation: Any) -> Any:
 
 
 def resolve(text: str) -> Any:
-    """The null, truth value or number that a plain scalar stands for; else its text."""
+    """Return the null, truth value or number that a plain scalar stands for; else its text."""
     if text in _NULL:
         return None
     if text in _TRUTH:
@@ -126,18 +126,18 @@ def resolve(text: str) -> Any:
 
 
 def is_text(annotation: Any) -> bool:
-    """Whether a setting is a text: it keeps what was written."""
+    """Return whether a setting is a text: it keeps what was written."""
     kinds = {*alternatives(annotation)} - {NoneType}
     return bool(kinds) and kinds <= {str, Path, SecretStr}
 
 
 def is_secret(annotation: Any) -> bool:
-    """Whether a setting must never be shown."""
+    """Return whether a setting must never be shown."""
     return SecretStr in alternatives(annotation)
 
 
 def annotation_of(root: type[BaseModel], path: "list[str] | tuple[str | int, ...]") -> Any:
-    """The type of the setting at a path; None if there is none."""
+    """Return the type of the setting at a path; None if there is none."""
     kind: Any = root
     for part in path:
         kind = _of_key(part, [*alternatives(kind)])
@@ -163,7 +163,7 @@ def alternatives(annotation: Any) -> Iterator[Any]:
 
 
 def _of_key(key: str | int, kinds: list[Any]) -> Any:
-    """The type of what stands under a key (or an index) of one of these types."""
+    """Return the type of what stands under a key (or an index) of one of these types."""
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, BaseModel) and key in kind.model_fields:
             return kind.model_fields[str(key)].annotation

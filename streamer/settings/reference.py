@@ -30,7 +30,7 @@ This page is printed by `streamer config --reference`, and a test compares them.
 
 
 def reference() -> str:
-    """The page: a table for each section."""
+    """Return the page: a table for each section."""
     parts = [_HEAD, "## General\n", _TABLE, *_rows(Settings.model_fields)]
     for name, kind in sections().items():
         parts += [f"\n## {name}\n", f"{kind.__doc__}\n", _TABLE, *_rows(kind.model_fields)]

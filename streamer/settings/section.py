@@ -12,5 +12,5 @@ class Section(BaseModel):
 
 
 def constant(default: Any, **bounds: Any) -> Any:
-    """A value that is no setting: neither printed nor read from files, but tests and evaluations may vary it."""
+    """Return a value that is no setting: neither printed nor read from files, but tests and evaluations may vary it."""
     return Field(default=default, exclude=True, **bounds)

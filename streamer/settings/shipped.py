@@ -8,13 +8,13 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def configurations() -> Path:
-    """The folder of configurations: in the package once installed, beside it in a checkout."""
+    """Return the folder of configurations: in the package once installed, beside it in a checkout."""
     installed = _PACKAGE / "configs"
     return installed if installed.is_dir() else _PACKAGE.parent / "configs"
 
 
 def configuration(name: str) -> Path:
-    """A configuration by its path, or by the name of one that comes with streamer.
+    """Return a configuration by its path, or by the name of one that comes with streamer.
 
     Raises:
         UserError: if there is neither.
@@ -32,5 +32,5 @@ def configuration(name: str) -> Path:
 
 
 def sample_call() -> Path:
-    """The call of two voices that `make demo` replays."""
+    """Return the call of two voices that `make demo` replays."""
     return _PACKAGE / "samples" / "call.ogg"

@@ -252,7 +252,7 @@ class _Delivery:
 
 
 def sink_name(sink: Sink) -> str:
-    """The name of a sink in `error` events."""
+    """Return the name of a sink in `error` events."""
     return f"sink {type(sink).__name__.removesuffix('Sink').lower()}"
 
 

@@ -76,7 +76,7 @@ class JsonlSink:
 
 
 def is_folder(target: str | Path) -> bool:
-    """Whether a target names a folder: by a slash at its end, or because it is one."""
+    """Return whether a target names a folder: by a slash at its end, or because it is one."""
     return str(target).endswith("/") or Path(target).is_dir()
 
 
@@ -94,7 +94,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _new_file(folder: Path, session: str) -> int:
-    """A file that is not there yet: calls are never mixed in one."""
+    """Return a file that is not there yet: calls are never mixed in one."""
     name = file_name(session)
     for number in range(1, 10_000):
         path = folder / (f"{name}.jsonl" if number == 1 else f"{name}-{number}.jsonl")

@@ -17,7 +17,7 @@ _HOT = -6.0
 
 
 def level_meter(loudness: float) -> "Text":
-    """A channel's loudness (root mean square, 1 is full scale) as a bar."""
+    """Return a channel's loudness (root mean square, 1 is full scale) as a bar."""
     from rich.text import Text
 
     decibels = 20 * math.log10(max(loudness, 1e-6))
@@ -30,7 +30,7 @@ def level_meter(loudness: float) -> "Text":
 
 
 def status_line(status: "LiveStatus", latency: str) -> "Text":
-    """How far analysis is behind, what was lost, and which keys there are."""
+    """Return how far analysis is behind, what was lost, and which keys there are."""
     from rich.text import Text
 
     line = Text(no_wrap=True, overflow="ellipsis")

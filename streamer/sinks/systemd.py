@@ -65,7 +65,7 @@ class SystemdSink:
 
 
 def _watchdog_seconds() -> float:
-    """What `WatchdogSec=` says; 0 if nothing, or if it is another process's."""
+    """Return what `WatchdogSec=` says; 0 if nothing, or if it is another process's."""
     with contextlib.suppress(ValueError):
         if int(os.environ.get("WATCHDOG_PID", os.getpid())) == os.getpid():
             return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
@@ -73,7 +73,7 @@ def _watchdog_seconds() -> float:
 
 
 def _make(*, context: SinkContext) -> SystemdSink | None:
-    """A sink if systemd started this process and expects notifications."""
+    """Return a sink if systemd started this process and expects notifications."""
     return SystemdSink() if context.control and "NOTIFY_SOCKET" in os.environ else None
 
 

@@ -22,7 +22,7 @@ TELEPHONE_RATE = 8_000
 
 
 def default_rate(encoding: str | None, otherwise: int) -> int:
-    """The sample rate in Hz that an encoding usually has."""
+    """Return the sample rate in Hz that an encoding usually has."""
     return TELEPHONE_RATE if encoding in _COMPANDED else otherwise
 
 

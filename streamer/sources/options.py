@@ -11,7 +11,7 @@ _MAX_TRACKS = 8
 
 
 def _within(low: int, high: int, unit: str) -> Callable[[str], int]:
-    """The type of an option that is a whole number within bounds."""
+    """Return the type of an option that is a whole number within bounds."""
 
     def read(text: str) -> int:
         try:
@@ -26,7 +26,7 @@ def _within(low: int, high: int, unit: str) -> Callable[[str], int]:
 
 
 def _tracks(text: str) -> tuple[int, ...]:
-    """The type of a list of tracks, from 1."""
+    """Return the type of a list of tracks, from 1."""
     try:
         tracks = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -38,7 +38,7 @@ def _tracks(text: str) -> tuple[int, ...]:
 
 
 def _moment(text: str) -> datetime:
-    """The type of a date with a time; without an offset it is local time."""
+    """Return the type of a date with a time; without an offset it is local time."""
     try:
         moment = datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):

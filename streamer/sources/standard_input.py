@@ -137,7 +137,7 @@ class StandardInput:
 
 
 async def _file(reader: ByteReader, stack: contextlib.AsyncExitStack) -> Path:
-    """A name under which all that the reader delivers can be opened."""
+    """Return a name under which all that the reader delivers can be opened."""
     if reader.is_file:
         return Path(f"/dev/fd/{reader.descriptor}")
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the source

@@ -71,7 +71,7 @@ COMMANDS = {
 
 
 def with_command(argv: Sequence[str]) -> list[str]:
-    """The arguments; `all` in front if they name no command and do not ask for help."""
+    """Return the arguments; `all` in front if they name no command and do not ask for help."""
     named = argv[:1] and (argv[0] in ("-h", "--help") or not argv[0].startswith("-"))
     return list(argv) if named else ["all", *argv]
 

@@ -61,7 +61,7 @@ class Compared:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     add_recordings(parser, seconds=30)
     parser.add_argument(
         "--together",
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     if reason := missing():
         raise UserError(reason)
     settings = ["asr.backend=none", *arguments.set]
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
 def pairs(
     live: Iterable[events.Utterance], replayed: Iterable[events.Utterance], begin: float
 ) -> list[tuple[events.Utterance, events.Utterance]]:
-    """The utterances that agree; what was heard live began `begin` seconds into the session."""
+    """Return the utterances that agree; what was heard live began `begin` seconds into the session."""
     left = list(replayed)
     found = []
     for heard in live:

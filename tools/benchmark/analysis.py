@@ -43,14 +43,14 @@ WHOLE = ("pipeline, audio only", "pipeline, words known")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     calls.add_data_option(parser)
     parser.add_argument("--rounds", type=int, default=9, help="calls of each case (default 9)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     paths = calls.recordings(arguments.data)
     with calls.load_engine("none") as engine, calls.load_engine(calls.KNOWN) as talking:
         material = [_material(path, talking) for path in paths]
@@ -156,7 +156,7 @@ def _material(path: Path, engine: Engine) -> _Material:
 
 
 def _chunks(call: calls.Call) -> list[AudioChunk]:
-    """A call as the segmenters get it."""
+    """Return a call as the segmenters get it."""
     return [
         AudioChunk(channel, start, samples[start : start + _CHUNK])
         for start in range(0, call.samples.shape[1], _CHUNK)
@@ -255,7 +255,7 @@ async def _emit_all(given: Sequence[events.Event]) -> None:
 
 
 def _fields(event: events.Event) -> dict[str, Any]:
-    """What the conversation says of an event; the outlet adds the rest."""
+    """Return what the conversation says of an event; the outlet adds the rest."""
     added = {"schema_", "session", "seq", "time"}
     return {name: value for name, value in event if name not in added}
 

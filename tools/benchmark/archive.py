@@ -53,7 +53,7 @@ class Result:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     calls.add_data_option(parser)
     parser.add_argument(
         "--hours",
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     cores = len(os.sched_getaffinity(0))
     jobs = arguments.jobs or cores
     cases = [Case("1 job, 1 core", 1, 1, 1), Case(f"{jobs} jobs, 1 core", 1, 1, jobs)]

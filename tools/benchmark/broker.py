@@ -26,7 +26,7 @@ _SBIN = "/usr/sbin:/usr/local/sbin"
 
 
 def free_port() -> int:
-    """Returns a port that is free at the moment."""
+    """Return a port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -49,7 +49,7 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        """Starts it and waits until it listens.
+        """Start it and waits until it listens.
 
         Raises:
             UserError: If it is not installed, or does not start.
@@ -88,7 +88,7 @@ class Mosquitto:
             self._process = None
 
     def send(self, number: int) -> None:
-        """Sends it a signal, such as SIGSTOP."""
+        """Send it a signal, such as SIGSTOP."""
         if self._process is not None:
             self._process.send_signal(number)
 
@@ -126,7 +126,7 @@ class CutLink:
             event.set()
 
     def events(self, session: str = "call") -> list[list[int]]:
-        """Returns the numbers of the session's events that the client sent, by connection."""
+        """Return the numbers of the session's events that the client sent, by connection."""
         pattern = re.compile(rb'"session":"%s","seq":(\d+)' % re.escape(session.encode()))
         return [[int(seq) for seq in pattern.findall(data)] for data in self.sent]
 
@@ -202,14 +202,14 @@ class Subscriber:
         ready.wait(10)
 
     def wait_for_more(self, count: int = 50) -> None:
-        """Waits until some further events have come."""
+        """Wait until some further events have come."""
         target = self.count + count
         deadline = time.monotonic() + 5
         while self.count < target and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Disconnects."""
+        """Disconnect."""
         self.client.disconnect()
         self.client.loop_stop()
 

@@ -57,14 +57,14 @@ _SUFFIXES = {".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a"}
 
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
-    """Declares the option that chooses the recordings."""
+    """Declare the option that chooses the recordings."""
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="recordings (default: the sample call)"
     )
 
 
 def recordings(data: Path | None) -> list[Path]:
-    """The recordings of a folder, sorted; the sample call if none is named."""
+    """Return the recordings of a folder, sorted; the sample call if none is named."""
     if data is None:
         return [sample_call()]
     found = sorted(f for f in data.glob("*") if f.suffix.lower() in _SUFFIXES)
@@ -129,7 +129,7 @@ class Call:
 
 
 def read_call(path: Path) -> Call:
-    """Decodes a whole recording; what it lacks is silence."""
+    """Decode a whole recording; what it lacks is silence."""
     return asyncio.run(_read(path))
 
 
@@ -235,6 +235,6 @@ async def analyse(
     sinks: Sequence[Sink] = (),
     session: str = "benchmark",
 ) -> None:
-    """Runs the pipeline over a source; the events are written as JSON lines, to nowhere, too."""
+    """Run the pipeline over a source; the events are written as JSON lines, to nowhere, too."""
     nowhere = JsonlSink(Path(os.devnull))
     await engine.run(source, [*sinks, nowhere], clock, session=session)

@@ -47,7 +47,7 @@ class Step:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument(
         "--seconds", type=float, default=30.0, help="of audio at each step (default 30)"
     )
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     call = calls.read_call(calls.recordings(None)[0])
     steps: list[Step] = []
     found: dict[str, int] = {}
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def largest(holds: Callable[[int], bool], first: int, most: int) -> int:
-    """The largest number that holds, to a twentieth: found by doubling, then by halving what is between.
+    """Return the largest number that holds, to a twentieth: found by doubling, then by halving what is between.
 
     Args:
         holds: whether a number holds; if it does, smaller ones do, too.

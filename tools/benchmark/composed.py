@@ -30,7 +30,7 @@ Samples = NDArray[np.float32]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument(
         "--data",
         type=Path,
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Composes the calls and says how many hours they make."""
+    """Compose the calls and says how many hours they make."""
     lengths = durations(arguments.calls, arguments.shortest, arguments.longest)
     compose(arguments.out, lengths, arguments.data or [], arguments.seed)
     print(f"{arguments.out}: {len(lengths)} calls, {sum(lengths) / 3600:.2f} hours")
@@ -61,7 +61,7 @@ def durations(count: int, shortest: float, longest: float) -> list[float]:
 def compose(
     out: Path, lengths: Sequence[float], folders: Sequence[Path] = (), seed: int = 0
 ) -> list[Path]:
-    """Writes a FLAC file for each call.
+    """Write a FLAC file for each call.
 
     Args:
         out: where to.

@@ -41,7 +41,7 @@ class Hour:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument("--data", type=Path, help="folder of recordings (default: the sample call)")
     parser.add_argument("--hours", type=float, default=24.0, help="of audio (default 24)")
     parser.add_argument(
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     clock = VirtualClock()
     call = composed([calls.read_call(path) for path in calls.recordings(arguments.data)])
     with calls.load_engine(arguments.asr) as engine, one_thread():

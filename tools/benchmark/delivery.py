@@ -70,14 +70,14 @@ class Rig:
     events: int
 
     def sink(self, **settings: object) -> MqttSink:
-        """Makes a sink of the node `desk`."""
+        """Make a sink of the node `desk`."""
         given = {"node": "desk", "outbox": str(self.folder / "outbox")} | settings
         overrides = {f"mqtt.{key}": value for key, value in given.items()}
         url = f"mqtt://127.0.0.1:{self.port}"
         return mqtt_sink(configuration.load(environment={}, overrides=overrides), url)
 
     def judge(self, result: Result, stored: dict[str, int]) -> Result:
-        """Compares what came with what was stored."""
+        """Compare what came with what was stored."""
         deadline = time.monotonic() + _SETTLED
         while time.monotonic() < deadline and any(
             len(set(self.subscriber.seen[session])) < count for session, count in stored.items()
@@ -214,7 +214,7 @@ def _publisher(
 
 
 def _kill_amid(publisher: "subprocess.Popen[bytes]", chance: random.Random) -> int:
-    """Kills a publisher after a random number of events, and returns how many it had stored."""
+    """Kill a publisher after a random number of events, and returns how many it had stored."""
     last = chance.randrange(200, 1500)
     stored = 0
     with publisher:
@@ -249,7 +249,7 @@ FAULTS: tuple[Callable[[Rig, Result], Awaitable[None]], ...] = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument("--events", type=int, default=5000, help="of each fault (default 5000)")
     parser.add_argument("--seed", type=int, default=1, help="of the faults' moments (default 1)")
     parser.add_argument("--only", choices=[fault.__name__ for fault in FAULTS], help="one fault")
@@ -257,7 +257,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Runs each fault, and prints what arrived."""
+    """Run each fault, and prints what arrived."""
     logging.getLogger("streamer").setLevel(logging.ERROR)
     chosen = [fault for fault in FAULTS if arguments.only in {None, fault.__name__}]
     results = [
@@ -299,7 +299,7 @@ async def _try(
 
 
 def _main(port: str, folder: str, session: str, count: str, disk: str) -> None:
-    """Publishes, in a process of its own that may be killed."""
+    """Publish, in a process of its own that may be killed."""
     if int(disk):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(disk), int(disk)))
     asyncio.run(_publish(int(port), Path(folder), session, int(count)))

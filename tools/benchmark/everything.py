@@ -48,7 +48,7 @@ class Figure:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument(
         "--only", nargs="+", choices=SHORT, default=list(SHORT), help="leave out the others"
     )
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes and draws."""
+    """Measure, prints, writes and draws."""
     if arguments.plot:
         plot.require_matplotlib()
     results: dict[str, Document] = {}
@@ -137,7 +137,7 @@ def _on_one_core(speed: str) -> Callable[[Document], str]:
 
 
 def _times_one_core(document: Document) -> str:
-    """The best on all cores beside the best on one."""
+    """Return the best on all cores beside the best on one."""
     speeds: dict[bool, float] = {}
     for result in document["results"]:
         one = result["name"].endswith(" 1 core")

@@ -38,7 +38,7 @@ _EVENTS = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument("--nodes", type=int, default=1000, help="simulated nodes (default 1000)")
     parser.add_argument("--seconds", type=float, default=30.0, help="of traffic (default 30)")
     parser.add_argument(
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     with tempfile.TemporaryDirectory() as name, Mosquitto(Path(name)) as broker:
         watcher = subprocess.Popen(
             [sys.executable, "-m", "tools.benchmark.fleet", str(broker.port)],
@@ -108,7 +108,7 @@ class _Traffic:
         self._connecting = asyncio.Semaphore(20)
 
     async def run(self, seconds: float, watcher: "subprocess.Popen[bytes]") -> None:
-        """Connects all nodes, and once the watcher has seen one lets them publish for a time."""
+        """Connect all nodes, and once the watcher has seen one lets them publish for a time."""
         begun = time.monotonic()
         tasks = [asyncio.create_task(self._node(number)) for number in range(self._nodes)]
         async with asyncio.timeout(120):
@@ -167,7 +167,7 @@ class _Traffic:
 
 
 async def _watch(port: int) -> None:
-    """Follows the fleet until SIGTERM, then prints the figures."""
+    """Follow the fleet until SIGTERM, then prints the figures."""
     fleet = Fleet(_PREFIX)
     latencies: list[float] = []
     messages = 0
@@ -202,7 +202,7 @@ async def _watch(port: int) -> None:
 
 
 def _memory(pid: int) -> float:
-    """Returns the resident memory of a process in MB."""
+    """Return the resident memory of a process in MB."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1000
@@ -210,7 +210,7 @@ def _memory(pid: int) -> float:
 
 
 def _cpu(pid: int) -> float:
-    """Returns the CPU seconds of a process."""
+    """Return the CPU seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

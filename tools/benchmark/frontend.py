@@ -22,14 +22,14 @@ _CHUNK = 1600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument("--seconds", type=float, default=10.0, help="audio per call (default 10)")
     parser.add_argument("--rounds", type=int, default=15, help="calls of each case (default 15)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     torch.manual_seed(0)
     encoder = LeafCnn().eval().requires_grad_(requires_grad=False)
     network = FastLeafCnn(encoder)
@@ -86,7 +86,7 @@ def _cases(
 
 
 def _endpoint(network: FastLeafCnn, samples: np.ndarray) -> Case:
-    """The embedding of an utterance all of whose samples are there, at each of many ends."""
+    """Return the embedding of an utterance all of whose samples are there, at each of many ends."""
     stream = LeafCnnStream(network)
     stream.push(samples)
     ends = range(len(samples) - 12_000, len(samples), 1000)
@@ -99,7 +99,7 @@ def _endpoint(network: FastLeafCnn, samples: np.ndarray) -> Case:
 
 
 def _first(network: FastLeafCnn, samples: np.ndarray) -> Case:
-    """An estimate before an utterance is as long as the convolutions reach; later ones are just a quotient."""
+    """Return an estimate before an utterance is as long as the convolutions reach; later ones are just a quotient."""
     stream = LeafCnnStream(network)
     stream.push(samples[: _RATE // 2])
     return Case("LeafCnnStream.estimate, after 0.5 s", stream.estimate)

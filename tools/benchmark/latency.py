@@ -60,13 +60,13 @@ class Measured:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     add_recordings(parser, seconds=60)
     add_settings(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     if reason := missing():
         raise UserError(reason)
     settings = settings_of(arguments)
@@ -101,7 +101,7 @@ def measure(
     sounded: Sequence[float],
     segmentation: Segmentation,
 ) -> list[Measured]:
-    """What the stopwatch says beside what the events say.
+    """Return what the stopwatch says beside what the events say.
 
     Args:
         said: when each event arrived here, and the event.
@@ -156,7 +156,7 @@ class _Witness:
         self._process.wait()
 
     def begun(self) -> float:
-        """When that was, in seconds of time.monotonic()."""
+        """Return when that was, in seconds of time.monotonic()."""
         if self._onset is None:
             raise UserError("the virtual card stayed silent")
         return self._origin + self._onset / _RATE

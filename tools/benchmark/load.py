@@ -48,7 +48,7 @@ class Burdened:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument(
         "recording",
         nargs="?",
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     if reason := missing():
         raise UserError(reason)
     settings = settings_of(arguments)
@@ -98,7 +98,7 @@ def busy(count: int) -> Iterator[None]:
 
 
 def judge(said: Sequence[tuple[float, events.Event]], ended: float, max_lag: float) -> Burdened:
-    """What is to be said of events and when they arrived; the listener was asked to end at `ended`."""
+    """Return what is to be said of events and when they arrived; the listener was asked to end at `ended`."""
     begun = said[0][0]
     emitted = [event for _, event in said]
     lags = {

@@ -69,7 +69,7 @@ def _cost(name: str, taken: Sequence[tuple[float, float]]) -> Cost:
 
 @contextmanager
 def on_cores(count: int) -> Iterator[None]:
-    """Keeps this thread, and the threads and processes that it starts, to so many cores."""
+    """Keep this thread, and the threads and processes that it starts, to so many cores."""
     before = os.sched_getaffinity(0)
     if not 1 <= count <= len(before):
         raise UserError(f"there are {len(before)} cores, not {count}")
@@ -81,12 +81,12 @@ def on_cores(count: int) -> Iterator[None]:
 
 
 def conditions() -> str:
-    """What a reader must know about the machine to trust a table or not."""
+    """Return what a reader must know about the machine to trust a table or not."""
     return f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
 
 
 def print_costs(title: str, unit: str, costs: Sequence[Cost]) -> None:
-    """Prints a table of costs."""
+    """Print a table of costs."""
     table = Table(title=title, caption=conditions())
     for column in ("", f"CPU ms / {unit}", "quartiles", "wall ms", "n"):
         table.add_column(column, justify="right" if column else "left")
@@ -99,7 +99,7 @@ def print_costs(title: str, unit: str, costs: Sequence[Cost]) -> None:
 
 
 def write_json(path: Path | None, benchmark: str, results: dict[str, Any]) -> None:
-    """Writes what was measured, and where."""
+    """Write what was measured, and where."""
     if path is None:
         return
     machine = {

@@ -49,7 +49,7 @@ class Latency:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument("--events", type=int, default=10_000, help="of a burst (default 10000)")
     parser.add_argument("--rounds", type=int, default=5, help="bursts (default 5)")
     parser.add_argument("--single", type=int, default=300, help="events one by one (default 300)")
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder) / "broker") as broker:
         url = f"mqtt://127.0.0.1:{broker.port}"
         settings = configuration.load(
@@ -129,7 +129,7 @@ async def _one_by_one(settings: config.Settings, count: int) -> Latency:
 
 
 def sample_update(session: str, number: int) -> events.SpeechUpdate:
-    """Returns an event of the usual size."""
+    """Return an event of the usual size."""
     probability = dict.fromkeys(("angry", "happy", "neutral", "sad"), 0.25)
     return events.SpeechUpdate(
         session=session,

@@ -35,7 +35,7 @@ _ALONE = 1.5
 
 
 def add_recordings(parser: argparse.ArgumentParser, *, seconds: float) -> None:
-    """Declares what is played."""
+    """Declare what is played."""
     parser.add_argument(
         "recordings",
         nargs="*",
@@ -53,18 +53,18 @@ def add_recordings(parser: argparse.ArgumentParser, *, seconds: float) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     add_set(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """All settings of the listener, those from `add_settings` among them."""
+    """Return all settings of the listener, those from `add_settings` among them."""
     return configuration.load(overrides=overrides_of(arguments))
 
 
 def tones(heard: NDArray[np.float32], rate: int) -> list[float]:
-    """Where tones stand alone in a recording, in seconds."""
+    """Return where tones stand alone in a recording, in seconds."""
     loud = np.flatnonzero(np.abs(heard) >= LOUD / 32_768)
     if not len(loud):
         return []
@@ -121,7 +121,7 @@ def listening(
 def replaying(
     recordings: Sequence[Path], settings: Sequence[str], folder: Path
 ) -> list[list[events.Event]]:
-    """What `streamer replay` says about recordings."""
+    """Return what `streamer replay` says about recordings."""
     options = [option for setting in settings for option in ("--set", setting)]
     command = [sys.executable, "-m", "streamer.cli", "replay", *map(str, recordings)]
     replayed = folder / "replayed"
@@ -161,7 +161,7 @@ def channels(recording: Path) -> list[tuple[NDArray[np.float32], int]]:
 
 
 def mono(recording: Path, seconds: float = math.inf) -> tuple[NDArray[np.float32], int]:
-    """The beginning of a recording, its channels mixed, and its sample rate."""
+    """Return the beginning of a recording, its channels mixed, and its sample rate."""
     from streamer.sources.recording.decoder import Decoder
     from streamer.sources.recording.track import Missing
 

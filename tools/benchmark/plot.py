@@ -13,7 +13,7 @@ Document = Mapping[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument(
         "figures", type=Path, metavar="FIGURES.json", help="as a benchmark's --json wrote them"
     )
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Reads and draws."""
+    """Read and draws."""
     require_matplotlib()
     try:
         document = json.loads(arguments.figures.read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ def require_matplotlib() -> None:
 
 
 def draw(results: Mapping[str, Document], file: Path) -> None:
-    """Draws what there is.
+    """Draw what there is.
 
     Args:
         results: By the command's name, what it wrote.

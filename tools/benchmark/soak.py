@@ -52,7 +52,7 @@ class Slope:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument("--utterances", type=int, default=10_000, help="how many (default 10000)")
     parser.add_argument("--points", type=int, default=50, help="stretches measured (default 50)")
     parser.add_argument(
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     clock = VirtualClock()
     with calls.load_engine(arguments.asr) as engine, one_thread():
         call = calls.brief_call(
@@ -113,7 +113,7 @@ class Meter(calls.Tally):
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> Slope:
-    """The slope of the straight line through points with the least squares; nan for fewer than 3."""
+    """Return the slope of the straight line through points with the least squares; nan for fewer than 3."""
     if len(x) < 3:
         return Slope(float("nan"), float("nan"))
     away = np.asarray(x) - np.mean(x)

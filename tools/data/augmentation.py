@@ -30,7 +30,7 @@ def gain(wave: Wave, decibels: float) -> Wave:
 
 
 def clip_peaks(wave: Wave, decibels: float) -> Wave:
-    """Cuts off what is above the peak lowered by `decibels`: an input driven too hard."""
+    """Cut off what is above the peak lowered by `decibels`: an input driven too hard."""
     limit = float(np.abs(wave).max(initial=0.0)) * 10 ** (-decibels / 20)
     return np.clip(wave, -limit, limit).astype(np.float32)
 
@@ -51,7 +51,7 @@ def speech_level(wave: Wave) -> float:
 
 
 def add_noise(wave: Wave, noise: Wave, snr_db: float, start: int = 0) -> Wave:
-    """Adds a noise, repeated as needed from `start` on, `snr_db` below the level of speech."""
+    """Add a noise, repeated as needed from `start` on, `snr_db` below the level of speech."""
     if not len(noise) or not len(wave):
         return wave
     background = np.resize(np.roll(noise, -start), len(wave))
@@ -63,7 +63,7 @@ def add_noise(wave: Wave, noise: Wave, snr_db: float, start: int = 0) -> Wave:
 
 
 def reverberate(wave: Wave, response: Wave, direct_to_reverberant_db: float) -> Wave:
-    """Puts speech into a room; neither delayed nor lengthened, as loud as before.
+    """Put speech into a room; neither delayed nor lengthened, as loud as before.
 
     Args:
         wave: Samples [n].
@@ -86,7 +86,7 @@ def reverberate(wave: Wave, response: Wave, direct_to_reverberant_db: float) -> 
 
 
 def synthetic_room(decay_s: float, rng: np.random.Generator) -> Wave:
-    """A room response made up: direct sound, then noise that falls by 60 dB in `decay_s` (a diffuse field)."""
+    """Return a room response made up: direct sound, then noise that falls by 60 dB in `decay_s` (a diffuse field)."""
     length = to_samples(decay_s)
     time = np.arange(length) / max(1, length)
     tail = rng.standard_normal(length) * 10 ** (-3.0 * time)
@@ -95,7 +95,7 @@ def synthetic_room(decay_s: float, rng: np.random.Generator) -> Wave:
 
 
 def telephone(wave: Wave) -> Wave:
-    """A telephone line: 300-3400 Hz at 8 kHz, mu-law with 8 bits (ITU-T G.711's companding law)."""
+    """Return a telephone line: 300-3400 Hz at 8 kHz, mu-law with 8 bits (ITU-T G.711's companding law)."""
     band = butter(4, (300, 3400), "bandpass", fs=8000, output="sos")
     narrow = np.clip(sosfilt(band, soxr.resample(wave, SAMPLE_RATE, 8000, "MQ")), -1.0, 1.0)
     companded = np.sign(narrow) * np.log1p(_MU * np.abs(narrow)) / np.log1p(_MU)
@@ -106,7 +106,7 @@ def telephone(wave: Wave) -> Wave:
 
 
 def lose_packets(wave: Wave, rate: float, bandwidth_hz: float, rng: np.random.Generator) -> Wave:
-    """A voice call over a poor network, as Opus sounds there: a narrower band, lost packets concealed.
+    """Return a voice call over a poor network, as Opus sounds there: a narrower band, lost packets concealed.
 
     Packets of 20 ms are lost in bursts (Gilbert's two-state channel, mean burst of two); a lost one is replaced by the
     one before, softer each time, with a short cross-fade where the received sound returns.
@@ -138,7 +138,7 @@ def lose_packets(wave: Wave, rate: float, bandwidth_hz: float, rng: np.random.Ge
 
 
 def crop(wave: Wave, length: int, rng: np.random.Generator) -> Wave:
-    """A random stretch of at most `length` samples."""
+    """Return a random stretch of at most `length` samples."""
     spare = len(wave) - length
     if spare <= 0:
         return wave
@@ -227,7 +227,7 @@ class Augmentation:
 
 
 def _fit(wave: Wave, length: int) -> Wave:
-    """The same samples cut or padded to `length`."""
+    """Return the same samples cut or padded to `length`."""
     if len(wave) >= length:
         return wave[:length]
     return np.pad(wave, (0, length - len(wave)))

@@ -41,13 +41,13 @@ class DecodedClips:
     sha256: str
 
     def wave(self, index: int) -> NDArray[np.float32]:
-        """The samples of one clip, float32 [n] in [-1, 1]."""
+        """Return the samples of one clip, float32 [n] in [-1, 1]."""
         part = self.samples[self.offsets[index] : self.offsets[index + 1]]
         return from_pcm16(part)
 
 
 def open_clips(folder: Path, cache: Path = DEFAULT_CACHE) -> DecodedClips:
-    """Opens the decoded clips of a folder, decoding them first where that was not done yet.
+    """Open the decoded clips of a folder, decoding them first where that was not done yet.
 
     Raises:
         UserError: The manifest or one of its files is missing or damaged.
@@ -83,7 +83,7 @@ def _decode_all(folder: Path, clips: list[Clip], place: Path) -> None:
 
 
 def publish(partial: Path, place: Path) -> None:
-    """Gives a finished folder its name; the first of several wins, since all made the same."""
+    """Give a finished folder its name; the first of several wins, since all made the same."""
     try:
         partial.rename(place)
     except OSError:

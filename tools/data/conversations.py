@@ -61,7 +61,7 @@ class TextDialogue:
 
 
 def read_dialogues(folder: Path) -> list[TextDialogue]:
-    """All dialogues of a folder, in the order of its file.
+    """Return all dialogues of a folder, in the order of its file.
 
     What would be counted twice when sets are pooled is left out: a dialogue with any utterance marked `in_meld`, and
     utterances marked as duplicates of others (a dialogue goes when nothing of it is left).

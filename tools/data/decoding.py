@@ -12,7 +12,7 @@ from streamer.errors import UserError
 
 
 def decode(path: Path) -> NDArray[np.float32]:
-    """All of a recording, channels averaged, float32 [n] in [-1, 1] at 16 kHz.
+    """Return all of a recording, channels averaged, float32 [n] in [-1, 1] at 16 kHz.
 
     Raises:
         UserError: Not there, not audio, or damaged.
@@ -21,7 +21,7 @@ def decode(path: Path) -> NDArray[np.float32]:
 
 
 def decode_channels(path: Path) -> NDArray[np.float32]:
-    """All of a recording, float32 [channels, n] in [-1, 1] at 16 kHz.
+    """Return all of a recording, float32 [channels, n] in [-1, 1] at 16 kHz.
 
     Raises:
         UserError: Not there, not audio, or damaged.

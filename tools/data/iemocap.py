@@ -94,7 +94,7 @@ class Features:
         self._statistics, self.names = statistics, names
 
     def __contains__(self, utterance: Utterance) -> bool:
-        """Whether there is anything of its sound to judge."""
+        """Return whether there is anything of its sound to judge."""
         return utterance.name in self._spans and utterance.name in self._statistics
 
     def frames(self, utterance: Utterance) -> NDArray[np.uint8]:
@@ -113,7 +113,7 @@ class Features:
 
 
 def read_utterances(folder: Path, sessions: Sequence[int] | None = None) -> list[list[Utterance]]:
-    """The dialogues of some sessions, the utterances of each in the order in which they end.
+    """Return the dialogues of some sessions, the utterances of each in the order in which they end.
 
     Args:
         folder: Holds `utterances.csv.gz`.
@@ -145,7 +145,7 @@ def in_dialogues(utterances: Iterable[Utterance]) -> list[list[Utterance]]:
 
 
 def read_features(folder: Path, utterances: Iterable[Utterance]) -> Features:
-    """The sound of some utterances; any may be absent from the files.
+    """Return the sound of some utterances; any may be absent from the files.
 
     Raises:
         UserError: A session's file is not there, or a file is damaged or of another form.

@@ -37,7 +37,7 @@ _NAME = re.compile(r"^(Ses(\d\d)[FM]_(impro|script)\w+)_([FM])\w+$")
 
 
 def read_release(root: Path, sessions: Sequence[int]) -> list[list[Utterance]]:
-    """The dialogues of some sessions, the utterances of each in the order in which they end.
+    """Return the dialogues of some sessions, the utterances of each in the order in which they end.
 
     Args:
         root: The folder that holds Session1, Session2, ...
@@ -63,7 +63,7 @@ def read_release(root: Path, sessions: Sequence[int]) -> list[list[Utterance]]:
 
 
 def wave_path(root: Path, utterance: Utterance) -> Path:
-    """Where an utterance's waveform lies."""
+    """Return where an utterance's waveform lies."""
     folder = root / f"Session{utterance.session}" / "sentences" / "wav"
     return folder / utterance.dialogue / f"{utterance.name}.wav"
 

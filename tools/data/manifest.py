@@ -48,7 +48,7 @@ class Clip:
 
 
 def read_manifest(folder: Path) -> list[Clip]:
-    """The clips of a folder, in the manifest's order.
+    """Return the clips of a folder, in the manifest's order.
 
     Raises:
         UserError: No manifest, a needed column or value is missing, a path leaves the folder or is named twice,
@@ -85,7 +85,7 @@ def manifest_hash(folder: Path) -> str:
 
 
 def indices(clips: Sequence[Clip], keep: Callable[[Clip], bool]) -> list[int]:
-    """The places of the clips for which `keep` holds."""
+    """Return the places of the clips for which `keep` holds."""
     return [index for index, clip in enumerate(clips) if keep(clip)]
 
 

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, prints, writes."""
     result = measure([read(path) for path in arguments.events])
     print(
         f"{result['recordings']} recordings, {result['hours']} h, {result['utterances']} utterances"
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def read(path: Path) -> Recording:
-    """The figures of one file of events.
+    """Return the figures of one file of events.
 
     Raises:
         UserError: It cannot be read, is no file of events, or its session did not end.

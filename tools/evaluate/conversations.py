@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, prints, writes."""
     directory = bundle_directory(arguments.bundle)
     bundle = Bundle.load(directory)
     dialogues = evaluated(read_dialogues(arguments.data), arguments.split)
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def evaluated(dialogues: Sequence[TextDialogue], split: str | None) -> list[TextDialogue]:
-    """The dialogues to judge: a part by name, or what is not for training, or all if all is."""
+    """Return the dialogues to judge: a part by name, or what is not for training, or all if all is."""
     if split is not None:
         return [dialogue for dialogue in dialogues if dialogue.split == split]
     return [d for d in dialogues if d.split != TRAINING] or list(dialogues)
@@ -92,7 +92,7 @@ def evaluated(dialogues: Sequence[TextDialogue], split: str | None) -> list[Text
 
 @torch.inference_mode()
 def open_bank(bundle: Bundle, folder: Path) -> ClipBank:
-    """The clips of a folder that are not for training (all of them, if all are), embedded."""
+    """Return the clips of a folder that are not for training (all of them, if all are), embedded."""
     clips = [
         clip for clip in read_manifest(folder) if clip.is_speech and (clip.emotion4 or clip.emotion)
     ]
@@ -150,7 +150,7 @@ def judged(
     *,
     context: bool = True,
 ) -> tuple[Judgements, list[str]]:
-    """What a bundle says of the utterances that have one of its labels, and who speaks each of them."""
+    """Return what a bundle says of the utterances that have one of its labels, and who speaks each of them."""
     labels = bundle.labels
     truth, rows, clusters, speakers = [], [], [], []
     for dialogue, said in zip(dialogues, judge(bundle, composed, context=context), strict=True):

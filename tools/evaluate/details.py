@@ -21,7 +21,7 @@ def to_json(judgements: Judgements) -> dict[str, Any]:
 
 
 def from_json(value: Any) -> Judgements:
-    """What `to_json` was given, up to rounding.
+    """Return what `to_json` was given, up to rounding.
 
     Raises:
         UserError: It is not that.

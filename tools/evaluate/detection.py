@@ -32,7 +32,7 @@ class Channel:
 
 
 def rates(counts: Counts) -> dict[str, Counts]:
-    """The measures of counts [..., 4]; nan where the reference has nothing to find or to leave alone."""
+    """Return the measures of counts [..., 4]; nan where the reference has nothing to find or to leave alone."""
     found, missed, false, silent = np.moveaxis(counts, -1, 0)
     with np.errstate(invalid="ignore"):
         return {
@@ -51,7 +51,7 @@ def count(channel: Channel, said: Sequence[Span]) -> Counts:
 
 
 def boundaries(channels: Iterable[Channel], hangover: float) -> dict[str, Any]:
-    """How the ends of utterances lie to those of the reference."""
+    """Return how the ends of utterances lie to those of the reference."""
     starts: list[float] = []
     ends: list[float] = []
     references = found = joined = 0
@@ -82,7 +82,7 @@ def boundaries(channels: Iterable[Channel], hangover: float) -> dict[str, Any]:
 
 
 def merged(spans: Iterable[Span], *, apart: float = 0.0) -> list[Span]:
-    """The union of spans, in order; those that lie no more than `apart` seconds apart become one."""
+    """Return the union of spans, in order; those that lie no more than `apart` seconds apart become one."""
     result: list[Span] = []
     for start, end in sorted(spans):
         if result and start - result[-1][1] <= apart:
@@ -93,7 +93,7 @@ def merged(spans: Iterable[Span], *, apart: float = 0.0) -> list[Span]:
 
 
 def _mask(spans: Sequence[Span], frames: int) -> NDArray[np.bool_]:
-    """Whether the middle of each frame lies in a span, bool [frames]."""
+    """Return whether the middle of each frame lies in a span, bool [frames]."""
     mask = np.zeros(frames, np.bool_)
     for start, end in spans:
         first, last = (round(second * SAMPLE_RATE / STEP) for second in (start, end))
@@ -104,14 +104,14 @@ def _mask(spans: Sequence[Span], frames: int) -> NDArray[np.bool_]:
 def counts_by_file(
     files: Mapping[str, Sequence[Channel]], said: Callable[[Channel], Sequence[Span]]
 ) -> Counts:
-    """Counts [files, 4]."""
+    """Count [files, 4]."""
     return np.array(
         [sum(count(channel, said(channel)) for channel in found) for found in files.values()]
     )
 
 
 def measured(counts: Counts) -> dict[str, Any]:
-    """The measures of counts [files, 4] with 95 % intervals over resampled files."""
+    """Return the measures of counts [files, 4] with 95 % intervals over resampled files."""
     values, files = rates(counts.sum(axis=0)), len(counts)
     spread: Mapping[str, Counts] = {}
     if files > 1:
@@ -125,7 +125,7 @@ def measured(counts: Counts) -> dict[str, Any]:
 
 
 def leave_one_out(counts: Counts) -> dict[str, float | None]:
-    """The worst of what counts [files, 4] give without any one of the files."""
+    """Return the worst of what counts [files, 4] give without any one of the files."""
     rest = rates(counts.sum(axis=0) - counts)
     return {
         "lowest_f1": _percentiles(rest["f1"], (0,))[0],

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, prints, writes."""
     overrides = {"asr.backend": "none", "segmentation.pre_roll": 0.0} | overrides_of(arguments)
     settings = configuration.load(arguments.config, overrides=overrides)
     found = list(conversations(arguments))

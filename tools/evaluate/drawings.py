@@ -46,7 +46,7 @@ def reliability(judgements: Judgements) -> str:
 
 
 def risk_coverage(judgements: Judgements) -> str:
-    """The share of errors among the most confident utterances, by how many of them are judged."""
+    """Return the share of errors among the most confident utterances, by how many of them are judged."""
     order = np.argsort(-judgements.probabilities.max(axis=1), kind="stable")
     wrong = (judgements.predicted != judgements.truth)[order]
     number = np.arange(1, len(order) + 1)
@@ -62,7 +62,7 @@ def risk_coverage(judgements: Judgements) -> str:
 
 
 def spread(values: Mapping[str, float | None]) -> str:
-    """A value of each group, sorted, with its name where the pointer rests."""
+    """Return a value of each group, sorted, with its name where the pointer rests."""
     known = sorted((value, name) for name, value in values.items() if value is not None)
     marks = _axes("groups, sorted", "UA")
     for place, (value, name) in enumerate(known):

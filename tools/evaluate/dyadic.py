@@ -41,7 +41,7 @@ class Conditions:
 def judged(
     ensemble: Ensemble, audio_stage: TrainedAudio, dialogues: Dialogues, conditions: Conditions
 ) -> tuple[Judgements, list[Utterance]]:
-    """What models say of the utterances that have one of their labels, and which utterances these are.
+    """Return what models say of the utterances that have one of their labels, and which utterances these are.
 
     Clusters of the judgements are the dialogues.
     """
@@ -71,7 +71,7 @@ def judged(
 def embed_dialogues(
     bundle: Bundle, audio_stage: TrainedAudio, dialogues: Dialogues, conditions: Conditions
 ) -> list[Dialogue]:
-    """The dialogues as the bundle's model sees them under the conditions."""
+    """Return the dialogues as the bundle's model sees them under the conditions."""
     utterances = [utterance for dialogue in dialogues for utterance in dialogue]
     texts = [utterance.text for utterance in utterances]
     if conditions.noise:
@@ -95,6 +95,6 @@ def embed_dialogues(
 
 
 def speaker_numbers(utterances: Sequence[Utterance]) -> list[int]:
-    """A number for each utterance, the same for the same person."""
+    """Return a number for each utterance, the same for the same person."""
     people = {name: place for place, name in enumerate(sorted({u.speaker for u in utterances}))}
     return [people[utterance.speaker] for utterance in utterances]

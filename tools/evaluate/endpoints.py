@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, prints, writes."""
     annotated = find_annotated(arguments.data)
     result: dict[str, Any] = {}
     for endpoint in ("fixed", "adaptive"):
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 async def cut(annotated: Annotated, settings: Segmentation) -> list[Endpoints]:
-    """How the utterances of each channel end."""
+    """Return how the utterances of each channel end."""
     async with RecordingSource(annotated.file, VirtualClock(), dual_mono=False) as source:
         by_channel = annotated.by_channel(len(source.info.channels))
         segmenters = [make_segmenter(settings, channel) for channel in range(len(by_channel))]
@@ -99,7 +99,7 @@ async def cut(annotated: Annotated, settings: Segmentation) -> list[Endpoints]:
 
 
 def decided(events: Sequence[SegmenterEvent]) -> list[SpeechEnded]:
-    """The ends of utterances that silence made: not the places where a long one was split."""
+    """Return the ends of utterances that silence made: not the places where a long one was split."""
     return [
         event
         for event, after in zip_longest(events, events[1:])
@@ -109,7 +109,7 @@ def decided(events: Sequence[SegmenterEvent]) -> list[SpeechEnded]:
 
 
 def joined(segments: Sequence[Turn]) -> list[tuple[float, float]]:
-    """The turns of a channel, in seconds: segments of one speaker with only breath in between."""
+    """Return the turns of a channel, in seconds: segments of one speaker with only breath in between."""
     turns: list[tuple[float, float]] = []
     for speaker in sorted({segment.speaker for segment in segments}):
         own = sorted((s.start, s.end) for s in segments if s.speaker == speaker)
@@ -143,7 +143,7 @@ def compare(utterances: Sequence[SpeechEnded], turns: Sequence[tuple[float, floa
 
 
 def report(channels: Sequence[Endpoints], *, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """The figures as they stand in JSON, with 95 % intervals over resampled channels."""
+    """Return the figures as they stand in JSON, with 95 % intervals over resampled channels."""
     right = [wait for channel in channels for wait in channel.right]
     waits = [wait for channel in channels for wait in channel.waits]
     cuts = np.array([channel.cut for channel in channels])

@@ -57,7 +57,7 @@ class Ensemble:
 
     @classmethod
     def of(cls, bundle: Bundle, weights: Sequence[Mapping[str, Tensor]]) -> "Ensemble":
-        """A bundle, and others of its form with the weights of their contexts and fusions."""
+        """Return a bundle, and others of its form with the weights of their contexts and fusions."""
         config = bundle.model.config
         others = []
         for each in weights:
@@ -68,7 +68,7 @@ class Ensemble:
         return cls(bundle, tuple(others))
 
     def save(self, directory: Path) -> None:
-        """Writes the others beside the bundle, which is there already."""
+        """Write the others beside the bundle, which is there already."""
         tensors = {
             f"{number}.{name}": tensor
             for number, model in enumerate(self.others)
@@ -77,7 +77,7 @@ class Ensemble:
         save_checkpoint(directory / OTHERS, tensors, {"others": len(self.others)})
 
     def logits(self, dialogue: Dialogue, window: int | None) -> Tensor:
-        """The mean of what all say of each utterance: log-probabilities [N, classes].
+        """Return the mean of what all say of each utterance: log-probabilities [N, classes].
 
         Args:
             dialogue: To be judged.
@@ -94,7 +94,7 @@ class Ensemble:
 
 
 def put_weights(model: Dutta2022, weights: Mapping[str, Tensor]) -> None:
-    """Puts contexts and fusion into a model; its encoders stay as they are.
+    """Put contexts and fusion into a model; its encoders stay as they are.
 
     Raises:
         ValueError: They are of another form, or not all there.

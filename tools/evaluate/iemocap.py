@@ -67,7 +67,7 @@ class Words:
 
 
 def words(text: str) -> Words:
-    """Reads reference, none or noisy:RATE."""
+    """Read reference, none or noisy:RATE."""
     if text in ("reference", "none"):
         return Words(given=text == "reference")
     kind, _, rate = text.partition(":")
@@ -82,7 +82,7 @@ def words(text: str) -> Words:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, prints, writes."""
     directory = arguments.bundle / WHOLE if arguments.context == "whole" else arguments.bundle
     try:
         ensemble = Ensemble.load(directory)

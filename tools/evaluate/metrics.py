@@ -103,12 +103,12 @@ class Sums:
         return cls(confusion, bins)
 
     def weighted(self, weights: _Floats) -> "Sums":
-        """The union of clusters taken `weights` [resamples, clusters] times."""
+        """Return the union of clusters taken `weights` [resamples, clusters] times."""
         return Sums(np.tensordot(weights, self.confusion, 1), np.tensordot(weights, self.bins, 1))
 
 
 def measures(sums: Sums) -> dict[str, _Floats]:
-    """The scalars of `SCALARS` and `recall` [..., classes] (nan where the class is absent).
+    """Return the scalars of `SCALARS` and `recall` [..., classes] (nan where the class is absent).
 
     Classes that occur neither as truth nor as prediction count in no mean; the unweighted accuracy (`ua`) is the mean
     recall over the classes present in the truth. The expected calibration error is that of Naeini et al. (AAAI 2015).
@@ -132,7 +132,7 @@ def measures(sums: Sums) -> dict[str, _Floats]:
 
 
 def report(judgements: Judgements, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
-    """The measures of `judgements` as they stand in JSON.
+    """Return the measures of `judgements` as they stand in JSON.
 
     Returns:
         `n`; each of `SCALARS` as {"value", "low", "high"} with the 2.5th and 97.5th percentile of `resamples`
@@ -193,7 +193,7 @@ def grouped_report(
 
 
 def ece_by_chance(judgements: Judgements, *, draws: int = 200, seed: int = 0) -> float:
-    """The expected calibration error that these confidences would measure on so few utterances, were they right.
+    """Return the expected calibration error that these confidences would measure on so few utterances, were they right.
 
     Args:
         judgements: Of which only the probabilities count.

@@ -20,7 +20,7 @@ REJECTED = 0.25
 
 
 def bundle_directory(name: str) -> Path:
-    """The directory of a bundle.
+    """Return the directory of a bundle.
 
     Raises:
         UserError: There is none.
@@ -32,7 +32,7 @@ def bundle_directory(name: str) -> Path:
 
 
 def load_bundle(name: str) -> Bundle:
-    """A bundle by its directory, or by the name of a shipped one.
+    """Return a bundle by its directory, or by the name of a shipped one.
 
     Raises:
         UserError: There is none, or it is damaged.
@@ -55,7 +55,7 @@ def bundle_identity(directory: Path) -> dict[str, str]:
 def abstention(
     judgements: Judgements, threshold: float, thresholds: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """What is gained by saying nothing where confidence is low.
+    """Return what is gained by saying nothing where confidence is low.
 
     Args:
         judgements: What was said.
@@ -81,7 +81,7 @@ def abstention(
 
 
 def write_json(path: Path | None, result: Mapping[str, Any]) -> None:
-    """Writes a result where a file was asked for.
+    """Write a result where a file was asked for.
 
     Raises:
         UserError: It cannot be written.

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, prints, writes."""
     overrides = {**overrides_of(arguments), "asr.partial": True, "asr.words": True}
     settings = configuration.load(overrides=overrides)
     asr = settings.asr.model_copy(update={"partial": False})
@@ -88,7 +88,7 @@ async def _analyse(file: Path, engine: Engine) -> list[events.Event]:
 
 
 def measure(said: Sequence[events.Event]) -> Partials:
-    """What the events of one recording show."""
+    """Return what the events of one recording show."""
     found = Partials()
     updates: dict[str, list[tuple[float, list[str]]]] = {}
     for event in said:
@@ -122,12 +122,12 @@ def _add(
 
 
 def revised(before: Sequence[str], after: Sequence[str]) -> int:
-    """How many of the words that were shown are not in the next text, which may go on."""
+    """Return how many of the words that were shown are not in the next text, which may go on."""
     return min(edit_distance(before, after[:count]) for count in range(len(after) + 1))
 
 
 def _delays(ends: Sequence[float], updates: Sequence[tuple[float, list[str]]]) -> list[float]:
-    """How long after its end each word of the transcript had one in its place, if it had."""
+    """Return how long after its end each word of the transcript had one in its place, if it had."""
     delays = []
     for place, end in enumerate(ends):
         showing = (at for at, words in updates if len(words) > place)
@@ -137,7 +137,7 @@ def _delays(ends: Sequence[float], updates: Sequence[tuple[float, list[str]]]) -
 
 
 def report(found: Sequence[Partials], *, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """The figures as they stand in JSON; the interval of `changed` resamples recordings."""
+    """Return the figures as they stand in JSON; the interval of `changed` resamples recordings."""
     words = np.array([one.words for one in found], float)
     changed = np.array([one.changed for one in found], float)
     utterances = sum(one.utterances for one in found)

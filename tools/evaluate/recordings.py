@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, prints, writes."""
     directory = bundle_directory(arguments.bundle)
     overrides = {"emotion.bundle": str(directory)}
     if arguments.asr:
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def find_recordings(folder: Path) -> list[tuple[Path, list[SpokenTurn]]]:
-    """The recordings of a folder that have turns.
+    """Return the recordings of a folder that have turns.
 
     Raises:
         UserError: There is none, or the turns of one cannot be read.
@@ -126,7 +126,7 @@ def find_recordings(folder: Path) -> list[tuple[Path, list[SpokenTurn]]]:
 
 
 def read_turns(path: Path) -> list[SpokenTurn]:
-    """The turns of a recording.
+    """Return the turns of a recording.
 
     Raises:
         UserError: A column is missing or a value is not a time.
@@ -151,7 +151,7 @@ def read_turns(path: Path) -> list[SpokenTurn]:
 def compare(
     labels: Sequence[str], heard: Mapping[str, tuple[list[SpokenTurn], list[Utterance]]]
 ) -> tuple[Judgements, dict[str, list[str]]]:
-    """What was said of the turns with a label of the model; turns of which nothing was said are left out.
+    """Return what was said of the turns with a label of the model; turns of which nothing was said are left out.
 
     Args:
         labels: Of the model.
@@ -185,7 +185,7 @@ def compare(
 
 
 def _channels(turns: Sequence[SpokenTurn], utterances: Sequence[Utterance]) -> dict[str, str]:
-    """The channel on which each speaker is heard."""
+    """Return the channel on which each speaker is heard."""
     common: dict[str, Counter[str]] = {}
     for turn in turns:
         for utterance in utterances:

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Reads, draws, writes."""
+    """Read, draws, writes."""
     sections = [section(path.stem, read_result(path)) for path in arguments.results]
     try:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """The content of an evaluation's JSON.
+    """Return the content of an evaluation's JSON.
 
     Raises:
         UserError: Not there, or not that.
@@ -69,7 +69,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def page(title: str, sections: list[str]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     return (
         "<!doctype html>\n<html lang=en><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width">'

@@ -32,7 +32,7 @@ class Annotated:
     speakers: tuple[str, ...] = ()
 
     def by_channel(self, channels: int) -> list[list[Turn]]:
-        """The turns of each channel.
+        """Return the turns of each channel.
 
         One channel holds everybody. Of several, a speaker's is the one of that place in the manifest;
         without a manifest that names every speaker, the one that the RTTM gives.
@@ -57,7 +57,7 @@ class Annotated:
 
 
 def find_annotated(folder: Path) -> list[Annotated]:
-    """The recordings of a folder that stand beside an RTTM of the same name.
+    """Return the recordings of a folder that stand beside an RTTM of the same name.
 
     Raises:
         UserError: There is none, or an RTTM cannot be read or has no recording.
@@ -79,7 +79,7 @@ def find_annotated(folder: Path) -> list[Annotated]:
 
 
 def read_rttm(path: Path) -> list[Turn]:
-    """The SPEAKER lines of an RTTM (NIST, Rich Transcription 2009 evaluation plan, appendix A).
+    """Return the SPEAKER lines of an RTTM (NIST, Rich Transcription 2009 evaluation plan, appendix A).
 
     Raises:
         UserError: A line cannot be understood.
@@ -107,7 +107,7 @@ def read_rttm(path: Path) -> list[Turn]:
 
 
 def _speakers(manifest: Path) -> dict[str, tuple[str, ...]]:
-    """The speakers of each file, by its name, where a manifest lists them."""
+    """Return the speakers of each file, by its name, where a manifest lists them."""
     if not manifest.is_file():
         return {}
     with manifest.open(newline="", encoding="utf-8") as file:

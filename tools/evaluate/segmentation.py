@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, prints, writes."""
     overrides = overrides_of(arguments)
     if arguments.detector:
         overrides["segmentation.detector"] = arguments.detector
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 async def segment(annotated: Annotated, settings: config.Segmentation) -> list[Channel]:
-    """What is found on each channel of a recording.
+    """Return what is found on each channel of a recording.
 
     Raises:
         UserError: The recording cannot be decoded, or a turn is on no channel of it.
@@ -150,7 +150,7 @@ class _Cut:
 def evaluate(
     files: Mapping[str, Sequence[Channel]], settings: config.Segmentation
 ) -> dict[str, Any]:
-    """The measures as they stand in JSON (see this module's own documentation).
+    """Return the measures as they stand in JSON (see this module's own documentation).
 
     Args:
         files: The channels of each recording, by its name.

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, prints, writes."""
     directory = bundle_directory(arguments.bundle)
     try:
         bundle = Bundle.load(directory)
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def evaluated(clips: Sequence[Clip], labels: Sequence[str], split: str | None) -> list[int]:
-    """The places of the labelled clips of a part; without one, of all that no model has learnt from.
+    """Return the places of the labelled clips of a part; without one, of all that no model has learnt from.
 
     Raises:
         UserError: There are none.
@@ -108,7 +108,7 @@ def evaluated(clips: Sequence[Clip], labels: Sequence[str], split: str | None) -
 def evaluate(
     bundle: Bundle, speech: DecodedClips, places: Sequence[int], *, robustness: bool = False
 ) -> dict[str, Any]:
-    """The report on clips, each heard alone, with corpora, sexes and speakers as groups.
+    """Return the report on clips, each heard alone, with corpora, sexes and speakers as groups.
 
     Args:
         bundle: A model that hears.

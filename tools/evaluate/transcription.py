@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, prints, writes."""
     overrides = overrides_of(arguments)
     if arguments.asr:
         overrides["asr.backend"] = arguments.asr
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def find_recordings(folder: Path) -> list[tuple[Path, list[str]]]:
-    """The recordings of a folder that have a text, and its words.
+    """Return the recordings of a folder that have a text, and its words.
 
     Raises:
         UserError: There is none, or a text cannot be read.
@@ -109,7 +109,7 @@ def find_recordings(folder: Path) -> list[tuple[Path, list[str]]]:
 
 
 def words_of(text: str) -> list[str]:
-    """The words that count, in lower case, without who says them."""
+    """Return the words that count, in lower case, without who says them."""
     return WORD.findall(SPEAKER.sub("", text).replace(CURLED, "'").casefold())
 
 
@@ -141,7 +141,7 @@ def hear(
 
 
 def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """The least number of substitutions, deletions and insertions between two texts (Levenshtein, 1966)."""
+    """Return the least number of substitutions, deletions and insertions between two texts (Levenshtein, 1966)."""
     row = list(range(len(hypothesis) + 1))
     for place, word in enumerate(reference, 1):
         diagonal, row[0] = row[0], place
@@ -153,7 +153,7 @@ def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
 
 
 def report(heard: Sequence[Heard], *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
-    """The word error rate pooled over recordings, as it stands in JSON.
+    """Return the word error rate pooled over recordings, as it stands in JSON.
 
     Returns:
         `n` recordings, `words`, `errors`; `wer` as {"value", "low", "high"} with the 2.5th and 97.5th percentile of

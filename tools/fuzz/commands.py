@@ -40,7 +40,7 @@ add_arguments = running.add_arguments
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Tries and prints."""
+    """Try and prints."""
     running.run_command(prepare, arguments)
 
 
@@ -54,7 +54,7 @@ def prepare(folder: Path) -> running.Attempt:  # noqa: ARG001 - as all targets
 
 
 def payload(rng: Generator) -> bytes:
-    """A command, or something like one."""
+    """Return a command, or something like one."""
     command: dict[str, Any] = {"command": str(rng.choice(["pause", "resume", "mark", "summary"]))}
     if rng.random() < 0.5:
         for _ in range(int(rng.integers(1, 4))):

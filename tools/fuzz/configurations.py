@@ -51,7 +51,7 @@ add_arguments = running.add_arguments
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Tries and prints."""
+    """Try and prints."""
     running.run_command(prepare, arguments)
 
 

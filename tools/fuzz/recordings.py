@@ -33,7 +33,7 @@ add_arguments = running.add_arguments
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Tries and prints."""
+    """Try and prints."""
     running.run_command(prepare, arguments)
 
 
@@ -80,7 +80,7 @@ def _require(holds: bool, what: str) -> None:
 
 
 def _recording(path: Path, name: str) -> bytes:
-    """A stereo recording of two voices in turns, as bytes."""
+    """Return a stereo recording of two voices in turns, as bytes."""
     container_format, codec = FORMATS[name]
     signal = _signal()
     with av.open(str(path), "w", format=container_format) as container:

@@ -79,7 +79,7 @@ def run(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument("--count", type=int, default=100, help="cases (default 100)")
     parser.add_argument("--seed", type=int, default=0, help="other cases (default 0)")
     parser.add_argument("--case", type=int, help="only this one")
@@ -167,7 +167,7 @@ def _reset_peak() -> int:
 
 
 def _peak() -> int:
-    """The peak of resident memory since it was forgotten, in bytes."""
+    """Return the peak of resident memory since it was forgotten, in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) * 1024

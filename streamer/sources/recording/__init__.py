@@ -27,7 +27,7 @@ class RecordingOptions:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """The options that were given on the command line."""
+        """Return the options that were given on the command line."""
         return cls(**{name: value for name, value in values.items() if value is not None})
 
 

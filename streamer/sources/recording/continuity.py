@@ -37,7 +37,7 @@ class Continuity:
             self._recent.append((packet.pos, packet.size))
 
     def is_broken(self) -> bool:
-        """Whether the bytes of the last packets show damage between them."""
+        """Return whether the bytes of the last packets show damage between them."""
         if any(name in SELF_FRAMED for name in self._formats):
             return True
         if "ogg" in self._formats and self._recent:

@@ -195,7 +195,7 @@ class Decoder:
         return any(name in formats for name in self._formats)
 
     def _zero(self) -> float | None:
-        """The time stamp at which the conversation begins; None: that of the first frame."""
+        """Return the time stamp at which the conversation begins; None: that of the first frame."""
         if self._is(*_ZERO_BASED):
             return 0.0
         if self._is(*_FREE_RUNNING) and self._container.start_time is not None:

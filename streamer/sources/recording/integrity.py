@@ -35,7 +35,7 @@ class RiffAudio:
         return self.size not in _UNKNOWN_SIZES and self.start + self.size > self.file_size
 
     def goes_on(self, path: Path) -> bool:
-        """Whether bytes follow the audio that are no chunks: more audio than the header says."""
+        """Return whether bytes follow the audio that are no chunks: more audio than the header says."""
         end = self.start + self.size
         if self.size in _UNKNOWN_SIZES or self.file_size - end < _MIN_EXTRA_BYTES:
             return False
@@ -115,7 +115,7 @@ def holds_another(path: Path) -> bool:
 
 
 def _are_chunks(handle: BinaryIO, offset: int, end: int) -> bool:
-    """Whether the rest of a file, but for padding, is a sequence of RIFF chunks."""
+    """Return whether the rest of a file, but for padding, is a sequence of RIFF chunks."""
     for _ in range(_MAX_CHUNKS):
         handle.seek(offset)
         header = handle.read(8)
@@ -140,7 +140,7 @@ def _ogg_lacks_end(tail: bytes) -> bool:
 
 
 def _matroska_lacks_end(head: bytes, size: int) -> bool:
-    """Whether the segment is larger than the file."""
+    """Return whether the segment is larger than the file."""
     offset = 4
     ebml, width = _ebml_number(head, offset)
     if ebml is None:

@@ -245,7 +245,7 @@ def _grouped(items: Iterable[AudioChunk | Gap]) -> Iterator[list[AudioChunk | Ga
 
 
 def _duplicate_channel(decoders: Sequence[Decoder]) -> int | None:
-    """The louder of two channels that carry the same signal, if they do."""
+    """Return the louder of two channels that carry the same signal, if they do."""
     import numpy as np
 
     if len({decoder.rate for decoder in decoders}) > 1:
@@ -281,7 +281,7 @@ def _require_file(path: Path) -> None:
 
 
 def _slug(text: str) -> str:
-    """A name that may stand in a topic, a path and an id."""
+    """Return a name that may stand in a topic, a path and an id."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:48] or "recording"
 
 
