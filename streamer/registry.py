@@ -8,6 +8,7 @@ A name stands for "module:attribute". Sources, sinks and transcribers are a `Plu
 built with the settings of its own as keyword arguments. Modules here are imported when first asked for.
 """
 
+import argparse
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -159,12 +160,16 @@ class Registry:
             raise UserError(f"{self.kind} {name}: {missing(error)}") from None
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """Every extension that can be loaded; another package's that cannot is left out with a warning."""
+        """Yield every extension that can be loaded.
+
+        Another package's that cannot is left out with a warning; one of streamer's own, whose extra is not installed,
+        in silence: what uses it says so.
+        """
         for name in self.names():
             try:
                 yield name, self.find(name)
             except UserError as error:
-                log.warning("%s", error)
+                log.log(logging.DEBUG if name in self.own else logging.WARNING, "%s", error)
 
 
 EXTRAS = {
@@ -190,6 +195,21 @@ def missing(error: ModuleNotFoundError) -> str:
     package = (error.name or "a package").partition(".")[0]
     extra = EXTRAS.get(package, "analyze")
     return f"needs {package}: pip install 'streamer-emotion[{extra}]'"
+
+
+def whole_number(low: int, high: int, unit: str) -> Callable[[str], int]:
+    """Make the type of an option that is a whole number within bounds."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text[:100]}: expected {low} to {high} {unit}")
+        return value
+
+    return read
 
 
 SOURCES = Registry(

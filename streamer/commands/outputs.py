@@ -53,6 +53,10 @@ def add_plugin_options(parser: argparse.ArgumentParser, command: str) -> None:
                     group.add_argument(option.flag, **option.arguments)
                 except argparse.ArgumentError:
                     notify(f"{registry.kind} {name}: its option {option.flag} is taken; left out")
+    try:
+        SOURCES.find("recording")
+    except UserError as error:
+        parser.epilog = f"options of audio are missing: {error}"
 
 
 def has_standard_output(values: Mapping[str, Any]) -> bool:

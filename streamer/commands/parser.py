@@ -35,22 +35,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with one line on stderr."""
-        self.exit(WRONG, f"{self.prog}: {message} (--help explains)\n")
-
-
-def whole_number(low: int, high: int, unit: str) -> Callable[[str], int]:
-    """Make the type of an option that is a whole number within bounds."""
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text[:100]}: expected {low} to {high} {unit}")
-        return value
-
-    return read
+        self.exit(WRONG, f"{self.prog}: {message} ({self.epilog or '--help explains'})\n")
 
 
 def refuse_empty(arguments: Sequence[str]) -> str:

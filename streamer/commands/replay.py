@@ -28,11 +28,10 @@ from streamer.commands.outputs import (
     notify,
     stopped_by_signals,
 )
-from streamer.commands.parser import whole_number
 from streamer.control import Control
 from streamer.errors import UserError
 from streamer.process import exempt_from_collection, one_thread_per_computation
-from streamer.registry import SinkContext, SourceContext, source_name
+from streamer.registry import SinkContext, SourceContext, source_name, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence

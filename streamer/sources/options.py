@@ -1,28 +1,12 @@
 """Command-line options that several sources share."""
 
 import argparse
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from streamer.media import RAW_FORMATS
-from streamer.registry import Option
+from streamer.registry import Option, whole_number
 
 _MAX_TRACKS = 8
-
-
-def _within(low: int, high: int, unit: str) -> Callable[[str], int]:
-    """Return the type of an option that is a whole number within bounds."""
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text}: expected {low} to {high} {unit}")
-        return value
-
-    return read
 
 
 def _tracks(text: str) -> tuple[int, ...]:
@@ -59,13 +43,13 @@ RAW_OPTIONS = (
     ),
     Option(
         "--rate",
-        type=_within(4_000, 384_000, "Hz"),
+        type=whole_number(4_000, 384_000, "Hz"),
         metavar="HZ",
         help="sample rate of audio without a header (default 16000; 8000 for mulaw and alaw)",
     ),
     Option(
         "--channels-in",
-        type=_within(1, 8, "channels"),
+        type=whole_number(1, 8, "channels"),
         default=1,
         metavar="N",
         help="channels of audio without a header (default 1)",

@@ -83,6 +83,13 @@ def test_a_missing_package_names_the_extra_that_brings_it(monkeypatch):
         SOURCES.find("radio")
 
 
+def test_leaves_out_in_silence_what_needs_an_extra(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    monkeypatch.setitem(SOURCES.own, "radio", "soxr:PLUGIN")
+    assert "radio" not in dict(SOURCES.items())
+    assert not caplog.records
+
+
 def test_the_options_of_another_package_are_on_the_command_line(tmp_path, monkeypatch):
     install(
         tmp_path,
