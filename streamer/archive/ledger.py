@@ -76,6 +76,9 @@ class Ledger:
         try:
             self._database = sqlite3.connect(self._path, timeout=1, isolation_level=None)
             self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
+            # A power failure costs the last rows, not the ledger: those calls are done again.
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute("BEGIN EXCLUSIVE")
             self._create()
             self._database.execute("COMMIT")

@@ -108,7 +108,7 @@ class _Actors:
             while self._waiting and self._idle:
                 actor, job = self._idle.pop(), self._waiting.popleft()
                 self._busy[actor.analyse.remote(job)] = (actor, job)
-            done, _ = self._ray.wait([*self._busy, *self._starting], num_returns=1, timeout=1.0)
+            done = self._done()
             if self._busy or done:
                 alone = time.monotonic()
             elif time.monotonic() - alone > _MAX_WAIT:
@@ -118,6 +118,14 @@ class _Actors:
                     self._take_started(reference)
                 elif reference in self._busy:
                     yield self._take_result(reference)
+
+    def _done(self) -> list[Any]:
+        """Wait until something is done, a second at most; give all that is."""
+        expected = [*self._busy, *self._starting]
+        if not self._ray.wait(expected, num_returns=1, timeout=1.0)[0]:
+            return []
+        done: list[Any] = self._ray.wait(expected, num_returns=len(expected), timeout=0)[0]
+        return done
 
     def end(self) -> None:
         """End all actors, and begin nothing more."""

@@ -43,6 +43,14 @@ COMMANDS = {
         "tools.benchmark.archive",
         "hours of recorded calls in an hour, with one job and with several",
     ),
+    "kills": (
+        "tools.benchmark.kills",
+        "whether an archive that is killed at random moments ends with one whole event file a call",
+    ),
+    "scale": (
+        "tools.benchmark.scale",
+        "a simulation: archives on 10, 100, 1,000 nodes, and what limits them",
+    ),
     "compose": (
         "tools.benchmark.composed",
         "make an archive of calls of all lengths out of recordings",
