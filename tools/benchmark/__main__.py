@@ -51,6 +51,10 @@ COMMANDS = {
         "tools.benchmark.scale",
         "a simulation: archives on 10, 100, 1,000 nodes, and what limits them",
     ),
+    "gpu": (
+        "tools.benchmark.gpu",
+        "the same calls on a graphics card and on the processor: labels and speed",
+    ),
     "compose": (
         "tools.benchmark.composed",
         "make an archive of calls of all lengths out of recordings",
