@@ -190,6 +190,16 @@ class Mood(_AudioEvent):
     )
 
 
+class SpeakerMerged(_Event):
+    """Two speakers of a channel turned out to be one; labels in earlier events stay as they are."""
+
+    type: Literal["speaker_merged"] = "speaker_merged"
+    channel: str
+    speaker: str = Field(description="the label that is not used any more")
+    into: str = Field(description="the speaker's label from now on")
+    at: Seconds
+
+
 class Gap(_AudioEvent):
     """Audio of a channel was lost."""
 
@@ -256,6 +266,7 @@ Event = Annotated[
     | SpeechUpdate
     | Utterance
     | Mood
+    | SpeakerMerged
     | Gap
     | Mark
     | Sound

@@ -5,6 +5,7 @@ Vectors of one speaker lie close together in the angle between them, whatever is
 
 import hashlib
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,8 +59,11 @@ class SpeakerEncoder(nn.Module):
             [B, 256], each of length 1.
         """
         _, (state, _) = self.lstm(frames)
-        voice = torch.relu(self.linear(state[-1]))
-        return nn.functional.normalize(voice, dim=1)
+        return self.voices(state[-1])
+
+    def voices(self, state: Tensor) -> Tensor:
+        """The voices [B, 256] of the last layer's states [B, 256]."""
+        return nn.functional.normalize(torch.relu(self.linear(state)), dim=1)
 
     @torch.inference_mode()
     def embed(self, samples: Samples) -> Voice:
@@ -74,12 +78,38 @@ class SpeakerEncoder(nn.Module):
         windows = np.stack([frames[start : start + WINDOW] for start in starts])
         return unit(self(torch.from_numpy(windows * gain(samples))).numpy().mean(0))
 
+
+class VoiceStream:
+    """The voice of somebody who speaks, as far as it is known: each frame goes through the network once.
+
+    The first samples set the level that the network sees.
+    """
+
+    def __init__(self, encoder: SpeakerEncoder) -> None:
+        self._encoder = encoder
+        self._waiting = np.empty(0, np.float32)
+        self._gain = np.float32(0.0)
+        self._state: tuple[Tensor, Tensor] | None = None
+
     @torch.inference_mode()
-    def embed_window(self, samples: Samples) -> Voice:
-        """Embed speech in one piece, of any length up to a few seconds."""
-        frames = mel_frames(samples)[: max(1, len(samples) // HOP)]
-        voice: Voice = self(torch.from_numpy(frames * gain(samples))[None])[0].numpy()
-        return voice
+    def push(self, samples: Samples) -> None:
+        """Add the next samples of the same voice."""
+        self._gain = self._gain or gain(samples)
+        known = np.concatenate([self._waiting, samples])
+        frames = (len(known) - _FRAME) // HOP + 1
+        if frames <= 0:
+            self._waiting = known
+            return
+        self._waiting = known[frames * HOP :]
+        power = np.ascontiguousarray(mel_power(known, _BANDS).T) * self._gain
+        _, self._state = self._encoder.lstm(torch.from_numpy(power)[None], self._state)
+
+    @torch.inference_mode()
+    def voice(self) -> Voice | None:
+        """Return the vector of what was pushed; None if it was less than a frame."""
+        if self._state is None:
+            return None
+        return self._encoder.voices(self._state[0][-1])[0].numpy()
 
 
 def mel_frames(samples: Samples) -> NDArray[np.float32]:
@@ -94,7 +124,7 @@ def gain(samples: Samples) -> np.float32:
     return np.float32(_LEVEL / power if power > 0 else 1.0)
 
 
-def unit(vector: NDArray[np.float32]) -> Voice:
+def unit(vector: NDArray[np.floating[Any]]) -> Voice:
     """The vector of length 1 in the same direction; zero stays zero."""
     length = float(np.linalg.norm(vector))
     return np.asarray(vector / length if length > 0 else vector, np.float32)

@@ -11,7 +11,13 @@ from streamer.clock import Clock, Stopwatch, VirtualClock
 from streamer.conversation.load import LoadPolicy
 from streamer.conversation.outgoing import Outgoing
 from streamer.conversation.turns import Turns
-from streamer.speech import SpeechEnded, SpeechEvent, SpeechStarted, SpeechUpdate
+from streamer.speech import (
+    SpeakersMerged,
+    SpeechEnded,
+    SpeechEvent,
+    SpeechStarted,
+    SpeechUpdate,
+)
 from streamer.transcription import Transcript
 from streamer.transcription.ahead import (
     BEHIND,
@@ -116,14 +122,15 @@ class Conversation:
         """Add an utterance to the context; begin to classify its audio."""
         match job.event:
             case SpeechEnded() as ended:
-                number = self._turns.add(ended.channel, ended.embedding, (ended.start, ended.end))
+                span = ended.start, ended.end
+                number = self._turns.add(ended.channel, ended.embedding, span, ended.speaker)
                 prediction = self._turns.classify(number)
                 return _Begun(job, number, prediction, self._outgoing.overlap(ended))
             case SpeechStarted() as started:
                 self._outgoing.overlap(started)
             case SpeechUpdate() as update if self._outgoing.wants_updates(update.channel):
                 prediction = self._turns.classify_unfinished(
-                    update.channel, update.embedding, (update.start, update.at)
+                    update.channel, update.embedding, (update.start, update.at), update.speaker
                 )
                 return _Begun(job, prediction=prediction)
         return _Begun(job)
@@ -136,6 +143,8 @@ class Conversation:
                 await self._update(update, begun.job.transcript, begun.prediction)
             case SpeechEnded() as ended if begun.prediction:
                 await self._utterance(ended, begun, begun.prediction)
+            case SpeakersMerged() as merged:
+                await self._outgoing.speaker_merged(merged)
             case Gap() as gap:
                 await self._outgoing.gap(gap)
 

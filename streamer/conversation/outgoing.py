@@ -1,6 +1,8 @@
 """What leaves a conversation: the only place that builds its events and interprets the privacy modes."""
 
 import logging
+from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from streamer import __version__, events
@@ -12,7 +14,7 @@ from streamer.errors import UserError
 from streamer.settings import tree
 from streamer.sinks.fanout import EventBus
 from streamer.sources import SourceInfo
-from streamer.speech import SpeechEnded, SpeechStarted, SpeechUpdate
+from streamer.speech import SpeakersMerged, SpeechEnded, SpeechStarted, SpeechUpdate
 from streamer.speech.acoustics import words_per_minute
 from streamer.transcription import Transcript
 
@@ -84,7 +86,8 @@ class Outgoing:
         self._privacy = privacy
         self._statistics = statistics
         self._overlap = Overlap()
-        self._moods = [MoodTracker(mood_half_life) for _ in source.channels]
+        self._moods: dict[str, MoodTracker] = defaultdict(partial(MoodTracker, mood_half_life))
+        """By speaker."""
         self.utterances = 0
         self.gaps = 0
 
@@ -170,6 +173,7 @@ class Outgoing:
             events.Utterance,
             **about,
             turn=turn,
+            speaker=speech.speaker,
             **_emotion(prediction),
             **self._text(transcript, speech.start),
             latency_ms=latency,
@@ -177,11 +181,25 @@ class Outgoing:
             overlap=overlap,
         )
         if prediction:
-            mood, trend = self._moods[speech.channel].update(
+            speaker = speech.speaker or self._channels[speech.channel]
+            mood, trend = self._moods[speaker].update(
                 speech.end / SAMPLE_RATE, prediction.probabilities
             )
             del about["utterance"]
-            await self._bus.emit(events.Mood, **about, probabilities=mood, trend=trend)
+            await self._bus.emit(
+                events.Mood, **about, speaker=speech.speaker, probabilities=mood, trend=trend
+            )
+
+    async def speaker_merged(self, merged: SpeakersMerged) -> None:
+        """Report that two speakers of a channel turned out to be one."""
+        if self._privacy.reports(merged.channel):
+            await self._bus.emit(
+                events.SpeakerMerged,
+                channel=self._channels[merged.channel],
+                speaker=merged.speaker,
+                into=merged.into,
+                at=to_seconds(merged.at),
+            )
 
     async def gap(self, gap: Gap) -> None:
         """Report lost audio."""

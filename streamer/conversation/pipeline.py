@@ -34,7 +34,7 @@ from streamer.sinks import Sink
 from streamer.sinks.fanout import EventBus
 from streamer.sources import AudioSource, SourceInfo
 from streamer.speech.processor import ChannelProcessor, SpeechProcessor
-from streamer.speech.registry import make_segmenter
+from streamer.speech.registry import make_segmenter, make_voices
 from streamer.transcription.ahead import Transcripts
 
 log = logging.getLogger(__name__)
@@ -154,17 +154,17 @@ def _speech_processor(
     if new_stream is None:
         raise UserError(f"emotion.bundle: {runtime.bundle.name} has no audio encoder")
     interval = to_samples(settings.emotion.estimate_interval)
+    several = settings.speakers.several(len(info.channels))
+
+    def processor(channel: int, name: str) -> ChannelProcessor:
+        voices = make_voices(settings.speakers, name) if several else None
+        segmenter = make_segmenter(settings.segmentation, channel, voices)
+        partial = settings.asr.partial and runtime.transcribes and privacy.reports_text(channel)
+        return ChannelProcessor(channel, segmenter, new_stream, interval, partial=partial)
+
     channels = [
-        ChannelProcessor(
-            channel,
-            make_segmenter(settings.segmentation, channel),
-            new_stream,
-            interval,
-            partial=settings.asr.partial and runtime.transcribes and privacy.reports_text(channel),
-        )
-        if privacy.analyses(channel)
-        else None
-        for channel in range(len(info.channels))
+        processor(channel, name) if privacy.analyses(channel) else None
+        for channel, name in enumerate(info.channels)
     ]
     return SpeechProcessor(channels, wait=not info.live)
 

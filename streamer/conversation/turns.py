@@ -31,26 +31,38 @@ class Turns:
         self._live = live
         self._video = video
         self._state = runtime.new_state()
+        self._speakers: dict[str, int] = {}
 
-    def add(self, speaker: int, audio: "Tensor | None", span: tuple[int, int] = (0, 0)) -> int:
+    def add(
+        self,
+        channel: int,
+        audio: "Tensor | None",
+        span: tuple[int, int] = (0, 0),
+        speaker: str | None = None,
+    ) -> int:
         """Add an utterance that ended to the context; return its number.
 
         Args:
-            speaker: the channel.
+            channel: the channel.
             audio: its embedding.
             span: its first sample and the one after its last, of which the video counts.
+            speaker: who speaks; None: the channel stands for its speaker.
         """
-        return self._state.add(self._embedding(speaker, audio, span))
+        return self._state.add(self._embedding(channel, audio, span, speaker))
 
     def classify(self, number: int) -> "asyncio.Future[Prediction]":
         """Begin to classify an utterance by what is known of it and of those before it."""
         return self._submit(self._state.window(number))
 
     def classify_unfinished(
-        self, speaker: int, audio: "Tensor", span: tuple[int, int] = (0, 0)
+        self,
+        channel: int,
+        audio: "Tensor",
+        span: tuple[int, int] = (0, 0),
+        speaker: str | None = None,
     ) -> "asyncio.Future[Prediction]":
         """Begin to classify an utterance that goes on; it does not become part of the context."""
-        window = self._state.window_with(self._embedding(speaker, audio, span))
+        window = self._state.window_with(self._embedding(channel, audio, span, speaker))
         return self._submit(window, may_wait=True)
 
     async def add_text(self, number: int, text: EmbeddedTranscript) -> bool:
@@ -72,12 +84,15 @@ class Turns:
         return True
 
     def _embedding(
-        self, speaker: int, audio: "Tensor | None", span: tuple[int, int]
+        self, channel: int, audio: "Tensor | None", span: tuple[int, int], speaker: str | None
     ) -> "UtteranceEmbedding":
         from streamer_models.contract import UtteranceEmbedding
 
-        video = None if self._video is None else self._video.of_utterance(speaker, *span)
-        return UtteranceEmbedding(speaker, audio=audio, video=video)
+        number = channel
+        if speaker is not None:
+            number = self._speakers.setdefault(speaker, len(self._speakers))
+        video = None if self._video is None else self._video.of_utterance(channel, *span)
+        return UtteranceEmbedding(number, audio=audio, video=video)
 
     def _submit(self, window: "Window", *, may_wait: bool = False) -> "asyncio.Future[Prediction]":
         return self._runtime.classify(window, live=self._live, may_wait=may_wait)

@@ -125,6 +125,22 @@ class Segmentation(Section):
         return 0.7 if self.adaptive else 0.5
 
 
+class Speakers(Section):
+    """Who speaks, where a channel has several speakers."""
+
+    channels: Literal["auto", "one", "many"] = Field(
+        default="auto",
+        description="speakers of a channel: one; many, told apart by voice; auto: many where there is one channel",
+    )
+    max: int = Field(
+        default=8, ge=1, le=64, description="speakers of a channel that are told apart at most"
+    )
+
+    def several(self, channels: int) -> bool:
+        """Whether the speakers of each of so many channels are told apart."""
+        return self.channels == "many" or (self.channels == "auto" and channels == 1)
+
+
 def _backend(name: str) -> str:
     return name if name == "auto" else TRANSCRIBERS.known(name)
 
@@ -241,6 +257,7 @@ class Settings(Section):
     )
     audio: Audio = Audio()
     segmentation: Segmentation = Segmentation()
+    speakers: Speakers = Speakers()
     asr: Asr = Asr()
     emotion: Emotion = Emotion()
     live: Live = Live()

@@ -49,10 +49,8 @@ def _lines(event: events.Event, view: View) -> "Iterator[Text]":
             lost = event.end - event.start
             text = f"{clock(event.start)}  {event.channel}: {lost:.2f} s lost ({event.reason})"
             yield Text(text, style="yellow")
-        case events.Sound():
-            yield Text(f"{clock(event.start)}  {event.channel}: ({event.sound})", style="dim")
-        case events.Mark():
-            yield Text(f"{clock(event.at)}  ─── {event.label or 'mark'} ───", style="cyan")
+        case events.SpeakerMerged() | events.Sound() | events.Mark():
+            yield _remark(event)
         case events.Alert(active=True):
             about = f" ({event.speaker})" if event.speaker else ""
             yield Text(f"{clock(event.at)}  alert: {event.rule}{about}", style="bold yellow")
@@ -64,6 +62,19 @@ def _lines(event: events.Event, view: View) -> "Iterator[Text]":
             yield Text(_end(event, view), style="bold")
         case _:
             pass
+
+
+def _remark(event: events.SpeakerMerged | events.Sound | events.Mark) -> "Text":
+    from rich.text import Text
+
+    match event:
+        case events.SpeakerMerged():
+            merged = f"{event.speaker} turned out to be {event.into}"
+            return Text(f"{clock(event.at)}  {merged}", style="dim")
+        case events.Sound():
+            return Text(f"{clock(event.start)}  {event.channel}: ({event.sound})", style="dim")
+        case events.Mark():
+            return Text(f"{clock(event.at)}  ─── {event.label or 'mark'} ───", style="cyan")
 
 
 def present_line(channel: Channel, view: View, width: int, meter: "Text | None") -> "Text":

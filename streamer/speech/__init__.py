@@ -53,6 +53,18 @@ class TurnEnd(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceChange:
+    """Somebody else speaks within an utterance."""
+
+    end: int
+    """End of the last voiced frame of who spoke before."""
+    onset: int
+    """Begin of the first voiced frame of who speaks now; the same as `end` if there is no pause."""
+    speaker: str
+    """Who spoke before."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechStarted:
     """Speech is confirmed: an utterance has begun."""
 
@@ -74,6 +86,8 @@ class SpeechUpdate:
     """float32 [embedding]."""
     samples: Samples | None = None
     """The utterance from `start` to `at`, where it is to be transcribed; None in a pause, which adds no word."""
+    speaker: str | None = None
+    """Who it is likeliest to be; None: the channel stands for its speaker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +130,22 @@ class SpeechEnded:
     """Audio embedding, float32 [embedding]; added by the `processor`."""
     acoustics: Acoustics | None = None
     """Loudness, pitch and pauses; added by the `processor`."""
+    speaker: str | None = None
+    """Who spoke; None: the channel stands for its speaker."""
 
 
-SpeechEvent = SpeechStarted | SpeechUpdate | SpeechPaused | SpeechResumed | SpeechEnded | Gap
+@dataclass(frozen=True, slots=True)
+class SpeakersMerged:
+    """Two speakers of a channel turned out to be one."""
+
+    channel: int
+    speaker: str
+    """The label that is not used any more."""
+    into: str
+    at: int
+
+
+SpeechEvent = (
+    SpeechStarted | SpeechUpdate | SpeechPaused | SpeechResumed | SpeechEnded | SpeakersMerged | Gap
+)
 """What a channel's audio leads to, in the order of its time; a gap is passed on behind what it ends."""

@@ -170,7 +170,8 @@ class ChannelProcessor:
             at = max(encoder.due, self._position)
             embedding = encoder.update(at)
             samples = encoder.partial(at) if self._partial else None
-            yield SpeechUpdate(self._channel, encoder.start, at, embedding, samples)
+            speaker = self._segmenter.speaker_at(at)
+            yield SpeechUpdate(self._channel, encoder.start, at, embedding, samples, speaker)
 
     def _complete(self, event: SegmenterEvent) -> SpeechEvent:
         """Follow an event of the segmenter; add the embedding at the end of an utterance."""

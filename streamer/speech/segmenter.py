@@ -3,20 +3,27 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from enum import Enum, auto
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, Samples, to_samples
 from streamer.settings.tree import Segmentation
 from streamer.speech import (
+    SpeakersMerged,
     SpeechEnded,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
     TurnEnd,
+    VoiceChange,
     VoiceDetector,
 )
 from streamer.speech.tape import Tape
+
+if TYPE_CHECKING:
+    from streamer.speech.voice_change import VoiceTracker
 
 _TURN_GAP = 2 * SAMPLE_RATE
 """Silence that is over before one more utterance belongs to the same turn."""
@@ -24,7 +31,9 @@ _TURN_GAP = 2 * SAMPLE_RATE
 _SPLIT_WIDTH = 4
 """Frames (120 ms) whose energy is compared to find where to split; a split falls in their middle."""
 
-SegmenterEvent = SpeechStarted | SpeechPaused | SpeechResumed | SpeechEnded
+_CHANGE = 12 * FRAME
+"""Samples (0.36 s) on both sides of a change of the voice without a pause in which to split."""
+SegmenterEvent = SpeechStarted | SpeechPaused | SpeechResumed | SpeechEnded | SpeakersMerged
 
 
 class _State(Enum):
@@ -51,6 +60,8 @@ class Segmenter:
         detector: scores the frames of this channel alone.
         settings: thresholds and lengths.
         channel: index of the channel.
+        turn_end: scores whether a turn sounds complete; None: silence alone ends it.
+        voices: tells speakers of this channel apart; None: it has one.
     """
 
     def __init__(
@@ -59,6 +70,7 @@ class Segmenter:
         settings: Segmentation,
         channel: int,
         turn_end: TurnEnd | None = None,
+        voices: "VoiceTracker | None" = None,
     ) -> None:
         self._detector = detector
         self._lag = detector.delay * FRAME
@@ -70,6 +82,7 @@ class Segmenter:
         self._tail = to_samples(settings.tail)
         self._hangover = _whole_frames(settings.silence)
         self._turn_end = turn_end
+        self._voices = voices
         self._complete = settings.complete
         self._ask_after = _whole_frames(settings.complete_silence)
         self._pause = _whole_frames(settings.pause)
@@ -106,7 +119,12 @@ class Segmenter:
             return self._due + (self._confirm - len(self._voiced) - 1) * FRAME
         if self._paused:  # speech may resume with any frame
             return self._due
-        return min(self._voiced[-1] + self._pause, self._start + self._longest - FRAME)
+        due = min(self._voiced[-1] + self._pause, self._start + self._longest - FRAME)
+        return due if self._voices is None else min(due, self._voices.due + self._lag)
+
+    def speaker_at(self, sample: int) -> str | None:
+        """Return who is likeliest to speak, by the audio up to a sample; None if the channel has one speaker."""
+        return self._voices.speaker_at(sample - self._lag) if self._voices else None
 
     def view(self, begin: int, end: int) -> Samples:
         """Return samples of the present utterance, [begin, end), valid until the next event."""
@@ -183,9 +201,11 @@ class Segmenter:
         threshold = self._stop_threshold if settled else self._start_threshold
         if voiced := probability >= threshold and end > self._free:
             self._voiced.append(end)
-        if self._state in (_State.SPEAKING, _State.STOPPING):
-            return self._step_speaking(at, voiced=voiced)
-        return self._step_quiet(at, voiced=voiced)
+        if self._state not in (_State.SPEAKING, _State.STOPPING):
+            return self._step_quiet(at, voiced=voiced)
+        if voiced and self._voices and (change := self._voices.advance(self._tape, end)):
+            return chain(self._step_speaking(at, voiced=voiced), self._change(change, at))
+        return self._step_speaking(at, voiced=voiced)
 
     def _scores(self, ends: range) -> list[float]:
         """Score the frames that end there, each padded to its full length with silence."""
@@ -240,7 +260,7 @@ class Segmenter:
         turn = self._tape.view(max(self._turn, at - self._turn_end.window), at)
         return self._turn_end(turn) >= self._complete
 
-    def _begin(self, start: int, at: int) -> SpeechStarted:
+    def _begin(self, start: int, at: int, *, change: bool = False) -> SpeechStarted:
         self._state = _State.SPEAKING
         self._start = start
         self._asked = False
@@ -248,39 +268,64 @@ class Segmenter:
             self._turn = start
         self._active = at
         self._discard(start, at)
+        if self._voices and not change:
+            self._voices.begin(self._tape, self._voiced)
         return SpeechStarted(self._channel, start=start, at=at)
 
     def _end(self, at: int) -> Iterator[SegmenterEvent]:
+        if self._voices and (change := self._voices.conclude(self._tape)):
+            yield from self._change(change, at)
         end = self._end_of_speech(at)
         yield self._ended(end, self._voiced[-1], at)
+        yield from self._merged(at)
         self._active = self._voiced[-1]
         self._free = end
         self._return_to_quiet(at)
 
+    def _change(self, change: VoiceChange, at: int) -> Iterator[SegmenterEvent]:
+        """End the utterance where somebody else begins to speak, and begin theirs."""
+        if change.onset <= self._start:  # it was split just now
+            return
+        end = min(change.end + self._tail, change.onset)
+        start = max(change.onset - self._pre_roll, end)
+        if change.onset == change.end:  # no pause
+            end = start = self._quietest(end - _CHANGE, end + _CHANGE, at)
+        spoken = bisect_right(self._voiced, end)
+        yield self._ended(end, self._voiced[spoken - 1], at, change.speaker)
+        yield from self._merged(at)
+        self._voiced = self._voiced[spoken:]
+        self._turn = None
+        yield self._begin(start, at, change=True)
+
+    def _merged(self, at: int) -> Iterator[SpeakersMerged]:
+        if self._voices and (merged := self._voices.merge()):
+            yield SpeakersMerged(self._channel, merged.speaker, merged.into, at)
+
     def _split(self, at: int) -> Iterator[SegmenterEvent]:
         """End the utterance at the quietest place of its last seconds, and begin the next there."""
-        cut = self._quietest(at)
+        cut = self._quietest(at - self._search, at, at)
         spoken = bisect_right(self._voiced, cut)
         yield self._ended(cut, self._voiced[spoken - 1], at)
         self._voiced = self._voiced[spoken:]
         self._active = at
         yield self._begin(cut, at)
 
-    def _quietest(self, at: int) -> int:
-        """Find where to split: the place of least energy with speech on both sides."""
+    def _quietest(self, low: int, high: int, at: int) -> int:
+        """Find where to split between two samples: the place of least energy with speech on both sides."""
         half = _SPLIT_WIDTH // 2 * FRAME
         first_whole = -(-self._start // FRAME) * FRAME
-        low = max(at - self._search, self._voiced[0], first_whole + half)
-        high = max(low, min(self._voiced[-self._confirm :][0] - FRAME, at - half))
+        low = max(low, self._voiced[0], first_whole + half)
+        high = max(low, min(high, self._voiced[-self._confirm :][0] - FRAME, at - half))
         frames = self._tape.view(low - half, high + half).reshape(-1, FRAME).astype(np.float64)
         energies = np.einsum("fs,fs->f", frames, frames)
         around = np.lib.stride_tricks.sliding_window_view(energies, _SPLIT_WIDTH).sum(axis=1)
         last = len(around) - 1 - int(np.argmin(around[::-1]))
         return low + last * FRAME
 
-    def _ended(self, end: int, voice_end: int, at: int) -> SpeechEnded:
+    def _ended(self, end: int, voice_end: int, at: int, speaker: str | None = None) -> SpeechEnded:
+        speaker = self._voices.finish() if self._voices and not speaker else speaker
         samples = self._tape.copy(self._start, end)
-        return SpeechEnded(self._channel, self._start, end, voice_end, at, samples)
+        return SpeechEnded(self._channel, self._start, end, voice_end, at, samples, speaker=speaker)
 
     def _end_of_speech(self, at: int) -> int:
         return min(self._voiced[-1] + self._tail, at)

@@ -44,6 +44,7 @@ EVENTS = [
         latency_ms=events.Latency(endpoint=500, transcription=12.34, analysis=5, total=517.34),
     ),
     events.Mood(**COMMON, **ABOUT, probabilities=PROBABILITIES, trend="improving"),
+    events.SpeakerMerged(**COMMON, channel="mono", speaker="mono/3", into="mono/1", at=9),
     events.Gap(**COMMON, **ABOUT, reason="unplugged"),
     events.Mark(**COMMON, at=3.5, label="hung up"),
     events.Sound(**COMMON, **ABOUT, sound="laugh", confidence=0.8),

@@ -69,7 +69,7 @@ class Report:
         self.view = View()
         self.utterances: list[events.Utterance] = []
         self.moods: dict[str, list[events.Mood]] = {}
-        self.others: list[events.Gap | events.Alert | events.Mark | events.Sound] = []
+        self.others: list[events.Event] = []
         self.errors: list[events.Error] = []
 
     def take(self, event: events.Event) -> None:
@@ -82,7 +82,13 @@ class Report:
                 self.utterances.append(event)
             case events.Mood():
                 self.moods.setdefault(speaker_of(event), []).append(event)
-            case events.Gap() | events.Alert() | events.Mark() | events.Sound():
+            case (
+                events.Gap()
+                | events.Alert()
+                | events.Mark()
+                | events.Sound()
+                | events.SpeakerMerged()
+            ):
                 self.others.append(event)
             case events.Error():
                 self.errors.append(event)
@@ -221,6 +227,9 @@ def _rows(utterances: Sequence[events.Utterance], others: Sequence[events.Event]
                 rows.append(Row(each.at, "mark", each.label or "", each))
             case events.Sound():
                 rows.append(Row(each.start, "sound", f"{each.channel}: {each.sound}", each))
+            case events.SpeakerMerged():
+                merged = f"{each.speaker} turned out to be {each.into}"
+                rows.append(Row(each.at, "speakers", merged, each))
             case _:
                 pass
     return sorted(rows, key=lambda row: (row.at, row.number))

@@ -49,6 +49,12 @@ def test_an_unfinished_utterance_leaves_no_trace():
     assert runtime.asked == [(True, True)]
 
 
+def test_the_speakers_of_one_channel_are_others_in_the_context():
+    turns = Turns(Runtime(), live=False)
+    numbers = [turns.add(0, AUDIO, speaker=name) for name in ("mono/1", "mono/2", "mono/1")]
+    assert [u.speaker for u in turns.classify(numbers[-1])] == [0, 1, 0]
+
+
 async def test_adds_the_text_that_was_embedded_ahead():
     turns = Turns(Runtime(), live=False)
     number = turns.add(0, AUDIO)

@@ -1,0 +1,146 @@
+"""The speakers of one channel, by their voices: found as they speak, and never renamed."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Voice = NDArray[np.float32]
+"""A vector of length 1."""
+
+_MEMORY = 60.0
+"""Seconds of speech that a speaker's voice is the mean of: what is older fades."""
+_SETTLED = 3.0
+"""Seconds of speech after which two speakers may turn out to be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Cosines that speakers are told apart by."""
+
+    new: float = 0.67
+    """Speech of `long` seconds that is this far from all speakers is a new one's."""
+    short_new: float = 0.61
+    """The same for speech of `shortest` seconds; between the two the threshold rises evenly."""
+    shortest: float = 0.8
+    """Seconds of speech from which a speaker may be a new one."""
+    long: float = 2.4
+    merge: float = 0.88
+    """Speakers this close are one."""
+
+    def known(self, seconds: float) -> float:
+        """Return the cosine from which speech of so many seconds is a known speaker's."""
+        share = (seconds - self.shortest) / (self.long - self.shortest)
+        return self.short_new + (self.new - self.short_new) * min(1.0, max(0.0, share))
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Two speakers turned out to be one; what was said under the other label stays as it is."""
+
+    speaker: str
+    into: str
+
+
+@dataclass(slots=True)
+class _Speaker:
+    label: str
+    total: NDArray[np.float64]
+    """The vectors of what was said, each times its seconds."""
+    seconds: float = 0.0
+    voice: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.voice = _unit(self.total)
+
+    def add(self, total: NDArray[np.float64], seconds: float) -> None:
+        kept = min(1.0, _MEMORY / (self.seconds + seconds))
+        self.total = (self.total + total) * kept
+        self.seconds = (self.seconds + seconds) * kept
+        self.voice = _unit(self.total)
+
+
+class SpeakerClusters:
+    """The speakers of one channel. Memory and cost depend on how many there are, not on how long they speak.
+
+    Args:
+        channel: The channel's name, which the labels begin with.
+        most: How many there may be; further voices get the label of the closest.
+        thresholds: What decisions depend on.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        most: int,
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        self._channel = channel
+        self._most = most
+        self._thresholds = thresholds or Thresholds()
+        self._speakers: list[_Speaker] = []
+        self._found = 0
+        self._latest = f"{channel}/1"
+
+    def likeliest(self, voice: Voice | None) -> str:
+        """Return the label of the closest speaker; without a voice, of who spoke last."""
+        closest = self._closest(voice) if voice is not None else None
+        return closest.label if closest else self._latest
+
+    def similarities(self, voice: Voice) -> dict[str, float]:
+        """Return the cosine between a voice and each speaker's, by label."""
+        return {each.label: float(each.voice @ voice) for each in self._speakers}
+
+    def is_new(self, voice: Voice, seconds: float) -> bool:
+        """Whether speech of so many seconds is of nobody known."""
+        closest = self._closest(voice)
+        if closest is None:
+            return True
+        thresholds = self._thresholds
+        return (
+            len(self._speakers) < self._most
+            and seconds >= thresholds.shortest
+            and float(closest.voice @ voice) < thresholds.known(seconds)
+        )
+
+    def assign(self, voice: Voice | None, seconds: float) -> str:
+        """Return the label of who said something, and learn their voice.
+
+        Args:
+            voice: Of what was said; None if it was too short for one.
+            seconds: How long that is.
+        """
+        if voice is None:
+            return self._latest
+        if self.is_new(voice, seconds):
+            self._found += 1
+            label = f"{self._channel}/{self._found}"
+            speaker = _Speaker(label, np.zeros(len(voice)))
+            self._speakers.append(speaker)
+        else:
+            speaker = self._closest(voice) or self._speakers[0]
+        if seconds >= self._thresholds.shortest or not speaker.seconds:
+            speaker.add(voice * np.float64(seconds), seconds)
+        self._latest = speaker.label
+        return speaker.label
+
+    def merge(self) -> Merged | None:
+        """Merge two speakers that turned out to be one, if any did; the earlier label stays in use."""
+        settled = [each for each in self._speakers if each.seconds >= _SETTLED]
+        for place, one in enumerate(settled):
+            for other in settled[place + 1 :]:
+                if float(one.voice @ other.voice) >= self._thresholds.merge:
+                    one.add(other.total, other.seconds)
+                    self._speakers.remove(other)
+                    if self._latest == other.label:
+                        self._latest = one.label
+                    return Merged(other.label, one.label)
+        return None
+
+    def _closest(self, voice: Voice) -> _Speaker | None:
+        return max(self._speakers, key=lambda each: float(each.voice @ voice), default=None)
+
+
+def _unit(total: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = float(np.linalg.norm(total))
+    return total / length if length > 0 else total
