@@ -19,7 +19,18 @@ from streamer.registry import missing
 from streamer.text import printable
 
 COMMANDS = (
-    *("replay", "listen", "serve", "archive", "devices", "watch", "mqtt", "report", "export"),
+    *(
+        "replay",
+        "listen",
+        "serve",
+        "send",
+        "archive",
+        "devices",
+        "watch",
+        "mqtt",
+        "report",
+        "export",
+    ),
     *("config", "schema", "doctor", "models"),
 )
 """Each is a module with `add_parser(subparsers)`; its parser sets `run`, which gives the exit code."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from streamer.clock import WallClock
 from streamer.commands.outputs import notify
 from streamer.mqtt.address import broker
-from streamer.mqtt.fleet import Condition, Fleet, FleetNode, follow_fleet
+from streamer.mqtt.fleet import URGENCY, Fleet, FleetNode, follow_fleet
 from streamer.mqtt.items import ConnectionChange
 from streamer.text import printable
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from streamer.settings.tree import Settings
-
-URGENCY: tuple[Condition, ...] = ("offline", "silent", "lossy", "busy", "idle", "stopped")
-"""Conditions in the order of the table."""
 
 SETTLING = 1.0
 """Seconds in which the retained messages come, before the first table there."""
@@ -58,7 +55,7 @@ def _print(change: FleetNode | ConnectionChange) -> None:
     if isinstance(change, ConnectionChange):
         notify(_connection(change))
     else:
-        print(json.dumps(as_dict(change)), flush=True)
+        print(json.dumps(change.as_dict()), flush=True)
 
 
 async def _show(fleet: Fleet, changes: Any) -> None:
@@ -116,10 +113,7 @@ def fleet_table(fleet: Fleet, room: int, note: str = "") -> "Table":
         table.add_column(column, no_wrap=True)
     for column in ("lag ms", "shed s", "lost s", "given up", "last seen"):
         table.add_column(column, justify="right", no_wrap=True)
-    ordered = sorted(
-        fleet.nodes.values(), key=lambda node: (URGENCY.index(node.condition(now)), node.name)
-    )
-    for node in ordered[:room]:
+    for node in fleet.most_urgent(room):
         state, condition = node.state, node.condition(now)
         seen = node.last_seen(now, wall)
         cells = (
@@ -136,17 +130,6 @@ def fleet_table(fleet: Fleet, room: int, note: str = "") -> "Table":
         )
         table.add_row(*(Text(printable(cell)) for cell in cells), style=_COLOURS.get(condition))
     return table
-
-
-def as_dict(node: FleetNode) -> dict[str, Any]:
-    """Make the JSON form of a node."""
-    return {
-        "node": node.name,
-        "availability": node.availability,
-        "version": node.instance.version if node.instance else None,
-        "host": node.instance.host if node.instance else None,
-        **node.state.model_dump(mode="json"),
-    }
 
 
 def _connection(change: ConnectionChange) -> str:

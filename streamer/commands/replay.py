@@ -63,7 +63,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
     )
     parser.add_argument(
         "--speed",
-        type=_speed,
+        type=speed,
         default=1.0,
         metavar="1|4|max",
         help=f"{MIN_SPEED} to {MAX_SPEED:g} times the speed of the recording (default 1), or max",
@@ -263,15 +263,16 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("standard input ('-') can be given only once")
 
 
-def _speed(text: str) -> float | None:
+def speed(text: str) -> float | None:
+    """Read the argument of --speed; None for max."""
     if text == "max":
         return None
     try:
-        speed = float(text)
+        times = float(text)
     except ValueError:
-        speed = 0.0
-    if not MIN_SPEED <= speed <= MAX_SPEED:
+        times = 0.0
+    if not MIN_SPEED <= times <= MAX_SPEED:
         raise argparse.ArgumentTypeError(
             f"{text[:100]}: expected {MIN_SPEED} to {MAX_SPEED:g}, or max"
         )
-    return speed
+    return times

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -22,6 +22,8 @@ STALE = 60.0
 """Seconds without a message after which a node with a running conversation counts as silent."""
 
 Condition = Literal["offline", "silent", "lossy", "busy", "idle", "stopped"]
+URGENCY: tuple[Condition, ...] = get_args(Condition)
+"""The conditions, the most urgent first."""
 
 
 @dataclass(slots=True)
@@ -59,6 +61,16 @@ class FleetNode:
         if self.state.time is not None:
             return max(0.0, (wall - self.state.time).total_seconds())
         return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Make the JSON form."""
+        return {
+            "node": self.name,
+            "availability": self.availability,
+            "version": self.instance.version if self.instance else None,
+            "host": self.instance.host if self.instance else None,
+            **self.state.model_dump(mode="json"),
+        }
 
 
 class Fleet:
@@ -105,6 +117,13 @@ class Fleet:
             condition = node.condition(now)
             counts[condition] = counts.get(condition, 0) + 1
         return counts
+
+    def most_urgent(self, count: int) -> list[FleetNode]:
+        """Give so many nodes, those in the most urgent condition first, by name."""
+        now = self._clock.seconds()
+        return sorted(
+            self.nodes.values(), key=lambda node: (URGENCY.index(node.condition(now)), node.name)
+        )[:count]
 
 
 async def follow_fleet(

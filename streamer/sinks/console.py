@@ -154,4 +154,4 @@ def _make(*, context: SinkContext) -> ConsoleSink | None:
     return ConsoleSink(status=context.status) if context.table else None
 
 
-PLUGIN = Plugin(_make)
+PLUGIN = Plugin(_make, commands=frozenset({"replay", "listen", "send"}))

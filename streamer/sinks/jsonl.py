@@ -137,5 +137,5 @@ PLUGIN = Plugin(
             "its session; -: standard output",
         ),
     ),
-    commands=frozenset({"replay", "listen", "serve"}),
+    commands=frozenset({"replay", "listen", "serve", "send"}),
 )

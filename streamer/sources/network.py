@@ -6,14 +6,18 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples
 from streamer.errors import SourceError
 from streamer.sources import SourceInfo
 
 _QUEUED = 64
 """Pieces of audio that wait at most; a full queue makes the sender wait."""
+
+
+_AT_ONCE, _CATCH_UP = 0.5, 7.5
+"""Seconds of live audio that are taken at once, and seconds in which all that may come ahead is taken."""
+_LONGEST = SAMPLE_RATE // 2
+"""Samples of a piece at most: other conversations wait while one is processed."""
 
 
 class AheadError(Exception):
@@ -35,6 +39,8 @@ class NetworkSource:
         self._max_ahead = max_ahead
         self._queue: asyncio.Queue[AudioChunk | Gap | SourceError | None] = asyncio.Queue(_QUEUED)
         self._positions = [0] * len(info.channels)
+        self._skipped = [0] * len(info.channels)
+        """Samples of gaps, which no sender can be ahead by."""
         self._closed = False
         self._began: float | None = None
 
@@ -48,19 +54,20 @@ class NetworkSource:
 
         Args:
             channel: index of the channel.
-            samples: float32 [n] at 16 kHz; clipped to [-1, 1], NaN becomes silence.
+            samples: float32 [n] in [-1, 1] at 16 kHz.
 
         Raises:
             AheadError: if live audio is too far ahead of real time.
         """
         now = time.monotonic()
         self._began = now if self._began is None else self._began
-        ahead = self._positions[channel] / SAMPLE_RATE - (now - self._began)
+        sent = self._positions[channel] - self._skipped[channel]
+        ahead = sent / SAMPLE_RATE - (now - self._began)
         if self._info.live and ahead > self._max_ahead:
             raise AheadError(f"audio is over {self._max_ahead:g} s ahead of real time")
-        if len(samples):
-            clean = np.clip(np.nan_to_num(samples, copy=False), -1.0, 1.0)
-            chunk = AudioChunk(channel, self._positions[channel], clean)
+        for begin in range(0, len(samples), _LONGEST):
+            piece = samples[begin : begin + _LONGEST]
+            chunk = AudioChunk(channel, self._positions[channel], piece)
             self._positions[channel] = chunk.end
             await self._put(chunk)
 
@@ -68,6 +75,7 @@ class NetworkSource:
         """Advance a channel over audio that was lost, as a gap of so many samples."""
         start = self._positions[channel]
         self._positions[channel] = start + samples
+        self._skipped[channel] += samples
         await self._put(Gap(channel, start, start + samples, reason))
 
     async def end(self, failure: str | None = None) -> None:
@@ -95,4 +103,16 @@ class NetworkSource:
         while (item := await self._queue.get()) is not None:
             if isinstance(item, SourceError):
                 raise item
+            if self._info.live and isinstance(item, AudioChunk):
+                await self._keep_pace(item)
             yield item
+
+    async def _keep_pace(self, chunk: AudioChunk) -> None:
+        """Wait while live audio comes much faster than it was spoken: other conversations have theirs to do."""
+        if self._began is None:
+            return
+        sent = (chunk.end - self._skipped[chunk.channel]) / SAMPLE_RATE
+        speed = max(1.0, self._max_ahead / _CATCH_UP)
+        early = self._began + (sent - _AT_ONCE) / speed - time.monotonic()
+        if early > 0:
+            await asyncio.sleep(early)

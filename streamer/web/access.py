@@ -2,9 +2,19 @@
 
 import hmac
 from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from streamer.errors import UserError
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
+
+    from streamer.web.settings import Web
+
+_MIN_TOKEN, _MAX_TOKEN = 16, 1024
+"""Characters of a token."""
 
 
 class ForbiddenError(Exception):
@@ -34,12 +44,12 @@ class Access:
             return True
         return isinstance(given, str) and hmac.compare_digest(given.encode(), self._token.encode())
 
-    def allows_headers(self, headers: Headers) -> bool:
+    def allows_headers(self, headers: "Headers") -> bool:
         """Whether `Authorization: Bearer TOKEN` (or `Token TOKEN`) carries the right token."""
         kind, _, given = headers.get("authorization", "").partition(" ")
         return self.allows_token(given.strip() if kind.lower() in ("bearer", "token") else None)
 
-    def require(self, headers: Headers, token: object = None) -> None:
+    def require(self, headers: "Headers", token: object = None) -> None:
         """Let nobody pass without the token, in the header or the first message.
 
         Raises:
@@ -48,9 +58,37 @@ class Access:
         if not (self.allows_headers(headers) or self.allows_token(token)):
             raise ForbiddenError("wrong or missing token")
 
-    def allows_origin(self, headers: Headers) -> bool:
+    def allows_origin(self, headers: "Headers") -> bool:
         """Whether a browser's page may connect; programs send no Origin."""
         origin = headers.get("origin")
         if origin is None or origin in self._origins:
             return True
         return urlsplit(origin).netloc == headers.get("host", "")
+
+
+def read_token(web: "Web") -> str | None:
+    """Read the shared token from the settings, or from the file that they name.
+
+    Raises:
+        UserError: if the file cannot be read, or the token is too short to be a secret.
+    """
+    if web.token is not None:
+        found, source = web.token.get_secret_value(), "web.token"
+    elif web.token_file is not None:
+        found, source = _read(web.token_file), f"web.token_file {web.token_file}"
+    else:
+        return None
+    if not _MIN_TOKEN <= len(found) <= _MAX_TOKEN:
+        raise UserError(f"{source}: a token has {_MIN_TOKEN} to {_MAX_TOKEN} characters")
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open() as file:
+            return file.read(_MAX_TOKEN + 2).strip()
+    except OSError as error:
+        reason = (error.strerror or "no access").lower()
+    except UnicodeDecodeError:
+        reason = "not UTF-8 text"
+    raise UserError(f"web.token_file {path}: {reason}")

@@ -10,7 +10,7 @@ from streamer.sinks import Sink
 from streamer.views import View
 
 _HISTORY = 5_000
-"""Events kept so that a watcher who connects again misses none."""
+"""Events kept for watchers who connect later, and for the report: of some two hours of talk."""
 _BEHIND = 500
 """Events that wait for one watcher at most; beyond, the oldest are skipped and counted."""
 
@@ -60,7 +60,8 @@ class Broadcast(Sink):
 
     def __init__(self) -> None:
         self.view = View()
-        self.history: deque[events.Event] = deque(maxlen=_HISTORY)
+        self.history: deque[events.Event] = deque()
+        """The first event and the latest ones, without estimates: the next ones come soon."""
         self._subscriptions: set[Subscription] = set()
         self._ended = False
         self._unwatched = asyncio.Event()
@@ -69,7 +70,10 @@ class Broadcast(Sink):
     async def emit(self, event: events.Event) -> None:
         """Deliver one event."""
         self.view.take(event)
-        self.history.append(event)
+        if not isinstance(event, events.SpeechUpdate):
+            self.history.append(event)
+        if len(self.history) > _HISTORY:
+            del self.history[1]
         for subscription in self._subscriptions:
             subscription.offer(event)
 

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -16,11 +16,14 @@ from streamer.web.access import Access, ForbiddenError
 from streamer.web.broadcast import Subscription
 from streamer.web.hub import BusyError, Hub, Running
 
+if TYPE_CHECKING:
+    from streamer.web.fleet import FleetWatcher
+
 log = logging.getLogger(__name__)
 
 BAD_REQUEST, UNAUTHORISED, TOO_FAST, TOO_SLOW, BUSY = 4400, 4401, 4429, 4408, 1013
 """Close codes: malformed messages; wrong token; more audio than real time allows; silence; no room."""
-INTERNAL = 1011
+INTERNAL, RESTARTING = 1011, 1012
 _MAX_REASON = 120
 """A close frame holds 123 bytes of reason."""
 
@@ -37,6 +40,8 @@ class Limits:
     """Seconds of live audio beyond real time."""
     message: int = 1_048_576
     """Bytes of one message."""
+    penalty: float = 1.0
+    """Seconds that a client waits for its refusal after a wrong token or a flood of audio."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Services:
     hub: Hub
     access: Access
     limits: Limits
+    fleet: "FleetWatcher | None" = None
+    """The nodes of a broker, if they are shown."""
 
 
 class Refusal(Exception):  # noqa: N818 - an outcome of the protocol, not a defect
@@ -81,6 +88,14 @@ async def accepted(websocket: WebSocket, services: Services) -> AsyncIterator[No
     except Exception:
         log.exception("a connection failed")
         code, reason = INTERNAL, "internal error"
+    if code == 1000 and services.hub.closing:
+        code, reason = RESTARTING, "the server is being stopped"
+    await _close(websocket, code, reason, services.limits)
+
+
+async def _close(websocket: WebSocket, code: int, reason: str, limits: Limits) -> None:
+    if code in (UNAUTHORISED, TOO_FAST):
+        await asyncio.sleep(limits.penalty)
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await websocket.close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))
 
@@ -144,6 +159,9 @@ async def converse(
             if inward.done():
                 failure = inward.exception()
                 await source.end(_reason(failure))
+                if isinstance(failure, AheadError):  # the audio that waits is over the limit
+                    log.warning("conversation %s: %s", running.session, failure)
+                    running.control.stop("failed")
                 if running.task:
                     await asyncio.wait({running.task})
                 if not isinstance(failure, WebSocketDisconnect):
@@ -174,3 +192,23 @@ async def relay(websocket: WebSocket, subscription: Subscription) -> None:
             else event.to_json()
         )
         await websocket.send_text(text)
+
+
+def steer(running: Running, message: dict[str, Any]) -> None:
+    """Do what a message asks of a conversation: mark, pause, resume, summary.
+
+    Raises:
+        Refusal: if it asks for anything else.
+    """
+    match message.get("type"):
+        case "mark":
+            label = message.get("label")
+            running.control.mark(str(label)[:200] if label is not None else None)
+        case "pause":
+            running.control.paused = True
+        case "resume":
+            running.control.paused = False
+        case "summary":
+            running.control.summarize()
+        case _:
+            raise Refusal(BAD_REQUEST, "type: expected end, mark, pause, resume or summary")

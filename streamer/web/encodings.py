@@ -3,6 +3,9 @@
 import asyncio
 import io
 import queue
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -40,6 +43,10 @@ class Decoder(Protocol):
         Raises:
             UserError: if the audio ends in the middle of a sample or was never audio.
         """
+        ...
+
+    def close(self) -> None:
+        """Let go of what decodes, whether the audio has ended or not."""
         ...
 
 
@@ -88,7 +95,7 @@ class RawChannels:
         if self._resampler is None:
             return frames
         resampled: Samples = self._resampler.resample_chunk(frames, last=last)
-        return resampled
+        return resampled.clip(-1.0, 1.0)
 
     @property
     def incomplete(self) -> bool:
@@ -109,30 +116,49 @@ class _RawDecoder:
         if self._raw.incomplete:
             raise UserError("the audio ends in the middle of a sample")
 
+    def close(self) -> None:
+        pass
+
     async def _push(self, frames: Samples) -> None:
         for channel in range(frames.shape[1]):
             await self._source.push(channel, np.ascontiguousarray(frames[:, channel]))
 
 
 class _ContainerDecoder:
-    """WebM or Ogg by PyAV, in a thread that reads from a queue as if it were a file."""
+    """WebM or Ogg by PyAV, in a thread of its own that reads from a queue as if it were a file."""
 
     def __init__(self, demuxer: str, source: NetworkSource) -> None:
         self._demuxer = demuxer
         self._source = source
-        self._pipe = _Pipe()
         self._loop = asyncio.get_running_loop()
-        self._work: asyncio.Future[None] = asyncio.ensure_future(asyncio.to_thread(self._decode))
+        self._room = asyncio.Semaphore(_PIECES)
+        self._pipe = _Pipe(partial(self._loop.call_soon_threadsafe, self._room.release))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._work = self._loop.run_in_executor(self._thread, self._decode)
+        self._work.add_done_callback(self._ended)
 
     async def feed(self, data: bytes) -> None:
+        await self._room.acquire()
         if self._work.done():
             self._work.result()
             raise UserError("audio after the end of the stream")
-        await asyncio.to_thread(self._pipe.write, data)
+        if data:
+            self._pipe.append(data)
 
     async def finish(self) -> None:
-        await asyncio.to_thread(self._pipe.write, b"")
+        self._pipe.end()
         await self._work
+
+    def close(self) -> None:
+        self._pipe.end()
+        self._thread.shutdown(wait=False)
+
+    def _ended(self, work: "asyncio.Future[None]") -> None:
+        """Let a `feed` that waits for room go on."""
+        if not work.cancelled():
+            work.exception()  # asked for here, since a client that has gone never will
+        for _ in range(_PIECES):
+            self._room.release()
 
     def _decode(self) -> None:
         import av
@@ -156,39 +182,42 @@ class _ContainerDecoder:
                 self._deliver(part.to_ndarray())
         except (av.error.FFmpegError, IndexError, ValueError) as error:
             raise UserError(f"no {self._demuxer} audio that can be decoded") from error
-        finally:
-            self._pipe.close()
 
     def _deliver(self, planes: NDArray[Any]) -> None:
         for channel, samples in enumerate(planes):
-            push = self._source.push(channel, np.ascontiguousarray(samples, np.float32))
+            push = self._source.push(channel, _clean(np.ascontiguousarray(samples, np.float32)))
             asyncio.run_coroutine_threadsafe(push, self._loop).result()
 
 
 class _Pipe(io.RawIOBase):
-    """A readable file whose bytes arrive from another thread; an empty write ends it."""
+    """A readable file whose bytes arrive from another thread.
 
-    def __init__(self) -> None:
-        self._pieces: queue.Queue[bytes] = queue.Queue(_PIECES)
+    Args:
+        taken: called from the reading thread whenever a piece has been taken.
+    """
+
+    def __init__(self, taken: Callable[[], object]) -> None:
+        self._taken = taken
+        self._pieces: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._rest = b""
         self._ended = False
 
     def readable(self) -> bool:
         return True
 
-    def write(self, data: Any, /) -> int:
-        while not self.closed:
-            try:
-                self._pieces.put(bytes(data), timeout=0.5)
-            except queue.Full:
-                continue
-            break
-        return len(data)
+    def append(self, data: bytes) -> None:
+        """Append bytes; none would end the file."""
+        self._pieces.put(data)
+
+    def end(self) -> None:
+        """End the file behind what was appended."""
+        self._pieces.put(b"")
 
     def read(self, size: int = -1, /) -> bytes:
         if not self._rest and not self._ended:
             self._rest = self._pieces.get()
             self._ended = not self._rest
+            self._taken()
         size = len(self._rest) if size < 0 else size
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
@@ -199,8 +228,13 @@ def _samples(encoding: str, data: bytes) -> Samples:
     if encoding == "s16le":
         return from_pcm16(np.frombuffer(data, "<i2"))
     if encoding == "f32le":
-        return np.frombuffer(data, "<f4").astype(np.float32)
+        return _clean(np.frombuffer(data, "<f4").astype(np.float32))
     return _TABLES[encoding][np.frombuffer(data, np.uint8)]
+
+
+def _clean(samples: Samples) -> Samples:
+    """Clip to [-1, 1]; what is no number becomes silence."""
+    return np.clip(np.nan_to_num(samples, copy=False), -1.0, 1.0)
 
 
 def _mulaw() -> Samples:

@@ -17,7 +17,7 @@ from streamer.conversation.pipeline import Outcome
 from streamer.errors import UserError
 from streamer.sinks import Sink
 from streamer.sinks.metrics import Metrics, MetricsSink
-from streamer.sources import AudioSource
+from streamer.sources import AudioSource, channel_names
 from streamer.web.broadcast import Broadcast
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ _FINISHED = 50
 """Finished conversations that can still be looked at."""
 _LAST_EVENTS = 1.0
 """Seconds that watchers have to receive the last events when the server is stopped."""
+_ENDING = 5.0
+"""Seconds in which a conversation ends."""
 _SESSION = re.compile(r"[\w.:@-]{1,100}")
 _CHANNEL = re.compile(r"[^\x00-\x1f\x7f/+#]{1,60}")
 
@@ -46,6 +48,8 @@ class Running:
     status: LiveStatus = field(default_factory=LiveStatus)
     broadcast: Broadcast = field(default_factory=Broadcast)
     task: "asyncio.Task[Outcome] | None" = None
+    report: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    """Name of its report: nobody finds it who may not watch the conversation."""
 
     @property
     def finished(self) -> bool:
@@ -85,6 +89,11 @@ class Hub:
         return self._running
 
     @property
+    def closing(self) -> bool:
+        """Whether the server is being stopped."""
+        return self._closing
+
+    @property
     def conversations(self) -> list[Running]:
         """All that can be looked at, running ones first."""
         return [*self._running.values(), *reversed(self._finished)]
@@ -92,6 +101,10 @@ class Hub:
     def find(self, session: str) -> Running | None:
         """Find a conversation, running or finished."""
         return next((c for c in self.conversations if c.session == session), None)
+
+    def find_report(self, name: str) -> Running | None:
+        """Find a conversation by the name of its report."""
+        return next((c for c in self.conversations if c.report == name), None)
 
     def name_session(self, wanted: str | None, kind: str) -> str:
         """Check the id that a client wishes for, or make one up.
@@ -106,6 +119,13 @@ class Hub:
         if wanted in self._running:
             raise UserError(f"session {wanted}: is running already")
         return wanted
+
+    async def end(self, session: str) -> None:
+        """End a conversation, if it is running, whose client has come back on another connection."""
+        running = self._running.get(session)
+        if running and running.task:
+            running.control.stop("failed")
+            await asyncio.wait({running.task}, timeout=_ENDING)
 
     def start(self, session: str, source: AudioSource) -> Running:
         """Start a conversation.
@@ -167,14 +187,14 @@ class Hub:
                     await running.broadcast.read()
 
 
-def channel_names(given: object, count: int = 1) -> tuple[str, ...]:
-    """Check the channel names that a client gave; none: made up.
+def names_of(given: object) -> tuple[str, ...]:
+    """Check the channel names in a client's JSON; none: one channel with a name made up.
 
     Raises:
         UserError: if they are malformed, too many or not different.
     """
     if given is None:
-        return ("mono",) if count == 1 else tuple(f"channel{n}" for n in range(1, count + 1))
+        return channel_names((), 1, "")
     names = given if isinstance(given, list) else []
     if not 1 <= len(names) <= MAX_CHANNELS or len({str(name) for name in names}) < len(names):
         raise UserError(f"channels: expected a list of 1 to {MAX_CHANNELS} different names")

@@ -5,7 +5,6 @@ import contextlib
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -13,10 +12,11 @@ import uvicorn
 from streamer.control import Control, LiveStatus
 from streamer.errors import UserError
 from streamer.sinks import Sink
-from streamer.web.access import Access
+from streamer.web.access import Access, read_token
 from streamer.web.app import make_app
 from streamer.web.connection import Limits, Services
 from streamer.web.hub import Hub
+from streamer.web.protocol import BoundedHttp
 
 if TYPE_CHECKING:
     from streamer.api import Engine
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _GRACE = 5.0
 """Seconds in which running conversations end when the server is stopped."""
-_MIN_TOKEN, _MAX_TOKEN = 16, 1024
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ async def serve(
     Raises:
         UserError: if the address cannot be used, or is open to others without a token.
     """
-    access = Access(token(web), web.origins)
+    access = Access(read_token(web), web.origins)
     if not address.loopback and not access.needs_token:
         raise UserError(
             f"--host {address.host}: reachable by others; set web.token_file or STREAMER_WEB_TOKEN"
@@ -84,6 +83,9 @@ async def serve(
             port=address.port,
             ws_max_size=limits.message,
             ws_max_queue=8,
+            ws_per_message_deflate=False,  # audio hardly shrinks; it would cost each connection 300 kB
+            http=BoundedHttp,
+            log_level="error",  # its warnings are about garbage, which must not fill the log
             ssl_certfile=web.certificate,
             ssl_keyfile=web.key,
             log_config=None,
@@ -170,31 +172,3 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
             self.started_event.set()
-
-
-def token(web: "Web") -> str | None:
-    """Read the shared token from the settings, or from the file that they name.
-
-    Raises:
-        UserError: if the file cannot be read, or the token is too short to be a secret.
-    """
-    if web.token is not None:
-        found, source = web.token.get_secret_value(), "web.token"
-    elif web.token_file is not None:
-        found, source = _read(web.token_file), f"web.token_file {web.token_file}"
-    else:
-        return None
-    if not _MIN_TOKEN <= len(found) <= _MAX_TOKEN:
-        raise UserError(f"{source}: a token has {_MIN_TOKEN} to {_MAX_TOKEN} characters")
-    return found
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open() as file:
-            return file.read(_MAX_TOKEN + 2).strip()
-    except OSError as error:
-        reason = (error.strerror or "no access").lower()
-    except UnicodeDecodeError:
-        reason = "not UTF-8 text"
-    raise UserError(f"web.token_file {path}: {reason}")

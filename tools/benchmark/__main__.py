@@ -75,6 +75,10 @@ COMMANDS = {
         "tools.benchmark.fleet",
         "many simulated nodes at one broker: messages per second, delay and memory of a watcher",
     ),
+    "server": (
+        "tools.benchmark.server",
+        "conversations over WebSockets at a server, alone and beside connections that misbehave",
+    ),
     "plot": (
         "tools.benchmark.plot",
         "figures that were written as JSON, as a picture",

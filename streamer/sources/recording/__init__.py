@@ -95,5 +95,8 @@ def _check(_: "Settings") -> Health:
 
 
 PLUGIN = Plugin(
-    _make, (*RAW_OPTIONS, *RECORDING_OPTIONS), check=_check, commands=frozenset({"replay"})
+    _make,
+    (*RAW_OPTIONS, *RECORDING_OPTIONS),
+    check=_check,
+    commands=frozenset({"replay", "send"}),
 )

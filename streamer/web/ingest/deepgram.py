@@ -7,6 +7,7 @@ words are those of the transcript if `asr.words` is on, spread evenly over the u
 `asr.partial`.
 """
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from streamer import events
 from streamer.errors import UserError
-from streamer.sources import SourceInfo
+from streamer.sources import SourceInfo, channel_names
 from streamer.sources.network import NetworkSource
 from streamer.web.broadcast import Subscription
 from streamer.web.connection import (
@@ -27,7 +28,7 @@ from streamer.web.connection import (
     receive,
 )
 from streamer.web.encodings import Decoder, decoder
-from streamer.web.hub import MAX_CHANNELS, channel_names
+from streamer.web.hub import MAX_CHANNELS
 
 _ENCODINGS = {"linear16": "s16le", "mulaw": "mulaw", "alaw": "alaw", "ogg-opus": "ogg", "": "ogg"}
 _YES = ("true", "1", "yes")
@@ -38,18 +39,18 @@ async def serve(websocket: WebSocket, services: Services) -> None:
     async with accepted(websocket, services):
         services.access.require(websocket.headers)
         query = websocket.query_params
-        names = channel_names(None, _number(query, "channels", 1, MAX_CHANNELS))
+        names = channel_names((), _number(query, "channels", 1, MAX_CHANNELS), "")
         session = services.hub.name_session(None, "deepgram")
         source = NetworkSource(SourceInfo("deepgram", names, True, session), services.limits.ahead)
         encoding = query.get("encoding", "")
         if encoding not in _ENCODINGS:
             raise UserError(f"encoding {encoding[:40]}: expected {', '.join(_ENCODINGS)}")
         rate = _number(query, "sample_rate", 16_000, 384_000)
-        decoding = decoder(_ENCODINGS[encoding], rate, source)
-        running = services.hub.start(session, source)
-        answers = _Answers(websocket, session, names, query)
-        feeding = _feed(websocket, decoding, services.limits)
-        await converse(running, source, feeding, answers.send)
+        with contextlib.closing(decoder(_ENCODINGS[encoding], rate, source)) as decoding:
+            running = services.hub.start(session, source)
+            answers = _Answers(websocket, session, names, query)
+            feeding = _feed(websocket, decoding, services.limits)
+            await converse(running, source, feeding, answers.send)
 
 
 async def _feed(websocket: WebSocket, decoding: Decoder, limits: Limits) -> None:

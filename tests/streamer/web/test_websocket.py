@@ -154,7 +154,11 @@ def test_ends_conversations_when_stopped(random_bundle):
             websocket.send(samples(2).tobytes())
             assert json.loads(websocket.recv())["type"] == "session_started"
             process.terminate()
-            last = [json.loads(message) for message in websocket][-1]
+            received = []
+            with pytest.raises(exceptions.ConnectionClosed) as closed:
+                received.extend(map(json.loads, websocket))
+        last = received[-1]
+        assert closed.value.rcvd.code == 1012
         assert last["type"] == "session_ended"
         assert last["reason"] == "terminated"
         assert process.wait(20) == 0
@@ -163,9 +167,64 @@ def test_ends_conversations_when_stopped(random_bundle):
 def test_watches_without_doubles(address):
     talk(address, {**START, "session": "watched"}, cut(samples(8).tobytes()))
     whole = watched(address, {"session": "watched"})
-    assert [event["seq"] for event in whole] == list(range(len(whole)))
-    rest = watched(address, {"session": "watched", "after": 3})
+    numbers = [event["seq"] for event in whole]
+    assert numbers == sorted(set(numbers))
+    rest = watched(address, {"session": "watched", "after": numbers[3]})
     assert rest == whole[4:]
+
+
+def test_a_gap_moves_what_follows(address):
+    data = samples(8).tobytes()
+    plain = utterances(talk(address, START, [data]))
+    moved = utterances(talk(address, START, [json.dumps({"type": "gap", "seconds": 3}), data]))
+    assert moved == [(who, round(a + 3, 3), round(b + 3, 3)) for who, a, b in plain]
+
+
+@pytest.mark.parametrize("seconds", [-1, 1e9, "long", None, True])
+def test_refuses_an_odd_gap(address, seconds):
+    with pytest.raises(exceptions.ConnectionClosed) as closed:
+        talk(address, START, [json.dumps({"type": "gap", "seconds": seconds})])
+    assert closed.value.rcvd.code == 4400
+
+
+def test_the_same_client_takes_its_session_up_again(address):
+    start = {**START, "session": "again", "live": True}
+    with client.connect(f"ws://{address}/ws") as first:
+        first.send(json.dumps(start))
+        assert json.loads(first.recv())["type"] == "session_started"
+        refused = [{**START, "session": "again"}, {**start, "again": "yes"}]
+        for wrong in refused:
+            with pytest.raises(exceptions.ConnectionClosed) as closed:
+                talk(address, wrong, [])
+            assert closed.value.rcvd.reason == "session again: is running already"
+        events = talk(address, {**start, "again": True}, [])
+        assert events[-1]["reason"] == "finished"
+        assert [json.loads(message) for message in first][-1]["reason"] == "failed"
+
+
+def test_watchers_steer(address):
+    with (
+        client.connect(f"ws://{address}/ws") as own,
+        client.connect(f"ws://{address}/watch") as other,
+    ):
+        own.send(json.dumps({**START, "session": "steered", "live": True}))
+        assert json.loads(own.recv())["type"] == "session_started"
+        other.send(json.dumps({"session": "steered"}))
+        assert json.loads(other.recv())["type"] == "session_started"
+        for message in ({"type": "mark", "label": "here"}, {"type": "summary"}, {"type": "end"}):
+            other.send(json.dumps(message))
+        types = [json.loads(message)["type"] for message in own]
+    assert types[0] == "mark"
+    assert types[-1] == "session_ended"
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_container_leaves_nothing_behind(address):
+    for _ in range(10):  # more than the threads of a default pool
+        with client.connect(f"ws://{address}/ws") as websocket:
+            websocket.send(json.dumps({**START, "format": "ogg"}))
+            websocket.send(encoded("ogg")[:3_000])
+    events = talk(address, {**START, "format": "ogg"}, cut(encoded("ogg"), 4_000))
+    assert events[-1]["reason"] == "finished"
 
 
 def test_lists_conversations(address):

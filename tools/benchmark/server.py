@@ -1,0 +1,306 @@
+"""Live conversations over `/ws` at a server in another process, alone and beside connections that misbehave.
+
+The server has a process of its own, the well-behaved clients are in this one, those that misbehave in a third; all
+share the cores. Clients play the sample call without end and keep to real time. The delay of an utterance is what its
+client sees: from sending the audio by which the end of speech is known to receiving the event.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from streamer.audio import SAMPLE_RATE
+from streamer.errors import UserError
+from streamer.settings.tree import Segmentation
+from tools.benchmark import calls
+from tools.benchmark.measuring import conditions, write_json
+from tools.command_line import add_set
+
+_GOLDEN = 0.618034
+"""Clients begin at places of the call that are spread as evenly as places can be."""
+_WARM_UP = 3.0
+"""Seconds at the beginning of which no delay counts: all clients begin then."""
+_SAMPLED = 5.0
+"""Seconds between readings of the server's memory."""
+
+
+@dataclass
+class Delays:
+    """What the clients of a phase saw."""
+
+    milliseconds: list[float] = field(default_factory=list)
+    """From the endpoint to the event, by the client's clock."""
+    totals: list[float] = field(default_factory=list)
+    """From the end of speech to the event without the silence waited for, by the server's clock."""
+    losses: list[str] = field(default_factory=list)
+    """What was shed or skipped, or failed."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """How one phase went."""
+
+    name: str
+    utterances: int
+    p50_ms: float
+    p95_ms: float
+    server_p95_ms: float
+    losses: int
+    cores: float
+    """CPU seconds of the server for each second."""
+    memory_mb: float
+    """Resident memory of the server at the end."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--clients", type=int, default=30, help="conversations (default 30)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each phase (default 60)")
+    parser.add_argument(
+        "--misbehaving", type=int, default=200, help="of the second phase (default 200; 0: none)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="both phases so many times (default 1)"
+    )
+    parser.add_argument(
+        "--piece", type=float, default=60.0, metavar="MS", help="of audio a message (default 60)"
+    )
+    add_set(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure and print."""
+    call = calls.read_call(calls.recordings(None)[0])
+    audio = np.ascontiguousarray((call.samples.T * 32767).astype("<i2"))
+    phases: list[Phase] = []
+    memory: list[tuple[float, float]] = []
+    losses: list[str] = []
+    token = secrets.token_hex(16)
+    with _server(arguments.set, token) as (address, process):
+        meter = _Meter(psutil.Process(process.pid), memory)
+        for _ in range(arguments.rounds):
+            for misbehaving in (0, arguments.misbehaving)[: 1 + bool(arguments.misbehaving)]:
+                with _misbehaving(address, token, misbehaving):
+                    name = f"beside {misbehaving} that misbehave" if misbehaving else "alone"
+                    clients = _Clients(address, token, audio, arguments)
+                    phase, delays = asyncio.run(meter.measure(name, clients))
+                    phases.append(phase)
+                    losses += delays.losses
+    growth = _growth(memory)
+    _print(phases, growth, sorted(set(losses)))
+    results: dict[str, Any] = {
+        "clients": arguments.clients,
+        "seconds": arguments.seconds,
+        "phases": phases,
+        "memory_mb": memory,
+        "growth_mb_per_hour": growth,
+        "losses": losses,
+    }
+    write_json(arguments.json, "server", results)
+
+
+@contextlib.contextmanager
+def _server(settings: list[str], token: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Start `streamer serve` on a free port; give its address and process.
+
+    Raises:
+        UserError: if it does not start.
+    """
+    command = [sys.executable, "-m", "streamer.cli", "serve", "--port", "0"]
+    for each in ("asr.backend=none", "web.max_conversations=300", *settings):
+        command += ["--set", each]
+    environment = {**os.environ, "STREAMER_WEB_TOKEN": token}
+    with tempfile.NamedTemporaryFile("r", prefix="serve-", suffix=".log") as log:
+        process = subprocess.Popen(command, stderr=log.fileno(), env=environment)
+        try:
+            yield _address(process, Path(log.name)), process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Wait until the server says where it listens.
+
+    Raises:
+        UserError: if it ends instead.
+    """
+    while process.poll() is None:
+        said = log.read_text(encoding="utf-8")
+        if found := re.search(r"listening on \w+://(.+)/\n", said):
+            return found[1]
+        time.sleep(0.1)
+    raise UserError(log.read_text(encoding="utf-8").strip())
+
+
+@contextlib.contextmanager
+def _misbehaving(address: str, token: str, count: int) -> Iterator[None]:
+    """Have so many connections misbehave in a process of their own."""
+    if not count:
+        yield
+        return
+    command = ["nice", "-n", "19", sys.executable]  # as if they came from another machine
+    command += ["-m", "tools.benchmark.misbehaving", address, str(count)]
+    process = subprocess.Popen(
+        command, env={**os.environ, "STREAMER_WEB_TOKEN": token, "OMP_NUM_THREADS": "1"}
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+class _Clients:
+    """Well-behaved clients, each with a conversation of its own."""
+
+    def __init__(
+        self, address: str, token: str, audio: NDArray[np.int16], arguments: argparse.Namespace
+    ) -> None:
+        self._address = address
+        self._token = token
+        self._audio = np.concatenate([audio, audio[:SAMPLE_RATE]])
+        self._length = len(audio)
+        self._piece = round(arguments.piece * SAMPLE_RATE / 1000)
+        self._tail = Segmentation().tail
+        self.count: int = arguments.clients
+        self.seconds: float = arguments.seconds
+        self.delays = Delays()
+
+    async def run(self) -> None:
+        """Hold all conversations."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self.count):
+                group.create_task(self._converse(number))
+
+    async def _converse(self, number: int) -> None:
+        await asyncio.sleep(number / self.count)
+        sent: list[float] = []
+        """When each piece was to be sent, by the monotonic clock."""
+        try:
+            async with connect(f"ws://{self._address}/ws", compression=None) as socket:
+                start = {"type": "start", "channels": ["agent", "customer"], "token": self._token}
+                await socket.send(json.dumps(start))
+                sending = asyncio.create_task(self._send(socket, number, sent))
+                async for message in socket:
+                    self._take(json.loads(message), time.monotonic(), sent)
+                await sending
+        except ConnectionClosed as closed:
+            self.delays.losses.append(f"connection lost: {closed}")
+
+    async def _send(self, socket: Any, number: int, sent: list[float]) -> None:
+        begun = time.monotonic()
+        place = int(number * _GOLDEN % 1 * self._length)
+        for piece in range(int(self.seconds * SAMPLE_RATE / self._piece)):
+            at = (place + piece * self._piece) % self._length
+            due = begun + (piece + 1) * self._piece / SAMPLE_RATE
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            sent.append(due)
+            await socket.send(self._audio[at : at + self._piece].tobytes())
+        await socket.send(json.dumps({"type": "end"}))
+
+    def _take(self, event: dict[str, Any], now: float, sent: list[float]) -> None:
+        if event["type"] == "utterance":
+            latency = event["latency_ms"]
+            known = event["end"] - self._tail + latency["endpoint"] / 1000
+            piece = min(len(sent), max(1, -(-round(known * SAMPLE_RATE) // self._piece))) - 1
+            if event["end"] >= _WARM_UP:
+                self.delays.milliseconds.append(1000 * (now - sent[piece]))
+                self.delays.totals.append(latency["total"] - latency["endpoint"])
+        elif event["type"] in ("gap", "error", "skipped"):
+            said = event.get("message") or event.get("reason") or event.get("count")
+            self.delays.losses.append(f"{event['type']}: {said}")
+
+
+class _Meter:
+    """Reads memory and CPU time of the server while a phase goes on."""
+
+    def __init__(self, process: psutil.Process, memory: list[tuple[float, float]]) -> None:
+        self._process = process
+        self._memory = memory
+        self._begun = time.monotonic()
+
+    async def measure(self, name: str, clients: _Clients) -> tuple[Phase, Delays]:
+        """Run a phase."""
+        reading = asyncio.create_task(self._read())
+        wall, cpu = time.monotonic(), self._cpu()
+        await clients.run()
+        wall, cpu = time.monotonic() - wall, self._cpu() - cpu
+        reading.cancel()
+        delays = clients.delays
+        milliseconds = delays.milliseconds or [1000 * clients.seconds]
+        p50, p95 = np.percentile(milliseconds, (50, 95))
+        phase = Phase(
+            name,
+            len(delays.milliseconds),
+            float(p50),
+            float(p95),
+            float(np.percentile(delays.totals or [0.0], 95)),
+            len(delays.losses),
+            cpu / wall,
+            self._resident(),
+        )
+        return phase, delays
+
+    async def _read(self) -> None:
+        while True:
+            await asyncio.sleep(_SAMPLED)
+            self._memory.append((time.monotonic() - self._begun, self._resident()))
+
+    def _cpu(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def _resident(self) -> float:
+        return float(self._process.memory_info().rss) / 2**20
+
+
+def _growth(memory: list[tuple[float, float]]) -> float:
+    """Give the slope of the later half of the memory in MB per hour; 0 of too few readings."""
+    later = memory[len(memory) // 2 :]
+    if len(later) < 3:
+        return 0.0
+    return float(3600 * np.polyfit([t for t, _ in later], [mb for _, mb in later], 1)[0])
+
+
+def _print(phases: list[Phase], growth: float, losses: list[str]) -> None:
+    table = Table(title="Conversations over /ws", caption=conditions())
+    columns = ("", "p50 ms", "p95 ms", "server's p95", "n", "lost", "CPU", "MB")
+    for column in columns:
+        table.add_column(column, justify="right" if column else "left")
+    for phase in phases:
+        table.add_row(
+            phase.name,
+            f"{phase.p50_ms:.0f}",
+            f"{phase.p95_ms:.0f}",
+            f"{phase.server_p95_ms:.0f}",
+            str(phase.utterances),
+            str(phase.losses),
+            f"{phase.cores:.2f}",
+            f"{phase.memory_mb:.0f}",
+        )
+    Console().print(table)
+    for loss in losses[:10]:
+        print(loss)
+    print(f"memory of the server: {growth:+.1f} MB per hour over the later half")
