@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from streamer.api import Engine
     from streamer.control import Control, LiveStatus
+    from streamer.mqtt.address import Broker
+    from streamer.mqtt.settings import Mqtt
     from streamer.sinks import Sink
     from streamer.web.server import Address
 
@@ -46,6 +48,11 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         metavar="tcp://HOST:PORT",
         help="also serve voice assistants (Wyoming) on this loopback address",
     )
+    parser.add_argument(
+        "--fleet",
+        action="store_true",
+        help="show all nodes of the broker (--mqtt, or mqtt.url) on the page, too",
+    )
     parser.later(lambda: add_plugin_options(parser, "serve"))
     add_settings_options(parser)
     parser.set_defaults(run=run)
@@ -68,22 +75,37 @@ async def _serve(options: argparse.Namespace, engine: "Engine") -> None:
     from streamer.web.server import Address, serve
 
     values: dict[str, Any] = vars(options)
+    settings = engine.settings
 
     def further(control: "Control", status: "LiveStatus") -> "list[Sink]":
-        context = SinkContext(engine.settings, control, status, table=False)
+        context = SinkContext(settings, control, status, table=False)
         return api.make_sinks(context, values, "serve")
 
     with _signals() as stopped:
         await serve(
             engine,
-            engine.settings.web,
+            settings.web,
             Address(options.host, options.port),
             further,
             stopped,
             lambda url: notify(f"listening on {url}"),
             audiosocket=_address(options.audiosocket, "--audiosocket"),
             wyoming=_address(options.wyoming, "--wyoming"),
+            fleet=_broker(options, settings.mqtt) if options.fleet else None,
         )
+
+
+def _broker(options: argparse.Namespace, mqtt: "Mqtt") -> "Broker":
+    """Find the broker whose nodes are shown.
+
+    Raises:
+        UserError: if none is named, or it cannot be used.
+    """
+    from streamer.mqtt.address import broker
+
+    if not (options.mqtt or mqtt.url):
+        raise UserError("--fleet: no broker; give --mqtt mqtt://HOST, or set mqtt.url")
+    return broker(mqtt, options.mqtt)
 
 
 def _address(text: str | None, option: str) -> "Address | None":

@@ -14,7 +14,7 @@ _QUEUED = 64
 """Pieces of audio that wait at most; a full queue makes the sender wait."""
 
 
-_AT_ONCE, _CATCH_UP = 0.5, 7.5
+_AT_ONCE, _CATCH_UP = 0.25, 15.0
 """Seconds of live audio that are taken at once, and seconds in which all that may come ahead is taken."""
 _LONGEST = SAMPLE_RATE // 2
 """Samples of a piece at most: other conversations wait while one is processed."""

@@ -1,20 +1,33 @@
 """The routes of the server."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from streamer.events import Event
 from streamer.registry import ENDPOINTS
 from streamer.web.connection import Services
 
 _STATIC = Path(__file__).with_name("static")
 _POLICY = "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'"
+_PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+
+
+def _render(events: Sequence[Event]) -> str:
+    """Make the report of a conversation."""
+    from streamer.sinks.report.page import Report
+
+    report = Report()
+    for event in events:
+        report.take(event)
+    return report.render()
 
 
 def make_app(services: Services) -> Starlette:
@@ -25,6 +38,13 @@ def make_app(services: Services) -> Starlette:
 
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok", "conversations": len(services.hub.running)})
+
+    async def report(request: Request) -> Response:
+        found = services.hub.find_report(request.path_params["name"])
+        if found is None:
+            return Response("no such report\n", 404)
+        page = await asyncio.to_thread(_render, [*found.broadcast.history])
+        return HTMLResponse(page, headers=_PRIVATE)
 
     async def metrics(request: Request) -> Response:
         if not services.access.allows_headers(request.headers):
@@ -46,6 +66,7 @@ def make_app(services: Services) -> Starlette:
             Route("/healthz", health),
             Route("/readyz", health),
             Route("/metrics", metrics),
+            Route("/reports/{name}", report),
             *(endpoint(path, serve) for path, serve in ENDPOINTS.items()),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ]

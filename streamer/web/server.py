@@ -15,11 +15,13 @@ from streamer.sinks import Sink
 from streamer.web.access import Access, read_token
 from streamer.web.app import make_app
 from streamer.web.connection import Limits, Services
+from streamer.web.fleet import FleetWatcher
 from streamer.web.hub import Hub
 from streamer.web.protocol import BoundedHttp
 
 if TYPE_CHECKING:
     from streamer.api import Engine
+    from streamer.mqtt.address import Broker
     from streamer.web.settings import Web
 
 _GRACE = 5.0
@@ -44,15 +46,17 @@ class Address:
             return False
 
 
-async def serve(
+async def serve(  # noqa: PLR0913 - each is an option of its own
     engine: "Engine",
     web: "Web",
     address: Address,
     sinks: Callable[[Control, LiveStatus], Sequence[Sink]],
     stopped: Awaitable[object],
     ready: Callable[[str], None],
+    *,
     audiosocket: Address | None = None,
     wyoming: Address | None = None,
+    fleet: "Broker | None" = None,
 ) -> None:
     """Serve until stopped; then end all conversations properly and close.
 
@@ -65,6 +69,7 @@ async def serve(
         ready: called with the URL once connections are accepted.
         audiosocket: where Asterisk connects; loopback only.
         wyoming: where voice assistants connect; loopback only.
+        fleet: the broker whose nodes the page shows.
 
     Raises:
         UserError: if the address cannot be used, or is open to others without a token.
@@ -76,9 +81,11 @@ async def serve(
         )
     hub = Hub(engine, sinks, most=web.max_conversations)
     limits = Limits(ahead=web.max_ahead)
+    watcher = FleetWatcher(fleet) if fleet else None
+    services = Services(hub, access, limits, watcher)
     server = _Server(
         uvicorn.Config(
-            make_app(Services(hub, access, limits)),
+            make_app(services),
             host=address.host,
             port=address.port,
             ws_max_size=limits.message,
@@ -95,9 +102,9 @@ async def serve(
         )
     )
     serving = asyncio.create_task(server.run_until_told())
+    following = asyncio.create_task(watcher.run()) if watcher else None
     listeners: list[asyncio.Server] = []
     try:
-        services = Services(hub, access, limits)
         if audiosocket:
             from streamer.web.ingest.audiosocket import handler
 
@@ -118,6 +125,8 @@ async def serve(
     finally:
         for listener in listeners:
             listener.close()
+        if following:
+            following.cancel()
         await hub.close(_GRACE)
         server.should_exit = True
         with contextlib.suppress(Exception):

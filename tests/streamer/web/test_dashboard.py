@@ -6,6 +6,7 @@ import wave
 
 import pytest
 
+from tests.brokers import Mosquitto
 from tests.browser import CHROMIUM, serious_faults
 from tests.streamer.web.serving import samples, server, wait_for
 
@@ -68,7 +69,7 @@ def test_shows_a_conversation_without_faults(address, tmp_path, width, scheme):
     with browser(tmp_path, width, scheme) as page:
         page.goto(f"http://{address}/")
         page.get_by_role("button", name=f"call-{width}").click()
-        lines = page.locator("#transcript li")
+        lines = page.locator("#transcript li:has(.emotion)")
         wait_for(lambda: lines.count() == len(spoken) or page.wait_for_timeout(50))
         assert page.locator(".speaker h3").all_inner_texts() == ["agent", "customer"]
         assert page.locator(".speaker polyline").count() >= 1
@@ -77,9 +78,11 @@ def test_shows_a_conversation_without_faults(address, tmp_path, width, scheme):
         assert serious_faults(page) == []
 
 
-def test_analyses_the_microphone_of_the_page(address, tmp_path):
+@pytest.mark.parametrize("encoding", ["opus", "pcm"])
+def test_analyses_the_microphone_of_the_page(address, tmp_path, encoding):
     with browser(tmp_path) as page:
         page.goto(f"http://{address}/")
+        page.locator("#encoding").select_option(encoding)
         page.get_by_role("button", name="Start my microphone").click()
         wait_for(
             lambda: page.locator("#transcript li .emotion").count() or page.wait_for_timeout(100),
@@ -95,12 +98,82 @@ def test_analyses_the_microphone_of_the_page(address, tmp_path):
         )
 
 
+def test_sends_pcm_where_the_browser_has_no_recorder(address, tmp_path):
+    with browser(tmp_path) as page:
+        page.add_init_script("delete window.MediaRecorder")
+        page.goto(f"http://{address}/")
+        assert page.locator("#encoding option").all_inner_texts() == ["PCM (as it is)"]
+
+
+def test_steers_a_conversation_and_opens_its_report(address, tmp_path):
+    with client.connect(f"ws://{address}/ws") as own, browser(tmp_path) as page:
+        own.send(json.dumps({"type": "start", "session": "steered"}))
+        own.send(samples(2).tobytes())
+        page.goto(f"http://{address}/")
+        page.get_by_role("button", name="steered").click()
+        page.get_by_role("button", name="Mark this moment").click()
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Go on").wait_for()
+        assert page.locator("#report").is_hidden()
+        page.get_by_role("button", name="End the conversation").click()
+        types = [json.loads(message)["type"] for message in own]
+        assert "mark" in types
+        assert types[-1] == "session_ended"
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="Report").click()
+        report = opened.value
+        report.wait_for_load_state()
+        assert "steered" in report.content()
+        assert page.locator("#steering").is_hidden()
+
+
+def test_shows_fifty_conversations_at_once(address, tmp_path):
+    with contextlib.ExitStack() as stack:
+        for number in range(50):
+            socket = stack.enter_context(client.connect(f"ws://{address}/ws"))
+            socket.send(json.dumps({"type": "start", "session": f"one-of-fifty-{number:02}"}))
+            socket.send(samples(1).tobytes())
+        page = stack.enter_context(browser(tmp_path, 360))
+        page.goto(f"http://{address}/")
+        rows = page.locator("#conversations button", has_text="one-of-fifty")
+        wait_for(lambda: rows.count() == 50 or page.wait_for_timeout(50))
+        rows.nth(49).click()
+        assert page.locator("#detail-title").inner_text() == rows.nth(49).get_attribute(
+            "data-session"
+        )
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert serious_faults(page) == []
+
+
+def test_shows_the_nodes_of_a_broker(random_bundle, tmp_path):
+    with contextlib.ExitStack() as stack:
+        broker = Mosquitto(tmp_path / "broker").start()
+        stack.callback(broker.kill)
+        options = ("--mqtt", broker.url(), "--fleet", "--set", "mqtt.node=desk-1")
+        address, _ = stack.enter_context(server(random_bundle, *options))
+        talk(address, "call-1", 4)
+        page = stack.enter_context(browser(tmp_path, 360))
+        page.goto(f"http://{address}/")
+        row = page.get_by_role("row", name="desk-1")
+        row.wait_for()
+        assert "stopped" in row.inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert serious_faults(page) == []
+        broker.kill()
+        wait_for(
+            lambda: (
+                "trying again" in page.locator("#fleet-state").inner_text()
+                or page.wait_for_timeout(50)
+            )
+        )
+
+
 def test_reconnects_without_doubles(random_bundle, tmp_path):
     with server(random_bundle) as (address, first):
         spoken = [e for e in talk(address, "call-1") if e["type"] == "utterance"]
         with browser(tmp_path) as page:
             page.goto(f"http://{address}/")
-            lines = page.locator("#transcript li")
+            lines = page.locator("#transcript li:has(.emotion)")
             wait_for(lambda: lines.count() == len(spoken) or page.wait_for_timeout(50))
             first.terminate()
             first.wait(20)
