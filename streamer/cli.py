@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from streamer import __version__
 from streamer.commands import FAILED, INTERRUPTED, OK, WRONG
+from streamer.commands.logs import TEXT, say
 from streamer.commands.parser import Parser, refuse_empty
 from streamer.errors import UserError
 from streamer.registry import missing
@@ -68,7 +69,7 @@ def _execute(options: argparse.Namespace) -> int:
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if options.debug else logging.WARNING,
-        format="streamer: %(levelname)s: %(message)s",
+        format=TEXT,
     )
     try:
         code: int = options.run(options)
@@ -77,7 +78,7 @@ def _execute(options: argparse.Namespace) -> int:
     except UserError as error:
         if options.debug:
             raise
-        print(f"streamer: {error}", file=sys.stderr)  # noqa: T201 - this is the terminal's program
+        say(str(error), logging.ERROR)
         return WRONG
     except BrokenPipeError:
         # The reader of the output has gone: say nothing more, not even at exit.
@@ -87,7 +88,7 @@ def _execute(options: argparse.Namespace) -> int:
         if options.debug:
             raise
         line, code = _explain(error)
-        print(f"streamer: {line}", file=sys.stderr)  # noqa: T201
+        say(line, logging.ERROR)
     return code
 
 

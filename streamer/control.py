@@ -61,6 +61,8 @@ class LiveStatus:
     """Seconds of audio dropped because analysis was behind, summed over the channels."""
     behind: bool = False
     """Whether work is being shed for lack of time."""
+    outbox: Callable[[], int] = int
+    """Counts the events that wait for the broker."""
     paused: bool = False
     """Whether audio is being discarded on request."""
     levels: dict[int, float] = field(default_factory=dict)

@@ -55,13 +55,16 @@ def load_settings(options: argparse.Namespace, **overrides: Any) -> "Settings":
     values |= {k.replace("__", "."): v for k, v in overrides.items() if v is not None}
     file = resources.configuration(options.config) if options.config else None
     settings = configuration.load(file, overrides=values)
-    set_log_level(options, settings)
+    set_log(options, settings)
     return settings
 
 
-def set_log_level(options: argparse.Namespace, settings: "Settings") -> None:
-    """Log as much as the settings say, unless --debug wants all."""
+def set_log(options: argparse.Namespace, settings: "Settings") -> None:
+    """Log as much, and in the form, as the settings say; --debug wants all."""
     import logging
+
+    from streamer.commands.logs import set_format
 
     if not options.debug:
         logging.getLogger().setLevel(settings.log.level.upper())
+    set_format(settings.log.format)

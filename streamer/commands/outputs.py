@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streamer.commands import FAILED, INTERRUPTED, OK
+from streamer.commands.logs import say
 from streamer.errors import UserError
 from streamer.registry import SINKS, SOURCES, Option
 
@@ -33,8 +34,8 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def notify(line: str) -> None:
-    """Tell the user something on stderr, once."""
-    print(f"streamer: {line}", file=sys.stderr)
+    """Say a line to the user on stderr."""
+    say(line)
 
 
 def add_plugin_options(parser: argparse.ArgumentParser, command: str) -> None:

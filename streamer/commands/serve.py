@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
 
 async def _serve(options: argparse.Namespace, engine: "Engine") -> None:
     from streamer import api
+    from streamer.sinks.systemd import Systemd
     from streamer.web.server import Address, serve
 
     values: dict[str, Any] = vars(options)
@@ -81,18 +82,24 @@ async def _serve(options: argparse.Namespace, engine: "Engine") -> None:
         context = SinkContext(settings, control, status, table=False)
         return api.make_sinks(context, values, "serve")
 
-    with _signals() as stopped:
-        await serve(
-            engine,
-            settings.web,
-            Address(options.host, options.port),
-            further,
-            stopped,
-            lambda url: notify(f"listening on {url}"),
-            audiosocket=_address(options.audiosocket, "--audiosocket"),
-            wyoming=_address(options.wyoming, "--wyoming"),
-            fleet=_broker(options, settings.mqtt) if options.fleet else None,
-        )
+    def ready(url: str) -> None:
+        notify(f"listening on {url}")
+        systemd.tell("READY=1", f"STATUS=listening on {url}")
+
+    async with Systemd() as systemd:
+        with _signals() as stopped:
+            await serve(
+                engine,
+                settings.web,
+                Address(options.host, options.port),
+                further,
+                stopped,
+                ready,
+                audiosocket=_address(options.audiosocket, "--audiosocket"),
+                wyoming=_address(options.wyoming, "--wyoming"),
+                fleet=_broker(options, settings.mqtt) if options.fleet else None,
+            )
+            systemd.tell("STOPPING=1")
 
 
 def _broker(options: argparse.Namespace, mqtt: "Mqtt") -> "Broker":

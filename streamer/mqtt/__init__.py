@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 from streamer.registry import Option, Plugin, SinkContext
 
 if TYPE_CHECKING:
-    from streamer.control import Control
+    from streamer.control import Control, LiveStatus
     from streamer.mqtt.sink import MqttSink
     from streamer.settings.tree import Settings
 
 
 def mqtt_sink(
-    settings: "Settings", url: str | None = None, control: "Control | None" = None
+    settings: "Settings",
+    url: str | None = None,
+    control: "Control | None" = None,
+    status: "LiveStatus | None" = None,
 ) -> "MqttSink":
     """Make the sink that publishes events over MQTT.
 
@@ -23,6 +26,7 @@ def mqtt_sink(
         settings: all settings; the section `mqtt` applies.
         url: broker and prefix, instead of the settings' one.
         control: of the conversation that commands over MQTT control, if the settings permit them.
+        status: of the conversation; shows how many events wait.
 
     Raises:
         UserError: if the URL, a certificate, the password or a setting cannot be used. Entering the sink raises it
@@ -33,7 +37,7 @@ def mqtt_sink(
     from streamer.mqtt.sink import MqttSink
 
     handler = steer(control) if control else None
-    return MqttSink(settings, broker(settings.mqtt, url), handler)
+    return MqttSink(settings, broker(settings.mqtt, url), handler, status)
 
 
 def _make(
@@ -45,7 +49,7 @@ def _make(
     if mqtt_required:
         required = settings.mqtt.model_copy(update={"required": True})
         settings = settings.model_copy(update={"mqtt": required})
-    return mqtt_sink(settings, mqtt, context.control)
+    return mqtt_sink(settings, mqtt, context.control, context.status)
 
 
 PLUGIN = Plugin(

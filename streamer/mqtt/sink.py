@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamer import events
+from streamer.control import LiveStatus
 from streamer.mqtt.address import Broker
 from streamer.mqtt.commands import Handler
 from streamer.mqtt.database import StoredEvent
@@ -32,9 +33,17 @@ class MqttSink:
         settings: all settings.
         broker: which broker.
         handler: executes commands received over MQTT.
+        status: of the conversation; shows how many events wait.
     """
 
-    def __init__(self, settings: Settings, broker: Broker, handler: Handler | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        broker: Broker,
+        handler: Handler | None = None,
+        status: LiveStatus | None = None,
+    ) -> None:
+        self._status = status or LiveStatus()
         self._settings = settings
         self._broker = broker
         self._selection = Selection(settings.mqtt.types)
@@ -69,6 +78,7 @@ class MqttSink:
 
     async def __aenter__(self) -> Self:
         self._node = await Node.join(self._settings, self._broker, self._conversation)
+        self._status.outbox = lambda: self.waiting
         return self
 
     async def __aexit__(

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -26,6 +26,8 @@ class BatchStatistics:
     """Items in them."""
     cancelled: int = 0
     """Items that were cancelled before their call began."""
+    seconds: float = field(default=0.0, compare=False)
+    """Time that the workers were busy with finished calls."""
 
 
 class Batcher(Generic[T, R]):
@@ -58,6 +60,7 @@ class Batcher(Generic[T, R]):
         self._max_wait = max_wait
         self._timer: asyncio.TimerHandle | None = None
         self._calls = self._items = self._cancelled = 0
+        self._seconds = 0.0
         self._use(None)
 
     def submit(self, item: T, *, may_wait: bool = False) -> "asyncio.Future[R]":
@@ -86,6 +89,7 @@ class Batcher(Generic[T, R]):
             calls=self._calls,
             items=self._items,
             cancelled=self._cancelled,
+            seconds=self._seconds,
         )
 
     def _use(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -109,14 +113,17 @@ class Batcher(Generic[T, R]):
                 self._items += len(batch)
                 items = [item for item, _ in batch]
                 done = self._loop.run_in_executor(self._executor, self._work, items)
-                done.add_done_callback(partial(self._finish, [result for _, result in batch]))
+                results = [result for _, result in batch]
+                done.add_done_callback(partial(self._finish, results, self._loop.time()))
 
     def _finish(
         self,
         results: list["asyncio.Future[R]"],
+        begun: float,
         done: "asyncio.Future[Sequence[R | Exception]]",
     ) -> None:
         self._busy -= 1
+        self._seconds += done.get_loop().time() - begun
         if done.cancelled():
             for result in results:
                 result.cancel()
@@ -141,4 +148,5 @@ def combined(*all_statistics: BatchStatistics) -> BatchStatistics:
         calls=sum(one.calls for one in all_statistics),
         items=sum(one.items for one in all_statistics),
         cancelled=sum(one.cancelled for one in all_statistics),
+        seconds=sum(one.seconds for one in all_statistics),
     )

@@ -247,6 +247,9 @@ class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="least severity of log lines"
     )
+    format: Literal["text", "json"] = Field(
+        default="text", description="json: one object a line, for log collectors"
+    )
 
 
 class Settings(Section):

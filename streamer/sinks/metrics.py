@@ -1,12 +1,17 @@
 """Numbers for operators, in Prometheus' format; no names and no texts are labels."""
 
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from streamer import events
 from streamer.control import LiveStatus
 from streamer.errors import UserError
 from streamer.registry import Option, Plugin, SinkContext
+from streamer.runtime.batching import BatchStatistics
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 _LATENCIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 _WORK = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -16,10 +21,17 @@ class Metrics:
     """The metrics of one process, summed over its conversations."""
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+        from prometheus_client import (
+            CollectorRegistry,
+            Counter,
+            Gauge,
+            Histogram,
+            ProcessCollector,
+        )
 
         self._registry = CollectorRegistry()
         registry = self._registry
+        ProcessCollector(registry=registry)
         self.utterances = Counter(
             "streamer_utterances", "Utterances by emotion", ["emotion"], registry=registry
         )
@@ -47,8 +59,16 @@ class Metrics:
             "streamer_errors", "Error events by part", ["part"], registry=registry
         )
         self.alerts = Counter("streamer_alerts", "Alerts", registry=registry)
+        outbox = Gauge(
+            "streamer_outbox_events", "Events that wait for the MQTT broker", registry=registry
+        )
         self._running: dict[int, LiveStatus] = {}
+        outbox.set_function(lambda: max((s.outbox() for s in self._running.values()), default=0))
         self.lag.set_function(lambda: max((s.lag for s in self._running.values()), default=0.0))
+
+    def show_pools(self, statistics: Callable[[], Mapping[str, BatchStatistics]]) -> None:
+        """Show how busy pools of workers are, by their names: `statistics` is called at each scrape."""
+        self._registry.register(_Pools(statistics))
 
     def begin(self, status: LiveStatus) -> None:
         """Count a conversation whose status is shown."""
@@ -96,6 +116,30 @@ class Metrics:
         except OSError as error:
             reason = (error.strerror or "not possible").lower()
             raise UserError(f"--metrics {port}: {reason}") from None
+
+
+class _Pools:
+    """Reads the statistics of pools of workers when it is scraped."""
+
+    def __init__(self, statistics: Callable[[], Mapping[str, BatchStatistics]]) -> None:
+        self._statistics = statistics
+
+    def collect(self) -> "Iterator[Metric]":
+        """See `prometheus_client.registry.Collector`."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        waiting = GaugeMetricFamily("streamer_pool_waiting", "Work that waits", labels=["pool"])
+        busy = GaugeMetricFamily("streamer_pool_busy", "Busy workers", labels=["pool"])
+        items = CounterMetricFamily("streamer_pool_items", "Work begun", labels=["pool"])
+        seconds = CounterMetricFamily(
+            "streamer_pool_seconds", "Time that workers were busy", labels=["pool"]
+        )
+        for name, each in self._statistics().items():
+            waiting.add_metric([name], each.waiting)
+            busy.add_metric([name], each.busy)
+            items.add_metric([name], each.items)
+            seconds.add_metric([name], each.seconds)
+        yield from (waiting, busy, items, seconds)
 
 
 def _emotion(event: events.Utterance) -> str:

@@ -14,19 +14,16 @@ from streamer.registry import Plugin, SinkContext
 log = logging.getLogger(__name__)
 
 
-class SystemdSink:
-    """Ready with the first event; alive as long as the event loop turns; stopping with the last."""
-
-    delivers = False
-    """Nobody reads events here: a conversation does not go on for this sink alone."""
+class Systemd:
+    """Tells systemd that a service is ready, alive as long as the event loop turns, and stopping."""
 
     def __init__(self) -> None:
-        self._address = os.environ["NOTIFY_SOCKET"]
+        self._address = os.environ.get("NOTIFY_SOCKET", "")
         self._interval = _watchdog_seconds() / 2
         self._alive: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._interval:
+        if self._interval and self._address:
             self._alive = asyncio.create_task(self._keep_alive())
         return self
 
@@ -40,28 +37,38 @@ class SystemdSink:
             self._alive.cancel()
             await asyncio.gather(self._alive, return_exceptions=True)
 
-    async def emit(self, event: events.Event) -> None:
-        """Tell what matters to systemd, and in words to `systemctl status`."""
-        match event:
-            case events.SessionStarted():
-                self._tell("READY=1", f"STATUS=listening to {event.source}")
-            case events.Gap():
-                self._tell(f"STATUS=listening; last gap: {event.reason}, {event.channel}")
-            case events.SessionEnded():
-                self._tell("STOPPING=1", f"STATUS={event.reason}")
-
     async def _keep_alive(self) -> None:
         while True:
-            self._tell("WATCHDOG=1")
+            self.tell("WATCHDOG=1")
             await asyncio.sleep(self._interval)
 
-    def _tell(self, *lines: str) -> None:
+    def tell(self, *lines: str) -> None:
+        """Send lines such as READY=1, if systemd started this process and expects them."""
+        if not self._address:
+            return
         path = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
                 connection.sendto("\n".join(lines).encode(), path)
         except OSError as error:
             log.warning("systemd cannot be notified: %s", error)
+
+
+class SystemdSink(Systemd):
+    """Ready with the first event of a conversation, stopping with the last."""
+
+    delivers = False
+    """Nobody reads events here: a conversation does not go on for this sink alone."""
+
+    async def emit(self, event: events.Event) -> None:
+        """Tell what matters to systemd, and in words to `systemctl status`."""
+        match event:
+            case events.SessionStarted():
+                self.tell("READY=1", f"STATUS=listening to {event.source}")
+            case events.Gap():
+                self.tell(f"STATUS=listening; last gap: {event.reason}, {event.channel}")
+            case events.SessionEnded():
+                self.tell("STOPPING=1", f"STATUS={event.reason}")
 
 
 def _watchdog_seconds() -> float:

@@ -80,6 +80,7 @@ class Hub:
         self._finished: deque[Running] = deque(maxlen=_FINISHED)
         self._closing = False
         self.metrics = Metrics()
+        self.metrics.show_pools(engine.runtime.statistics)
         self.changed = asyncio.Event()
         """Set whenever a conversation begins or ends."""
 

@@ -42,7 +42,7 @@ export const TEXTS = {
   set_mark: "Mark this moment",
   end: "End the conversation",
   report: "Report",
-  nodes: (count, broker) => `${count} nodes at ${broker}`,
+  nodes: (count, broker) => (count === 1 ? `1 node at ${broker}` : `${count} nodes at ${broker}`),
   broker: (problem) => `Broker: ${problem}; trying again …`,
   columns: ["Node", "Condition", "Conversation", "Channels", "Delay", "Lost", "Alerts", "Last seen"],
   conditions: {
