@@ -22,10 +22,9 @@ from streamer.commands.outputs import (
     notify,
     stopped_by_signals,
 )
-from streamer.commands.parser import whole_number
 from streamer.commands.replay import speed
 from streamer.errors import SourceError, UserError
-from streamer.registry import SinkContext, SourceContext
+from streamer.registry import SinkContext, SourceContext, whole_number
 
 if TYPE_CHECKING:
     from streamer.settings.tree import Settings
