@@ -57,14 +57,14 @@ class Segmentation(Section):
         default=None,
         ge=0.06,
         le=5,
-        description="seconds of silence that end an utterance; null: 0.5, adaptive 0.7",
+        description="seconds of silence that end an utterance; null: 0.7, fixed 0.5",
     )
     endpoint: Literal["fixed", "adaptive"] = Field(
-        default="fixed",
-        description="what ends an utterance: silence alone, or sooner if the turn sounds complete (adaptive)",
+        default="adaptive",
+        description="what ends an utterance: silence, sooner if the turn sounds complete; fixed: silence alone",
     )
     complete: float = constant(
-        0.7,
+        0.3,
         ge=0,
         le=1,
         description="adaptive: probability at which a turn sounds complete and the utterance ends",

@@ -1,4 +1,4 @@
-"""Whether a turn sounds complete: Smart Turn v3.2 (Daily, 2025), a small network on the last 8 seconds of it."""
+"""Whether a turn sounds complete: Smart Turn v3.2 (Daily, 2025), a small network on the last 4 seconds of it."""
 
 import hashlib
 from functools import cache
@@ -9,8 +9,8 @@ import numpy as np
 from streamer.audio import SAMPLE_RATE, Samples
 from streamer.errors import UserError
 
-_FILE = "smart-turn-3.2/smart-turn-v3.2-cpu.onnx"
-_SHA256 = "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f"
+_FILE = "smart-turn-3.2/smart-turn-v3.2-4s.onnx"
+_SHA256 = "06e1cba6d8ff1acc57a1faad4fe32d503efb46479c7f1556263860674b624fd9"
 _BANDS = 80
 _MIRRORED = 200
 """Samples that continue the last window."""
@@ -20,7 +20,7 @@ _LEAST_VARIANCE = 1e-7
 class SmartTurn:
     """Scores whether a turn is complete; keeps no state (see `TurnEnd`)."""
 
-    window = 8 * SAMPLE_RATE
+    window = 4 * SAMPLE_RATE
     """Samples that are scored, the pause included."""
 
     def __init__(self) -> None:

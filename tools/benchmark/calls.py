@@ -47,7 +47,7 @@ _BLOCK = 20 * SAMPLE_RATE
 """Samples that an endless call is delivered at a time: live, 60 ms; else, as a recording at full speed."""
 
 _BRIEF = SAMPLE_RATE
-_PAUSE = int(0.7 * SAMPLE_RATE)
+_PAUSE = int(0.9 * SAMPLE_RATE)
 """Samples of a brief utterance, and of the silence that ends it for certain."""
 
 BRIEF_SECONDS = (_BRIEF + _PAUSE) / SAMPLE_RATE

@@ -22,7 +22,7 @@ PAUSE = 5 * FRAME
 
 
 def segmenter(**changes):
-    return Segmenter(PeakDetector(), Segmentation(**changes), 0)
+    return Segmenter(PeakDetector(), Segmentation(endpoint="fixed", **changes), 0)
 
 
 def test_an_utterance_from_first_to_last():

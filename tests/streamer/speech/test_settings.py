@@ -25,6 +25,6 @@ def test_the_adaptive_endpoint_waits_longer_for_turns_that_sound_unfinished():
         overrides = {f"segmentation.{key}": value for key, value in changes.items()}
         return load(environment={}, overrides=overrides).segmentation.silence
 
-    assert silence() == 0.5
-    assert silence(endpoint="adaptive") == 0.7
-    assert silence(endpoint="adaptive", end_silence=1.0) == 1.0
+    assert silence() == 0.7
+    assert silence(endpoint="fixed") == 0.5
+    assert silence(end_silence=1.0) == 1.0
