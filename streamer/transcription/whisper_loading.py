@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from streamer.audio import SAMPLE_RATE, Samples
 from streamer.errors import UserError
+from streamer.settings.shipped import sample_call
 from streamer.settings.tree import Asr
 from streamer.transcription.whisper_models import ModelFiles, obtain
 from streamer.transcription.whisper_network import WhisperNetwork
@@ -76,13 +78,28 @@ def _load_on(
             intra_threads=_threads(asr, cores),
             files=contents,
         )
-        network = WhisperNetwork(model)
+        network = WhisperNetwork(model, _voice())
         # What is slow the first time: a GPU's libraries are looked for, and silence is encoded.
         network.context(network.encode(np.zeros((network.bands, 2), np.float32)), 1)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UserError(f"whisper model {files.name}: cannot be loaded: {reason}") from error
     return network, compute_type
+
+
+def _voice() -> Samples:
+    """A second of speech, of the sample call."""
+    import av
+
+    begin, end = round(0.3 * SAMPLE_RATE), round(1.3 * SAMPLE_RATE)
+    pieces: list[Samples] = []
+    with av.open(str(sample_call())) as container:
+        resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+        for frame in container.decode(audio=0):
+            pieces += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
+            if sum(map(len, pieces)) >= end:
+                break
+    return np.concatenate(pieces)[begin:end]
 
 
 def _tokens(

@@ -2,7 +2,8 @@
 
 Whisper was trained on windows of 30 s, and its decoder, shown less, repeats itself. But the encoder's states of the
 silence that fills a window hardly depend on what was said before it. So only the utterance and `LEAD` of silence are
-encoded; the states of further silence are those of one window that begins with a buzz, computed once.
+encoded; the states of further silence are those of one window that begins with a voice, computed once: after silence or
+a buzz, the larger models find that nobody speaks.
 """
 
 from collections.abc import Sequence
@@ -12,15 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer_models.encoders.log_mel import SAMPLE_RATE, Features, log_mel
+from streamer.audio import Samples
+from streamer_models.encoders.log_mel import Features, log_mel
 
 WINDOW = 3000
 """Columns of a spectrogram (30 s) that fill Whisper's window."""
-LEAD = 100
+LEAD = 200
 """Columns of silence that are encoded after an utterance."""
-_BUZZ_HZ = 120
-_BUZZ_PEAK = 0.3
-"""Pulses like those of a voice: in the silence of an empty window the decoder finds that nobody speaks."""
 _STRIDE = 2
 """Columns for a state, 20 ms."""
 STATES = WINDOW // _STRIDE
@@ -62,10 +61,12 @@ class WhisperNetwork:
 
     Args:
         model: `ctranslate2.models.Whisper`.
+        voice: some speech.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, voice: Samples) -> None:
         self._model = model
+        self._voice = voice
         self.bands = int(model.n_mels)
         self.multilingual = bool(model.is_multilingual)
         self._silence: NDArray[np.float32] | None = None
@@ -118,11 +119,9 @@ class WhisperNetwork:
         return times, list(found.text_token_probs)
 
     def _silent_states(self) -> NDArray[np.float32]:
-        """The states [1500, width] of a window in which half a second of a buzz is followed by silence."""
+        """The states [1500, width] of a window in which the voice is followed by silence."""
         if self._silence is None:
-            buzz = np.zeros(SAMPLE_RATE // 2, np.float32)
-            buzz[:: SAMPLE_RATE // _BUZZ_HZ] = _BUZZ_PEAK
-            self._silence = self._encoded(log_mel(buzz, self.bands), WINDOW)
+            self._silence = self._encoded(log_mel(self._voice, self.bands), WINDOW)
         return self._silence
 
     def _encoded(self, features: Features, length: int) -> NDArray[np.float32]:
