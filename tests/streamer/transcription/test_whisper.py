@@ -17,7 +17,7 @@ from streamer.transcription.whisper_network import Hypothesis
 from tests.whisper_model import WORDS, make_whisper
 
 CORES = 2
-LENIENT = {"no_speech": 1.0, "min_log_probability": -10.0, "max_compression": 20.0}
+LENIENT = {"NO_SPEECH": 1.0, "MIN_LOG_PROBABILITY": -10.0, "MAX_COMPRESSION": 20.0}
 
 
 def voice(seconds=2.0, seed=0, volume=0.1):
@@ -27,25 +27,30 @@ def voice(seconds=2.0, seed=0, volume=0.1):
     )
 
 
+@pytest.fixture(autouse=True)
+def lenient_gates(monkeypatch):
+    """Let pass what a network with random weights hears."""
+    for name, value in LENIENT.items():
+        monkeypatch.setattr(whisper, name, value)
+
+
 @pytest.fixture(scope="module")
 def make(tiny_whisper):
-    def make(**asr):
-        return WhisperTranscriber(
-            Asr(model=str(tiny_whisper), **{"device": "cpu", **LENIENT, **asr}), CORES
-        )
+    def make(cores=CORES, **asr):
+        return WhisperTranscriber(Asr(model=str(tiny_whisper), device="cpu", **asr), cores)
 
     return make
 
 
 @pytest.fixture(scope="module")
 def lenient(make):
-    return make(threads=1)
+    return make(cores=1)
 
 
 @pytest.fixture(scope="module")
 def multilingual(tmp_path_factory):
     directory = make_whisper(tmp_path_factory.mktemp("whisper") / "random", multilingual=True)
-    return partial(Asr, model=str(directory), **LENIENT)
+    return partial(Asr, model=str(directory))
 
 
 def test_it_hears_words(lenient):
@@ -65,38 +70,41 @@ def test_the_same_audio_gives_the_same_text_whatever_came_before(make, lenient):
     first = [lenient.transcribe(samples, language="en") for samples in audio]
     again = [lenient.transcribe(samples, language="en") for samples in reversed(audio)]
     assert again[::-1] == first
-    other = make(threads=3)
+    other = make(cores=6)
     assert [other.transcribe(samples, language="en").text for samples in audio] == [
         transcript.text for transcript in first
     ]
 
 
 @pytest.mark.parametrize(
-    ("gate", "reason"),
+    ("gate", "limit", "reason"),
     [
-        ({"no_speech": 0.0}, "no speech"),
-        ({"min_log_probability": 0.0}, "log probability"),
-        ({"max_words_per_second": 1e-9}, "words in"),
+        ("NO_SPEECH", 0.0, "no speech"),
+        ("MIN_LOG_PROBABILITY", 0.0, "log probability"),
+        ("MAX_WORDS_PER_SECOND", 1e-9, "words in"),
     ],
 )
-def test_each_gate_rejects_and_hides_the_text(make, caplog, gate, reason):
+def test_each_gate_rejects_and_hides_the_text(make, caplog, monkeypatch, gate, limit, reason):
     caplog.set_level(logging.DEBUG)
-    strict = make(**gate)
+    strict = make()
+    monkeypatch.setattr(whisper, gate, limit)
     transcript = strict.transcribe(voice(), language="en")
     assert (transcript.status, transcript.text, transcript.words) == ("rejected", "", ())
     assert reason in transcript.reason
     assert not [word for word in WORDS if f" {word} " in caplog.text]
 
 
-def test_text_that_compresses_too_well_is_doubted(make):
-    transcriber = make(max_compression=2.4)
+def test_text_that_compresses_too_well_is_doubted(make, monkeypatch):
+    transcriber = make()
+    monkeypatch.setattr(whisper, "MAX_COMPRESSION", 2.4)
     hypothesis = Hypothesis((), -0.1, 0.0)
     assert "compression ratio" in transcriber._doubt(hypothesis, "again and " * 12, 30.0)
     assert transcriber._doubt(hypothesis, "again and again", 30.0) == ""
 
 
 def test_a_text_in_doubt_is_read_again_in_a_whole_window(make, monkeypatch):
-    strict = make(min_log_probability=0.0)
+    strict = make()
+    monkeypatch.setattr(whisper, "MIN_LOG_PROBABILITY", 0.0)
     windows = []
     encode = strict._network.encode_window
     monkeypatch.setattr(
@@ -107,7 +115,8 @@ def test_a_text_in_doubt_is_read_again_in_a_whole_window(make, monkeypatch):
 
 
 def test_where_no_speech_is_found_nothing_is_read_again(make, monkeypatch):
-    strict = make(no_speech=0.0)
+    strict = make()
+    monkeypatch.setattr(whisper, "NO_SPEECH", 0.0)
     monkeypatch.setattr(whisper, "SILENT", 0.0)
     monkeypatch.setattr(strict._network, "encode_window", lambda _: pytest.fail("read again"))
     assert "no speech" in strict.transcribe(voice(), language="en").reason
