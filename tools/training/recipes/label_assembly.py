@@ -5,7 +5,7 @@ dialogue are fitted on others; recorded calls are scored by heads that have not 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,9 +43,6 @@ NOISE = 0.3
 """Word error rate at which the loss by recognisers' errors is measured."""
 
 _HALVES = 2
-_CASTS = 2
-_CLIP_CALLS = 150
-_CALM_CALLS = 60
 _COMPOSITION = Composition(silent=0.0, wordless=0.0, wordless_calls=0.0, versions=3)
 _DIMENSION_ROWS = 4000
 
@@ -77,10 +74,11 @@ def assemble(parts: Parts, out: Path, settings: Mapping[str, Any]) -> Bundle:
     terms = parts.data.terms
     bundle = Bundle(
         name=terms.name,
-        version="1",
+        version=terms.version,
         model=model.eval(),
         calibration=figures.calibration,
         threshold=figures.threshold,
+        thresholds=figures.thresholds,
         tokenizer=parts.tokenizer,
         card=card(terms, figures, settings),
         license=terms.licence,
@@ -143,20 +141,24 @@ class _Talk:
 
     def fusion(self, chosen: Sequence[int]) -> ScoreFusion:
         """Fit the fusion on some of the dialogues."""
+        settings = self._parts.fusion
         rng = np.random.default_rng((self._parts.seed, 5))
         texts = torch.stack([self.clear, self.noisy])
         neutral = self.clear[self._is("neutral")]
         composed: list[LabelledDialogue] = [
             voiced(self.dialogues[i], texts[:, self._rows(i)], self._training, _COMPOSITION, rng)
-            for _ in range(_CASTS)
+            for _ in range(settings.casts)
             for i in chosen
         ]
         composed += [
-            clip_call(self._training, neutral, _COMPOSITION, rng) for _ in range(_CLIP_CALLS)
+            clip_call(self._training, neutral, _COMPOSITION, rng)
+            for _ in range(settings.clip_calls)
         ]
         target = self._calm_target()
-        composed += [calm_call(self._calm, neutral, target, rng) for _ in range(_CALM_CALLS)]
-        return fit_fusion(composed, self._parts.fusion, seed=self._parts.seed)
+        composed += [
+            calm_call(self._calm, neutral, target, rng) for _ in range(settings.calm_calls)
+        ]
+        return fit_fusion(composed, settings, seed=self._parts.seed)
 
     def said(self) -> list[Said]:
         """Scores of all labelled turns, those of each half by a fusion fitted on the other."""
@@ -275,12 +277,25 @@ def _heard(parts: Parts, fusion: ScoreFusion) -> Heard:
             )
         },
         votes=data.votes(data.groups["development"]),
+        people=data.people(data.groups["development"]),
+        strange=_strange_scores(parts, scored),
         calm=[(data.speech.clip(calm[i]), calm[i].stop - calm[i].start) for i in apart],
         calm_scores=scored(scorers.final, bank.of("calm", Version.LIVE)[apart]),
         calls=[data.speech.clip(piece) for piece in calls],
         calls_hours=data.speech.call_hours(),
         calls_scores=each[folds, torch.arange(len(calls))],
     )
+
+
+def _strange_scores(parts: Parts, scored: Callable[[Scorer, Tensor], Tensor]) -> dict[str, Tensor]:
+    """Scores [n, classes] of development sounds that are no speech of ours, by corpus."""
+    pieces = parts.data.groups["strange"]
+    scores = scored(parts.scorers.final, parts.bank.of("strange", Version.WHOLE))
+    corpora = [clip.corpus for clip in parts.data.clips_of(pieces)]
+    return {
+        name: scores[[i for i, corpus in enumerate(corpora) if corpus == name]]
+        for name in sorted(set(corpora))
+    }
 
 
 def _dimensions(parts: Parts, talk: _Talk) -> "DimensionHead":

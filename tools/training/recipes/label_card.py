@@ -19,13 +19,17 @@ def card(terms: Terms, figures: Figures, settings: Mapping[str, Any]) -> str:
     groups = figures.parts["speech, whole"]["groups"]
     return _BODY.read_text(encoding="utf-8").format(
         name=terms.name,
+        version=terms.version,
         terms=_TEMPLATES[terms.open].read_text(encoding="utf-8").rstrip(),
         figures="\n".join(_row(name, part) for name, part in figures.parts.items()),
         recalls="\n".join(_recalls(name, part) for name, part in figures.parts.items()),
         corpora="\n".join(_row(name, part) for name, part in groups["corpus"].items()),
         sexes="\n".join(_row(name, part) for name, part in groups["sex"].items()),
         calm="\n".join(_calm(name, part) for name, part in figures.calm.items()),
-        threshold=figures.threshold,
+        ages="\n".join(_row(name, part) for name, part in groups["age"].items()),
+        ethnicities="\n".join(_row(name, part) for name, part in groups["ethnicity"].items()),
+        doubt="\n".join(_doubt(name, part) for name, part in figures.doubt.items()),
+        thresholds=", ".join(f"{label} {t:.2f}" for label, t in figures.thresholds.items()),
         learnt="; the bundle itself has learnt from all of them" if terms.calm else "",
         right=figures.confident_and_right,
         seed=settings.get("seed", 0),
@@ -34,7 +38,7 @@ def card(terms: Terms, figures: Figures, settings: Mapping[str, Any]) -> str:
 
 def _row(name: str, part: Mapping[str, Any]) -> str:
     measures = " | ".join(_interval(part[measure]) for measure in ("ua", "accuracy", "ece"))
-    return f"| {name} | {part['n']} | {measures} |"
+    return f"| {name} | {part['n']} | {measures} | {part.get('risk_coverage', '')} |"
 
 
 def _recalls(name: str, part: Mapping[str, Any]) -> str:
@@ -49,6 +53,10 @@ def _calm(name: str, rates: Mapping[str, float]) -> str:
         f"| {name} | {rates['n']} | {rates['hours'] * 60:.0f} | "
         f"{rates['confident_per_hour']:.0f} | {rates['angry_or_sad_per_hour']:.0f} |"
     )
+
+
+def _doubt(name: str, part: Mapping[str, float]) -> str:
+    return f"| {name} | {part['n']} | {part['confident']:.2f} | {part['auroc']:.2f} |"
 
 
 def _interval(measure: Mapping[str, float | None]) -> str:

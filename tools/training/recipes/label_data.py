@@ -26,6 +26,9 @@ from tools.training.tasks.text import LabelledTexts
 CALM = ("librispeech_mini", "natural_")
 """Beginnings of the names of the corpora that nobody labelled, and that are calm."""
 
+STRANGE = (NOISE, "deeply_nonverbal", "emogator")
+"""Corpora of what is no speech of our classes."""
+
 OPEN_LABELLED = ("cremad",)
 OPEN_CALM = (
     "librispeech_mini",
@@ -51,12 +54,14 @@ class Terms:
 
     Attributes:
         name: Of the bundle.
+        version: Of the bundle.
         licence: Of the bundle, in one line.
         open: Only data with licences that allow commercial use and redistribution.
         calm: Share of calm speech in what the audio head draws.
     """
 
     name: str
+    version: str
     licence: str
     open: bool
     calm: float
@@ -67,9 +72,9 @@ class Terms:
 
 
 RESEARCH = Terms(
-    "streamer-en-2", "non-commercial research; see MODEL_CARD.md", open=False, calm=0.35
+    "streamer-en-2", "2", "non-commercial research; see MODEL_CARD.md", open=False, calm=0.35
 )
-OPEN = Terms("streamer-open-1", "Apache-2.0; see MODEL_CARD.md", open=True, calm=0.0)
+OPEN = Terms("streamer-open-1", "1", "Apache-2.0; see MODEL_CARD.md", open=True, calm=0.08)
 TERMS: Mapping[str, Terms] = {terms.name: terms for terms in (RESEARCH, OPEN)}
 
 
@@ -107,7 +112,8 @@ class LabelData:
         """Pieces by what they are for.
 
         labelled: clips with one of our labels; development: those of them that are for measuring; calm: pieces of calm
-        speech, those for measuring among them; calls: utterances of the recorded calls.
+        speech, those for measuring among them; calls: utterances of the recorded calls; strange: noises, vocal bursts
+        and speech of other emotions alone, for measuring.
         """
         clips, speech = self._clips.clips, self.speech
         expressive = [i for i, c in enumerate(clips) if c.emotion4 in LABELS and c.is_speech]
@@ -119,6 +125,9 @@ class LabelData:
                 [i for i, c in enumerate(clips) if c.corpus.startswith(CALM)]
             ),
             "calls": speech.call_pieces(),
+            "strange": speech.clip_pieces(
+                [i for i, c in enumerate(clips) if c.corpus in STRANGE and c.split == "dev"]
+            ),
         }
 
     def learns_from(self, piece: Piece) -> bool:
@@ -155,6 +164,12 @@ class LabelData:
         heard = read_votes(self._data / "speech" / "cremad" / "ratings.csv")
         names = [Path(clip.path).stem for clip in self.clips_of(pieces)]
         return [LABELS[int(heard[name].argmax())] if name in heard else "" for name in names]
+
+    def people(self, pieces: Sequence[Piece]) -> dict[str, list[str]]:
+        """Age group and ethnicity of the speaker of each clip of CREMA-D; empty for others."""
+        table = read_people(self._data / "speech" / "cremad" / "speakers.csv")
+        rows = [table.get(clip.speaker, ("", "")) for clip in self.clips_of(pieces)]
+        return {name: [row[i] for row in rows] for i, name in enumerate(("age", "ethnicity"))}
 
     def rated_texts(self, most: int) -> tuple[list[str], Tensor]:
         """Sentences of EmoBank (training part) and their valence and arousal [n, 2] in [-1, 1]."""
@@ -241,6 +256,24 @@ def read_votes(path: Path) -> dict[str, NDArray[np.float64]]:
             if counts.sum() >= 3:
                 votes[row["clip"]] = counts / counts.sum()
     return votes
+
+
+def read_people(path: Path) -> dict[str, tuple[str, str]]:
+    """Age group and ethnicity of each speaker in a table; nothing where there is none."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {
+            row["speaker"]: (
+                _age_group(int(row["age"])),
+                "Hispanic" if row["ethnicity"] == "Hispanic" else row["race"],
+            )
+            for row in csv.DictReader(file)
+        }
+
+
+def _age_group(age: int) -> str:
+    return "under 30" if age < 30 else "30 to 49" if age < 50 else "50 and over"
 
 
 def stated_origin(manifest: Path) -> set[str]:

@@ -1,7 +1,7 @@
 """How good a late fusion is on its development parts, and the calibration and threshold that follow."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,14 @@ from tools.training.recipes.open_dialogues import LABELS
 COVERAGE = 0.9
 """Share of utterances whose true label is in the prediction set."""
 
-THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
-CALLS_PER_HOUR, READERS_PER_HOUR = 60.0, 12.0
-"""Confident labels other than neutral that are allowed on recorded calls and on readers."""
+THRESHOLDS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+CALLS_PER_HOUR: Mapping[str, float] = {"angry": 4.0, "sad": 12.0, "happy": 45.0}
+"""Confident labels that are allowed on the recorded conversations by which a threshold is chosen."""
+READERS, READERS_PER_HOUR = "librispeech_mini", 4.0
+"""The same of each label on readers."""
+CROSSED = "recorded conversations, thresholds chosen on others"
+CONVERSATIONS = ("call_", "conv_", "meet_", "misc_", "tel_")
+"""Beginnings of the names of recordings of people who talk to each other; the others are readings and a speech."""
 
 _NEUTRAL = LABELS.index("neutral")
 _SAMPLES_PER_HOUR = 16_000 * 3600.0
@@ -37,10 +42,12 @@ class Heard:
         allowed: Which of them the terms allow to learn from: on these the temperature is fitted.
         scores: Condition -> [n, classes].
         votes: What most listeners hear in each clip; empty where nobody was asked.
+        people: Grouping -> group of the speaker of each clip, empty where nothing is known.
+        strange: Confidences [s] of what is no speech of ours, by corpus.
         calm: m calm pieces that nothing has learnt from, with their samples.
         calm_scores: [m, classes].
         calls: k utterances of recorded calls.
-        calls_hours: Duration of the recordings.
+        calls_hours: Duration of each recording.
         calls_scores: [k, classes], by heads that have not learnt from the recording.
     """
 
@@ -48,10 +55,12 @@ class Heard:
     allowed: Sequence[bool]
     scores: Mapping[str, Tensor]
     votes: Sequence[str]
+    people: Mapping[str, Sequence[str]]
+    strange: Mapping[str, Tensor]
     calm: Sequence[tuple[Clip, int]]
     calm_scores: Tensor
     calls: Sequence[Clip]
-    calls_hours: float
+    calls_hours: Mapping[str, float]
     calls_scores: Tensor
 
 
@@ -72,10 +81,13 @@ class Figures:
 
     calibration: Calibration
     threshold: float
+    thresholds: Mapping[str, float]
     parts: Mapping[str, dict[str, Any]]
     calm: Mapping[str, dict[str, float]]
     confident_and_right: float
     """Of the development clips that are not neutral, by audio alone."""
+    doubt: Mapping[str, dict[str, float]]
+    """Of what is no speech of ours: how it compares with development clips by confidence."""
 
     @classmethod
     def of(cls, heard: Heard, said: Sequence[Said]) -> "Figures":
@@ -104,11 +116,14 @@ class Figures:
         groups = {
             "corpus": [clip.corpus for clip in heard.clips],
             "sex": [clip.gender for clip in heard.clips],
+            **heard.people,
         }
         parts: dict[str, dict[str, Any]] = {}
         for name, scores in heard.scores.items():
             judged = Judgements.of(LABELS, truth, probabilities(scores, "audio"), speakers)
-            parts[f"speech, {name}"] = grouped_report(judged, groups)
+            parts[f"speech, {name}"] = grouped_report(judged, groups) | {
+                "risk_coverage": risk_coverage(judged)
+            }
         asked = [i for i, vote in enumerate(heard.votes) if vote]
         if asked:
             rows = probabilities(heard.scores["whole"][asked], "audio")
@@ -119,19 +134,26 @@ class Figures:
             judged = Judgements.of(
                 LABELS, [LABELS[i] for i in labels.tolist()], probabilities(scores, kind), dialogues
             )
-            parts[f"{kind}, {condition} text"] = report(judged)
+            parts[f"{kind}, {condition} text"] = report(judged) | {
+                "risk_coverage": risk_coverage(judged)
+            }
         calm = probabilities(heard.calm_scores, "audio")
         calls = probabilities(heard.calls_scores, "audio")
-        threshold = next((t for t in THRESHOLDS if _quiet(heard, calm, calls, t)), THRESHOLDS[-1])
+        thresholds = choose_thresholds(heard, calm, calls, conversations(heard))
         whole = probabilities(heard.scores["whole"], "audio")
         expressive = _places(truth).numpy() != _NEUTRAL
-        right = (whole.argmax(axis=1) == _places(truth).numpy()) & (whole.max(axis=1) >= threshold)
+        right = (whole.argmax(axis=1) == _places(truth).numpy()) & confident(whole, thresholds)
         return cls(
             calibration=calibration,
-            threshold=threshold,
+            threshold=min(thresholds.values()),
+            thresholds=thresholds,
             parts=parts,
-            calm=_calm(heard, calm, calls, threshold),
+            calm=_calm(heard, calm, calls, thresholds),
             confident_and_right=round(float(right[expressive].mean()), 4),
+            doubt={
+                name: _doubt(whole, probabilities(scores, "audio"), thresholds)
+                for name, scores in heard.strange.items()
+            },
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -139,20 +161,80 @@ class Figures:
         return {
             "calibration": self.calibration.model_dump(mode="json"),
             "threshold": self.threshold,
+            "thresholds": dict(self.thresholds),
             "parts": dict(self.parts),
             "calm": dict(self.calm),
             "confident_and_right": self.confident_and_right,
+            "doubt": dict(self.doubt),
         }
 
 
-def confident(probabilities: _Floats, threshold: float) -> NDArray[np.bool_]:
+def confident(probabilities: _Floats, thresholds: Mapping[str, float]) -> NDArray[np.bool_]:
     """Which rows are a confident label other than neutral."""
-    sure = probabilities.max(axis=1) >= threshold
-    return np.asarray((probabilities.argmax(axis=1) != _NEUTRAL) & sure)
+    least = np.array([thresholds.get(label, 2.0) for label in LABELS])
+    return np.asarray(probabilities.max(axis=1) >= least[probabilities.argmax(axis=1)])
+
+
+def conversations(heard: Heard) -> list[str]:
+    """Names of the recordings of people who talk to each other."""
+    return sorted(name for name in heard.calls_hours if name.startswith(CONVERSATIONS))
+
+
+def choose_thresholds(
+    heard: Heard, calm: _Floats, calls: _Floats, recordings: Collection[str]
+) -> dict[str, float]:
+    """The least threshold of each label other than neutral that is quiet enough.
+
+    Args:
+        heard: What the probabilities belong to.
+        calm: Probabilities [m, classes] of its calm pieces, of which the readers count.
+        calls: Probabilities [k, classes] of the utterances of its calls.
+        recordings: Of the calls, those that count.
+    """
+    readers = np.array([clip.corpus == READERS for clip, _ in heard.calm], np.bool_)
+    read = sum(n for clip, n in heard.calm if clip.corpus == READERS) / _SAMPLES_PER_HOUR
+    rows, hours = _of(heard, recordings)
+
+    def quiet(label: str, threshold: float) -> bool:
+        only = {label: threshold}
+        return bool(
+            confident(calls[rows], only).sum() <= CALLS_PER_HOUR[label] * hours
+            and confident(calm[readers], only).sum() <= READERS_PER_HOUR * read
+        )
+
+    return {
+        label: next((t for t in THRESHOLDS if quiet(label, t)), THRESHOLDS[-1])
+        for label in CALLS_PER_HOUR
+    }
+
+
+def risk_coverage(judged: Judgements) -> float:
+    """Area under the risk-coverage curve (Geifman & El-Yaniv, 2017): the mean error rate of the most confident ones."""
+    wrong = judged.predicted != judged.truth
+    order = np.argsort(-judged.probabilities.max(axis=1), kind="stable")
+    rates = np.cumsum(wrong[order]) / np.arange(1, len(order) + 1)
+    return round(float(rates.mean()), 4)
+
+
+def _doubt(known: _Floats, strange: _Floats, thresholds: Mapping[str, float]) -> dict[str, float]:
+    """Of what is no speech of ours: the share of confident labels, and how often one is less sure of it (AUROC)."""
+    sure, unsure = known.max(axis=1), strange.max(axis=1)
+    below = np.searchsorted(np.sort(unsure), sure).mean() / len(unsure)
+    return {
+        "n": len(strange),
+        "confident": round(float(confident(strange, thresholds).mean()), 4),
+        "auroc": round(float(below), 4),
+    }
+
+
+def _of(heard: Heard, recordings: Collection[str]) -> tuple[NDArray[np.bool_], float]:
+    """Rows of the utterances of some recordings, and the hours of these."""
+    rows = np.array([clip.speaker in recordings for clip in heard.calls], np.bool_)
+    return rows, sum(heard.calls_hours[name] for name in recordings)
 
 
 def _calm(
-    heard: Heard, calm: _Floats, calls: _Floats, threshold: float
+    heard: Heard, calm: _Floats, calls: _Floats, thresholds: Mapping[str, float]
 ) -> dict[str, dict[str, float]]:
     """Confident labels an hour by kind of calm speech, all and those angry or sad."""
     hours = Counter[str]()
@@ -161,29 +243,48 @@ def _calm(
     result = {}
     for corpus, duration in hours.items():
         mine = np.array([clip.corpus == corpus for clip, _ in heard.calm])
-        result[corpus] = _rates(calm[mine], threshold, duration)
-    result["recorded calls"] = _rates(calls, threshold, heard.calls_hours)
+        result[corpus] = _rates(calm[mine], thresholds, duration)
+    talk = conversations(heard)
+    for title, recordings in (
+        ("recorded conversations", talk),
+        ("recorded readings", sorted(heard.calls_hours.keys() - set(talk))),
+    ):
+        rows, recorded = _of(heard, recordings)
+        result[title] = _rates(calls[rows], thresholds, recorded)
+    result[CROSSED] = _crossed(heard, calm, calls, (talk[::2], talk[1::2]))
     return result
 
 
-def _rates(probabilities: _Floats, threshold: float, hours: float) -> dict[str, float]:
-    sure = confident(probabilities, threshold)
+def _crossed(
+    heard: Heard, calm: _Floats, calls: _Floats, halves: tuple[list[str], list[str]]
+) -> dict[str, float]:
+    """Rates on each half of the conversations at the thresholds that the other half would choose."""
+    n, hours, counts = 0, 0.0, np.zeros(2)
+    for own, other in (halves, halves[::-1]):
+        rows, recorded = _of(heard, own)
+        rates = _rates(calls[rows], choose_thresholds(heard, calm, calls, other), 1.0)
+        counts += (rates["confident_per_hour"], rates["angry_or_sad_per_hour"])
+        n, hours = n + int(rows.sum()), hours + recorded
+    confident_rate, dark_rate = (round(float(count / max(hours, 1e-9)), 1) for count in counts)
+    return {
+        "n": n,
+        "hours": round(hours, 3),
+        "confident_per_hour": confident_rate,
+        "angry_or_sad_per_hour": dark_rate,
+    }
+
+
+def _rates(
+    probabilities: _Floats, thresholds: Mapping[str, float], hours: float
+) -> dict[str, float]:
+    sure = confident(probabilities, thresholds)
     dark = sure & (probabilities.argmax(axis=1) != LABELS.index("happy"))
     return {
         "n": len(probabilities),
         "hours": round(hours, 3),
-        "confident_per_hour": round(float(sure.sum()) / hours, 1),
-        "angry_or_sad_per_hour": round(float(dark.sum()) / hours, 1),
+        "confident_per_hour": round(float(sure.sum()) / max(hours, 1e-9), 1),
+        "angry_or_sad_per_hour": round(float(dark.sum()) / max(hours, 1e-9), 1),
     }
-
-
-def _quiet(heard: Heard, calm: _Floats, calls: _Floats, threshold: float) -> bool:
-    rates = _calm(heard, calm, calls, threshold)
-    readers = rates.get("librispeech_mini", {"confident_per_hour": 0.0})
-    return (
-        rates["recorded calls"]["confident_per_hour"] <= CALLS_PER_HOUR
-        and readers["confident_per_hour"] <= READERS_PER_HOUR
-    )
 
 
 def _scaling(scores: Tensor, labels: Tensor) -> dict[str, float]:

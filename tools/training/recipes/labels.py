@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from streamer_models.bundle import Bundle
 from streamer_models.encoders.bert_gru import BertGru
 from streamer_models.encoders.whisper import Whisper, WhisperConfig
 from streamer_models.tokenizer import TextTokenizer
@@ -43,7 +44,7 @@ from tools.training.tasks.statistics_head import (
     balanced_calm,
     train_scorer,
 )
-from tools.training.tasks.text import TextSettings
+from tools.training.tasks.text import Start, TextSettings
 from tools.training.tasks.text_noise import RecogniserNoise
 from tools.training.tasks.whisper_weights import pretrained_whisper
 
@@ -97,13 +98,36 @@ def run(arguments: argparse.Namespace) -> None:
     settings = LabelSettings(head=HeadSettings(calm=terms.calm))
     config = WhisperConfig(hidden=settings.head.hidden, dropout=settings.head.dropout)
     encoder = pretrained_whisper(arguments.whisper, config)
-    bank = StatisticsBank(data, encoder, arguments.cache / f"statistics-{data.sha256[:16]}")
-    scorers = Scorers(data, bank, config, settings.head, arguments.out / "audio", arguments.seed)
-    text, classifier, tokenizer = train_texts(data, settings, arguments.out, arguments.seed)
-    parts = Parts(
-        data, bank, encoder, scorers, text, classifier, tokenizer, settings.fusion, arguments.seed
-    )
-    assemble(parts, arguments.out, {"bundle": terms.name, **asdict(settings)})
+    kept = arguments.cache / f"statistics-{data.sha256[:16]}"
+    train_labels(data, encoder, settings, arguments.out, kept, seed=arguments.seed)
+
+
+def train_labels(
+    data: LabelData,
+    encoder: Whisper,
+    settings: LabelSettings,
+    out: Path,
+    kept: Path,
+    *,
+    seed: int,
+    start: Start | None = None,
+) -> Bundle:
+    """Train all stages that `out` lacks, and write the bundle there.
+
+    Args:
+        data: To learn from and to measure on.
+        encoder: Its backbone stays as it is.
+        settings: How.
+        out: Folder of the stages and the bundle.
+        kept: Folder of the statistics.
+        seed: Of everything random.
+        start: See `train_texts`.
+    """
+    bank = StatisticsBank(data, encoder, kept)
+    scorers = Scorers(data, bank, encoder.config, settings.head, out / "audio", seed)
+    text, classifier, tokenizer = train_texts(data, settings, out, seed, start)
+    parts = Parts(data, bank, encoder, scorers, text, classifier, tokenizer, settings.fusion, seed)
+    return assemble(parts, out, {"bundle": data.terms.name, "seed": seed, **asdict(settings)})
 
 
 class StatisticsBank:
@@ -190,9 +214,16 @@ class Scorers:
 
 
 def train_texts(
-    data: LabelData, settings: LabelSettings, out: Path, seed: int
+    data: LabelData, settings: LabelSettings, out: Path, seed: int, start: Start | None = None
 ) -> tuple[BertGru, nn.Linear, TextTokenizer]:
     """Train the text encoder, in `out`/text and, on talk, in `out`/talk.
+
+    Args:
+        data: To learn from.
+        settings: How.
+        out: Where the stages go.
+        seed: Of everything random.
+        start: Encoder and tokenizer to begin with; None: MiniLM's.
 
     Returns:
         The encoder, its classifier of `LABELS` and `OTHER`, its tokenizer.
@@ -207,6 +238,7 @@ def train_texts(
         resume=True,
         settings=settings.text,
         noise=RecogniserNoise(comments.texts),
+        start=start,
     )
     if data.terms.open:
         return text_stage.load_text_stage(out / "text")

@@ -25,6 +25,9 @@ class FusionSettings:
         past_penalty: Weight of the squared weights of the past.
         class_weights: A class weighs (1 / its share) to this power.
         decay: Weight of a past utterance relative to the one after it.
+        casts: How often each written dialogue is given voices.
+        clip_calls: Calls made of clips alone.
+        calm_calls: Calls made of calm speech.
     """
 
     steps: int = 300
@@ -33,6 +36,9 @@ class FusionSettings:
     class_weights: float = 0.5
     decay: float = 0.7
     window: int = 8
+    casts: int = 2
+    clip_calls: int = 150
+    calm_calls: int = 60
 
 
 def fit_fusion(

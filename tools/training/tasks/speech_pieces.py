@@ -110,9 +110,9 @@ class Speech:
         waves = self._calls.waves
         return [Piece(CALLS + n, 0, len(wave)) for n, wave in enumerate(waves) if len(wave)]
 
-    def call_hours(self) -> float:
-        """Duration of the recorded calls, pauses counted."""
-        return self._calls.hours
+    def call_hours(self) -> dict[str, float]:
+        """Duration of each recorded call in hours, pauses counted."""
+        return {name: length / 3600.0 for name, length in self._calls.durations.items()}
 
     def wave(self, piece: Piece, version: Version) -> Wave:
         """A version of a piece: samples [n], 0.1 s at least."""
@@ -198,11 +198,6 @@ class Calls:
             ],
             {name: length for name, length in self.durations.items() if name in recordings},
         )
-
-    @property
-    def hours(self) -> float:
-        """Duration of all recordings."""
-        return sum(self.durations.values()) / 3600.0
 
 
 def loud_part(wave: Wave, before: float, after: float) -> Wave:
