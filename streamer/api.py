@@ -157,7 +157,7 @@ def make_sinks(
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a process needs to analyse conversations. A context manager; leaving it ends the workers."""
+    """Models and worker pools that analyse conversations. A context manager; leaving it ends the workers."""
 
     settings: Settings
     runtime: Runtime

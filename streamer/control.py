@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(eq=False)
 class Control:
-    """What others ask of a conversation: pause, stop, mark. For the tasks of one event loop."""
+    """Requests to a conversation: pause, stop, mark. For the tasks of one event loop."""
 
     duration: float | None = None
     """Seconds after which a live conversation ends; None: when stopped."""
@@ -51,7 +51,7 @@ class Control:
 
 @dataclass
 class LiveStatus:
-    """How a live conversation is doing, for meters, displays and metrics."""
+    """Condition of a live conversation, for meters, displays and metrics."""
 
     position: int = 0
     """End of the audio captured so far, in samples."""

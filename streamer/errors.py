@@ -11,7 +11,7 @@ class StreamerError(Exception):
 
 
 class UserError(StreamerError):
-    """What was asked for cannot be done; the message says in one line what to do about it.
+    """A request cannot be met; the message says in one line what to do about it.
 
     The command line prints the message without a traceback and exits with code 2.
     """

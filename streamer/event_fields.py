@@ -32,7 +32,7 @@ Probabilities = Annotated[
 
 
 class _Part(BaseModel):
-    """What parts of events share."""
+    """Base of objects within events."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -88,7 +88,7 @@ class Word(_Part):
 
 
 class Amount(_Part):
-    """How often and how long."""
+    """Count and duration."""
 
     count: int = Field(ge=0)
     seconds: Duration

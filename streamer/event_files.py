@@ -29,7 +29,7 @@ class Recorded:
 
     @property
     def name(self) -> str:
-        """What to call it: the recording's name without its suffix, or the session."""
+        """Its title: the recording's name without its suffix, or the session."""
         first = self.events[0] if self.events else None
         if isinstance(first, SessionStarted) and first.source not in ("", "-"):
             return Path(first.source).stem or self.session

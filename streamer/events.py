@@ -86,7 +86,7 @@ def _rfc3339(value: datetime) -> str:
 
 
 class _Event(BaseModel):
-    """What all events share."""
+    """Base of all events."""
 
     model_config = ConfigDict(
         extra="ignore", frozen=True, validate_by_name=True, validate_by_alias=True
@@ -105,7 +105,7 @@ class _Event(BaseModel):
 
 
 class _AudioEvent(_Event):
-    """What events about audio share."""
+    """Base of events about audio."""
 
     channel: str = Field(description="the channel's name: who speaks there")
     start: Seconds

@@ -47,14 +47,14 @@ class Option:
 
     @property
     def default(self) -> Any:
-        """Its value where it is not given."""
+        """Value where it is not given."""
         flag = self.arguments.get("action") == "store_true"
         return self.arguments.get("default", False if flag else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a plugin works on this machine."""
+    """Condition of a plugin on this machine."""
 
     state: Literal["ok", "limited", "broken"]
     detail: str
@@ -63,7 +63,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """How to make a source, a sink or a transcriber, and which command-line options it has.
+    """Factory of a source, a sink or a transcriber, and its command-line options.
 
     `make` is called with keyword arguments: one for each option that was given on the command line (by `Option.name`),
     and those of its kind, see `SINKS`, `SOURCES` and `TRANSCRIBERS`.
@@ -83,7 +83,7 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """What a source is made with, beside its own options."""
+    """Arguments of a source beside its own options."""
 
     audio: "Audio"
     clock: "Clock"
@@ -95,7 +95,7 @@ class SourceContext:
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:
-    """What a sink is made with, beside its own options."""
+    """Arguments of a sink beside its own options."""
 
     settings: "Settings"
     control: "Control | None" = None

@@ -1,4 +1,4 @@
-"""What one speaker of a conversation has said so far: time, words, loudness, emotions, valence."""
+"""Figures of one speaker of a conversation: time, words, loudness, emotions, valence."""
 
 import math
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ def _merged(
 
 @dataclass(slots=True)
 class Speaker:
-    """What one speaker has said so far; times in seconds."""
+    """Figures of one speaker so far; times in seconds."""
 
     name: str
     channel: str

@@ -1,4 +1,4 @@
-"""How pleasant an emotion is: the prior that turns label probabilities into valence."""
+"""Valence of emotions: the prior that turns label probabilities into valence."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What the configurations of encoders and systems have in common: bounds on every number, and names of classes."""
+"""Base of the configurations of encoders and systems: bounds on every number, and names of classes."""
 
 from typing import Annotated, Any, Literal
 
@@ -75,7 +75,7 @@ TextConfig = Annotated[SerializeAsAny[EncoderConfig], _read(registry.TEXT_ENCODE
 
 
 class SystemConfig(NetworkConfig):
-    """What every system's configuration has."""
+    """Base of every system's configuration."""
 
     labels: Annotated[tuple[Label, ...], Field(min_length=2, max_length=64)] = (
         "angry",

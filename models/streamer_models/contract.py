@@ -1,4 +1,4 @@
-"""What the parts of a system promise each other and the program: shapes, units, receptive fields.
+"""Contracts between the parts of a system and the program: shapes, units, receptive fields.
 
 Audio is float32 in [-1, 1] at 16,000 Hz. B is the batch, T samples or tokens, L the utterances of a window, C classes.
 Sequences stand at the start of their row; padding behind them, and the other rows of a batch, change no result.

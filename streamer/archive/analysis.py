@@ -25,7 +25,7 @@ EVENTS, REPORTS = "events", "reports"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where results go, and in which form."""
+    """Target of results, and their form."""
 
     folder: Path
     compress: bool = False
@@ -42,7 +42,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Analysed:
-    """What became of a call."""
+    """Result of a call."""
 
     session: str = ""
     seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""What is done: a small database in the target folder, safe against kills at any moment."""
+"""Ledger of calls: a small database in the target folder, safe against kills at any moment."""
 
 import contextlib
 import sqlite3

@@ -1,4 +1,4 @@
-"""What there is to analyse: files, folders, globs, lists and object stores become jobs."""
+"""Jobs of an archive: files, folders, globs, lists and object stores become jobs."""
 
 import glob
 import hashlib

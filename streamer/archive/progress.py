@@ -1,4 +1,4 @@
-"""How far an archive is, on stderr."""
+"""Progress of an archive, on stderr."""
 
 import contextlib
 import sys

@@ -26,7 +26,7 @@ _SECTIONS = ("audio", "segmentation", "asr", "emotion", "privacy", "alerts")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a run went: numbers of calls."""
+    """Result of a run: numbers of calls."""
 
     planned: int
     skipped: int

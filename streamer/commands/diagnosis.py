@@ -1,4 +1,4 @@
-"""What works on this machine: one check for each part, none of which may raise or reach the network."""
+"""Diagnosis of this machine: one check for each part, none of which may raise or reach the network."""
 
 import platform
 from collections.abc import Callable
@@ -16,7 +16,7 @@ State = Literal["ok", "limited", "broken"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one part is."""
+    """Condition of one part."""
 
     part: str
     state: State

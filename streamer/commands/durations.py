@@ -1,4 +1,4 @@
-"""How long recordings are, for progress bars."""
+"""Durations of recordings, for progress bars."""
 
 from collections.abc import Sequence
 from pathlib import Path

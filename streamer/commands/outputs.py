@@ -1,4 +1,4 @@
-"""What the commands that analyse conversations share: where events go, signals, exit codes."""
+"""Shared by the commands that analyse conversations: outputs, signals, exit codes."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""How audio comes in: a live source is drained at once into a bounded buffer, a recording is read as needed."""
+"""Input of audio: a live source is drained at once into a bounded buffer, a recording is read as needed."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""What a live conversation does beside its audio: marks, summaries on demand, alerts about silence."""
+"""Tasks of a live conversation beside its audio: marks, summaries on demand, alerts about silence."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,4 +1,4 @@
-"""What a live conversation sheds when analysis falls behind: the only place that decides it.
+"""Load shedding of a live conversation: the only place that decides it.
 
 The lag is the audio that was captured but not yet analysed, in seconds. While it grows, work is shed in
 this order: transcriptions, estimates while people speak, and, at the bound, audio.

@@ -1,4 +1,4 @@
-"""How a speaker's emotion moves over the utterances of a conversation."""
+"""Mood: a speaker's emotion over the utterances of a conversation."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What leaves a conversation: the only place that builds its events and interprets the privacy modes."""
+"""Events of a conversation: the only place that builds its events and interprets the privacy modes."""
 
 import logging
 from collections import defaultdict
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Privacy:
-    """Which channels are analysed and reported, and whether text is.
+    """Privacy modes: channels that are analysed and reported, text that is reported.
 
     Args:
         settings: the mode of each channel: analyse, context (in the context of others, never reported) or exclude (not

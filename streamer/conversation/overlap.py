@@ -1,4 +1,4 @@
-"""How much of an utterance is spoken while someone else speaks."""
+"""Overlap of an utterance with other speakers."""
 
 _KEPT = 300.0
 """Seconds that utterances are kept; none is longer."""

@@ -45,7 +45,7 @@ OPENING = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a conversation went."""
+    """Result of a conversation."""
 
     session: str
     reason: str

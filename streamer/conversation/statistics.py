@@ -1,4 +1,4 @@
-"""What a conversation adds up to, from its own events: figures and alerts."""
+"""Figures and alerts of a conversation, from its own events."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -29,7 +29,7 @@ _MAX_PASSWORD = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """How to reach a broker, and the topics used there."""
+    """Address of a broker, and the topics used there."""
 
     host: str
     port: int

@@ -28,7 +28,7 @@ URGENCY: tuple[Condition, ...] = get_args(Condition)
 
 @dataclass(slots=True)
 class FleetNode:
-    """What is known of one node."""
+    """State of one node."""
 
     name: str
     availability: str = ""

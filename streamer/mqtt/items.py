@@ -1,4 +1,4 @@
-"""What a subscriber receives: events and their order, retained states, availability, connection changes."""
+"""Items that a subscriber receives: events and their order, retained states, availability, connection changes."""
 
 import logging
 from collections import OrderedDict

@@ -34,7 +34,7 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class Persistence:
-    """How long the broker keeps the subscriptions of an absent client, and messages for it."""
+    """Time for which the broker keeps the subscriptions of an absent client, and messages for it."""
 
     seconds: float
     """For MQTT 5."""

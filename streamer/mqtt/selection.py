@@ -1,4 +1,4 @@
-"""Which events are published, and how a subscriber sees that others were left out on purpose."""
+"""Selection of the events to publish; subscribers see that others were left out on purpose."""
 
 from typing import get_args
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class Mqtt(BaseModel):
-    """How events reach MQTT subscribers."""
+    """MQTT: publishing of events."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -68,12 +68,12 @@ class Topics:
 
     @property
     def command(self) -> str:
-        """Where commands are read."""
+        """Topic of commands."""
         return f"{self.root}/command"
 
     @property
     def reply(self) -> str:
-        """Where commands are answered."""
+        """Topic of replies to commands."""
         return f"{self.root}/command/reply"
 
     def state(self, channel: str) -> str:

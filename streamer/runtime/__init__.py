@@ -1,1 +1,1 @@
-"""What conversations share: loaded models, the worker pools they run in, batching, queues with statistics."""
+"""Parts that conversations share: loaded models, the worker pools they run in, batching, queues with statistics."""

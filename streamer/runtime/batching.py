@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class BatchStatistics:
-    """How busy a pool of workers is."""
+    """Load of a pool of workers."""
 
     waiting: int
     """Items that wait for a worker."""

@@ -81,7 +81,7 @@ class Runtime:
 
     @property
     def new_stream(self) -> "Callable[[], AudioStream] | None":
-        """What makes the audio stream of a new utterance; None for a bundle without audio."""
+        """Factory of the audio stream of a new utterance; None for a bundle without audio."""
         return self._new_stream
 
     def new_state(self) -> "ConversationState":

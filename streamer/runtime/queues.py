@@ -16,7 +16,7 @@ class Closed(Exception):  # noqa: N818 - a state, like StopIteration
 
 @dataclass(frozen=True, slots=True)
 class QueueStatistics:
-    """How full a queue is."""
+    """Fill of a queue."""
 
     items: int
     """Items that wait."""

@@ -102,7 +102,7 @@ Rule = Annotated[
 
 
 class Alerts(_Section):
-    """When to raise an alert, and where to send it besides the other events."""
+    """Rules of alerts, and where alerts go besides the other events."""
 
     rules: tuple[Rule, ...] = Field(
         default=(), max_length=100, description="each with a name; see docs/alerts.md"

@@ -1,4 +1,4 @@
-"""Where the program keeps what must outlive it."""
+"""Directories of what must outlive the program."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where the settings come from: a YAML file, then the environment, then the command line.
+"""Sources of the settings: a YAML file, then the environment, then the command line.
 
 A key that is not in the tree, or a value out of its bounds, is an error that names the key's path.
 """

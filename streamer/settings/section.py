@@ -1,4 +1,4 @@
-"""What every section of the settings is."""
+"""Base of the settings' sections."""
 
 from typing import Any
 

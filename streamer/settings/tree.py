@@ -19,7 +19,7 @@ ChannelMode = Literal["analyse", "context", "exclude"]
 
 
 class Audio(Section):
-    """How channels are read."""
+    """Channels of the audio."""
 
     channels: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
         default=(),
@@ -33,7 +33,7 @@ class Audio(Section):
 
 
 class Segmentation(Section):
-    """How speech is cut into utterances."""
+    """Segmentation of speech into utterances."""
 
     detector: Annotated[str, AfterValidator(DETECTORS.known)] = Field(
         default="gated",
@@ -146,7 +146,7 @@ def _backend(name: str) -> str:
 
 
 class Asr(Section):
-    """How utterances are transcribed."""
+    """Transcription of utterances."""
 
     backend: Annotated[str, AfterValidator(_backend)] = Field(
         default="auto",
@@ -224,7 +224,7 @@ class Emotion(Section):
 
 
 class Live(Section):
-    """What holds when audio cannot wait."""
+    """Live conversations: audio cannot wait."""
 
     max_lag: float = Field(
         default=5.0, ge=0.5, le=120, description="seconds of audio that analysis may be behind"
@@ -232,7 +232,7 @@ class Live(Section):
 
 
 class Privacy(Section):
-    """What may leave the program."""
+    """Privacy: what may leave the program."""
 
     text: bool = Field(default=True, description="false: no transcript leaves, anywhere")
     channels: dict[str, ChannelMode] = Field(
@@ -242,7 +242,7 @@ class Privacy(Section):
 
 
 class Log(Section):
-    """What is said on stderr."""
+    """Messages on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="least severity of log lines"

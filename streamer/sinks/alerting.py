@@ -1,4 +1,4 @@
-"""What sinks share that deliver alerts, one after the other, beside the stream of events."""
+"""Base of sinks that deliver alerts, one after the other, beside the stream of events."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What people read of a conversation: a line for each event, the present, the figures at the end."""
+"""Text for people: a line for each event, the present, the figures at the end."""
 
 from typing import TYPE_CHECKING
 

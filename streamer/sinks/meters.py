@@ -1,4 +1,4 @@
-"""What the terminal shows of a live conversation besides its events: loudness, lag, keys."""
+"""Meters of a live conversation in the terminal: loudness, lag, keys."""
 
 import math
 from typing import TYPE_CHECKING

@@ -38,7 +38,7 @@ _EXTENSIBLE = 0xFFFE
 
 @dataclass(frozen=True, slots=True)
 class WavFormat:
-    """What the format chunk of a WAV file says."""
+    """Format chunk of a WAV file."""
 
     encoding: str | None
     """None: one that is no plain encoding of samples."""

@@ -30,7 +30,7 @@ _MAX_WAV_HEADER = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class RawFormat:
-    """How raw samples are said to be encoded; None is what was not said."""
+    """Encoding of raw samples as given by the user; None: not given."""
 
     encoding: str | None = None
     rate: int | None = None

@@ -1,4 +1,4 @@
-"""How an utterance sounds: loudness, pitch, pauses, speaking rate.
+"""Acoustics of an utterance: loudness, pitch, pauses, speaking rate.
 
 Pitch follows YIN (de Cheveigne & Kawahara 2002): cumulative mean normalised difference, absolute
 threshold, parabolic interpolation; all frames of an utterance at once, correlations by FFT.

@@ -1,4 +1,4 @@
-"""Whether a turn sounds complete: Smart Turn v3.2 (Daily, 2025), a small network on the last 4 seconds of it."""
+"""End-of-turn detection by sound: Smart Turn v3.2 (Daily, 2025), a small network on the last 4 seconds of it."""
 
 import hashlib
 from functools import cache

@@ -59,7 +59,7 @@ class PendingTranscript:
 
 @dataclass(slots=True)
 class AheadStatistics:
-    """What became of the transcriptions of a conversation."""
+    """Numbers of transcriptions of a conversation by outcome."""
 
     begun: int = 0
     reused: int = 0
@@ -71,7 +71,7 @@ class AheadStatistics:
 
 
 class Workers(Protocol):
-    """What transcribes."""
+    """Pool of transcribers."""
 
     @property
     def free(self) -> bool:

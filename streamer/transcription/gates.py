@@ -1,4 +1,4 @@
-"""What every recogniser's audio and text must pass, whichever it is."""
+"""Checks of audio before transcription and of text after it, for every transcriber."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ FREE_WORDS = 3
 
 
 def refused(samples: Samples, language: str | None) -> Transcript | None:
-    """The transcript of audio that no recogniser need hear: none can make anything of it."""
+    """Reject audio that is too short, silent or not finite before it is transcribed."""
     if len(samples) < MIN_SAMPLES:
         return Transcript("", "rejected", language, reason="too short to hold a word")
     if not np.isfinite(samples).all():
@@ -33,7 +33,7 @@ def refused(samples: Samples, language: str | None) -> Transcript | None:
 
 
 def invented(words: Sequence[str], seconds: float, max_words_per_second: float) -> str:
-    """Why the words of an utterance look invented, or "" if they do not.
+    """Return why the words of an utterance look invented, or "" if they do not.
 
     Args:
         words: the words in order, any case.

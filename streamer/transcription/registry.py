@@ -1,4 +1,4 @@
-"""Which transcribers there are, and the choice among them."""
+"""Transcribers, and the choice among them."""
 
 from streamer.audio import Samples
 from streamer.errors import UserError

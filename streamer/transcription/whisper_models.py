@@ -1,4 +1,4 @@
-"""Which Whisper model: a directory, an installed package, the cache of Hugging Face, or its hub, in this order.
+"""Choice of the Whisper model: a directory, an installed package, the cache of Hugging Face, or its hub, in this order.
 
 Looking is cheap and loads nothing. What is on this machine never costs a question over the network; the hub is asked
 once in the life of the process and for less than a second, so that a machine without network starts as fast.

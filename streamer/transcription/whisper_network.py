@@ -28,7 +28,7 @@ STATES = WINDOW // _STRIDE
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What the decoder makes of an utterance."""
+    """Result of the decoder for an utterance."""
 
     tokens: tuple[int, ...]
     """The end not included."""
@@ -40,7 +40,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What the encoder makes of an utterance."""
+    """Result of the encoder for an utterance."""
 
     states: NDArray[np.float32]
     """[n, width], n <= 1,500, the utterance's first."""
@@ -50,7 +50,7 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the decoder is shown: the states of an utterance and of silence after it, in CTranslate2's form."""
+    """Input of the decoder: the states of an utterance and of silence after it, in CTranslate2's form."""
 
     view: Any
     columns: int

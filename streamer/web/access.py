@@ -1,4 +1,4 @@
-"""Who may connect: a shared token, and the origins of web pages."""
+"""Access control: a shared token, and the origins of web pages."""
 
 import hmac
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""What all WebSocket endpoints share: limits, close codes, relaying events."""
+"""Base of all WebSocket endpoints: limits, close codes, relaying events."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ _MAX_REASON = 120
 
 @dataclass(frozen=True)
 class Limits:
-    """What one connection may ask for."""
+    """Limits of one connection."""
 
     handshake: float = 10.0
     """Seconds until the first message."""
@@ -46,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Services:
-    """What endpoints work with."""
+    """Services that endpoints use."""
 
     hub: Hub
     access: Access
@@ -177,7 +177,7 @@ async def converse(
 
 
 def _reason(failure: BaseException | None) -> str | None:
-    """What the conversation says of why its audio ended."""
+    """Return the conversation's reason for the end of its audio."""
     if isinstance(failure, WebSocketDisconnect):
         return "the connection was lost"
     return str(failure) if failure is not None else None

@@ -30,7 +30,7 @@ _GRACE = 5.0
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen."""
+    """Address to listen on."""
 
     host: str
     port: int

@@ -11,7 +11,7 @@ from streamer_models.layers.recurrent import lengths_of
 
 
 class FastBertGru:
-    """What `BertGru` does in evaluation, in two thirds of the time or less.
+    """`BertGru` in evaluation, in two thirds of the time or less.
 
     Args:
         encoder: Its weights are final.

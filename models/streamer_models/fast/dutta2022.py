@@ -17,7 +17,7 @@ from streamer_models.zoo.dutta2022 import Dutta2022, Dutta2022Config
 
 
 class FastDutta2022:
-    """What `Dutta2022.score` does in evaluation, in less than half of the time.
+    """`Dutta2022.score` in evaluation, in less than half of the time.
 
     Args:
         model: Its weights are final.

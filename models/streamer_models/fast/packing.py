@@ -1,4 +1,4 @@
-"""When weights are put into the order of the matrix kernels, by operators of torch that have no public name."""
+"""Packing of weights into the order of the matrix kernels, by operators of torch that have no public name."""
 
 from collections.abc import Callable
 

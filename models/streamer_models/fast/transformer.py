@@ -12,7 +12,7 @@ from streamer_models.layers.transformer import EncoderLayer
 
 
 class Layer:
-    """What `EncoderLayer` does in evaluation, query, key and value by one product."""
+    """`EncoderLayer` in evaluation, query, key and value by one product."""
 
     def __init__(self, layer: EncoderLayer) -> None:
         self._heads = layer.heads

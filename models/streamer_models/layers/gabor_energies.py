@@ -51,7 +51,7 @@ class _Group:
 
 @dataclass(frozen=True)
 class GaborPlan:
-    """How a set of filters is evaluated; holds for as long as the filters do not change."""
+    """Plan of evaluating a set of filters; holds for as long as the filters do not change."""
 
     reach: int
     """Samples on either side of the centre of filters and pooling windows."""
@@ -173,7 +173,7 @@ def _leak(width: float, reach: int, step: int) -> float:
 @lru_cache(maxsize=16)
 @torch.inference_mode(mode=False)
 def interpolation(reach: int, step: int) -> Tensor:
-    """What each grid point contributes to the interpolated value at each sample of a window.
+    """Return the contribution of each grid point to the interpolated value at each sample of a window.
 
     The prior is a Gaussian process with a correlation somewhat wider than the grid.
 

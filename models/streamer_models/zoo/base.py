@@ -1,4 +1,4 @@
-"""What the systems of the zoo share that classify an utterance by its frames and tokens."""
+"""Base of the systems of the zoo that classify an utterance by its frames and tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class UtteranceConfig(SystemConfig):
 
 @dataclass(frozen=True)
 class Targets:
-    """What a batch of B utterances is trained towards."""
+    """Targets of a batch of B utterances."""
 
     labels: Tensor
     """Classes, int64 [B]; -100 where unknown."""

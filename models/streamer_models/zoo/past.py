@@ -1,4 +1,4 @@
-"""What was said before an utterance, as a shift of its vector: any system of the zoo in a conversation."""
+"""Context of an utterance, as a shift of its vector: any system of the zoo in a conversation."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""What speech researchers annotate with: RTTM, Praat TextGrid, ELAN."""
+"""Formats of speech annotation: RTTM, Praat TextGrid, ELAN."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What exports write: the utterances of a conversation in the order of their starts."""
+"""Rows of exports: the utterances of a conversation in the order of their starts."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ class Segment:
 
     @property
     def text(self) -> str:
-        """What was said on one line, without control characters; empty if there is no text."""
+        """Transcript on one line, without control characters; empty if there is no text."""
         return one_line(self.event.text or "")
 
     @property

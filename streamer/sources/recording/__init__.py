@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecordingOptions:
-    """How a recording is read."""
+    """Options of reading a recording."""
 
     tracks: tuple[int, ...] = ()
     """Audio tracks, from 1; none: all."""

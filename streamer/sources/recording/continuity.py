@@ -1,4 +1,4 @@
-"""Where time stamps jump: was audio not recorded, or is the file damaged there?"""
+"""Jumps of time stamps: was audio not recorded, or is the file damaged there?"""
 
 from collections import deque
 from pathlib import Path

@@ -32,7 +32,7 @@ _FREE_RUNNING = ("mpegts", "mpeg", "asf", "avi", "flv")
 
 @dataclass(frozen=True, slots=True)
 class Headerless:
-    """How to read audio without a header."""
+    """Encoding of audio without a header."""
 
     encoding: str
     """One of `streamer.media.RAW_FORMATS`."""
@@ -101,7 +101,7 @@ class Decoder:
 
     @property
     def created(self) -> datetime | None:
-        """When the recording was made, as the file says; in UTC unless it says otherwise."""
+        """Time of the recording, as the file says; in UTC unless it says otherwise."""
         text = self._container.metadata.get("creation_time", "")
         try:
             created = datetime.fromisoformat(text)

@@ -22,7 +22,7 @@ _MIN_EXTRA_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class RiffAudio:
-    """Where a RIFF file's audio lies."""
+    """Position of a RIFF file's audio."""
 
     start: int
     size: int

@@ -144,7 +144,7 @@ class RecordingSource:
         return ("+".join(self._names),) if self._names else channel_names((), 1, "")
 
     def _notes(self, decoders: Sequence[Decoder], names: Sequence[str]) -> Iterator[str]:
-        """What becomes of the recording that a reader might not expect."""
+        """Surprises in how the recording is read, for people."""
         first = decoders[0]
         if self._duplicate is not None:
             yield f"{names[0]} and {names[1]} carry the same signal: analysed as one channel"

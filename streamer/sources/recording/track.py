@@ -73,12 +73,12 @@ class Track:
 
     @property
     def position(self) -> float:
-        """Where the audio so far ends, in seconds."""
+        """End of the audio so far, in seconds."""
         return self._base + self._samples / self._rate
 
     @property
     def damage(self) -> str:
-        """Where the track is damaged, for people; "" if it is not."""
+        """Damaged places of the track, for people; "" if it is not."""
         places = [f"{seconds:.2f} s" for seconds in self._damages[:_MAX_PLACES]]
         more = len(self._damages) - len(places)
         return ", ".join(places) + (f" and {more} more places" if more else "")
