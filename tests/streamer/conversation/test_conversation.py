@@ -9,7 +9,8 @@ import pytest
 from streamer.audio import Gap
 from streamer.clock import Stopwatch, VirtualClock, WallClock
 from streamer.control import Control
-from streamer.conversation.conversation import Conversation, Job
+from streamer.conversation.conversation import Conversation
+from streamer.conversation.jobs import Job
 from streamer.conversation.load import LoadPolicy
 from streamer.speech import SpeechEnded, SpeechStarted, SpeechUpdate
 from streamer.transcription import Transcript
@@ -25,7 +26,7 @@ class Turns:
         self.fails = set()
         self.texts = {}
 
-    def add(self, speaker, audio, span):
+    def add(self, speaker, audio, span, name=None):
         self.log.append(f"add {audio}")
         self.texts[audio] = ""
         return len(self.texts) - 1
@@ -34,7 +35,7 @@ class Turns:
         name = list(self.texts)[number]
         return self._later(f"{name}+{self.texts[name]}" if self.texts[name] else name)
 
-    def classify_unfinished(self, speaker, audio, span):
+    def classify_unfinished(self, speaker, audio, span, name=None):
         return self._later(audio)
 
     async def add_text(self, number, text):
