@@ -1,48 +1,29 @@
 """One conversation's analysis: speech events become classified utterances, with text where it is in time."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamer import events
-from streamer.audio import SAMPLE_RATE, Gap
-from streamer.clock import Clock, Stopwatch, VirtualClock
+from streamer.audio import Gap
+from streamer.clock import Clock, Stopwatch
+from streamer.conversation.jobs import Job, split_at_texts
 from streamer.conversation.load import LoadPolicy
 from streamer.conversation.outgoing import Outgoing
+from streamer.conversation.texts import Texts
 from streamer.conversation.turns import Turns
 from streamer.speech import (
     SpeakersMerged,
     SpeechEnded,
-    SpeechEvent,
     SpeechStarted,
     SpeechUpdate,
 )
 from streamer.transcription import Transcript
-from streamer.transcription.ahead import (
-    BEHIND,
-    STOPPED,
-    EmbeddedTranscript,
-    PendingTranscript,
-    Transcripts,
-)
+from streamer.transcription.ahead import PendingTranscript, Transcripts
 from streamer.transcription.stable import StableText
 
 if TYPE_CHECKING:
     from streamer_models.classifier import Prediction
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A speech event to be analysed."""
-
-    event: SpeechEvent
-    watch: Stopwatch
-    """Started when the event became known."""
-    transcript: PendingTranscript | None = None
-    """Of an utterance that ended, or of what there is of it; None if it is not transcribed."""
-    spoken: float | None = None
-    """Seconds of the clock at which the speech of a live utterance ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +61,7 @@ class Conversation:
         self._turns = turns
         self._transcripts = transcripts
         self._outgoing = outgoing
-        self._policy = policy
-        self._clock = clock
+        self._texts = Texts(transcripts, outgoing, policy, clock)
         self._updating: dict[int, asyncio.Task[None]] = {}
         """By channel, the last update of its utterance, if it is live."""
         self._stable: dict[tuple[int, int], StableText] = {}
@@ -89,7 +69,7 @@ class Conversation:
 
     async def take(self, jobs: Sequence[Job]) -> None:
         """Do jobs to their end, in order; classifications that wait for no text begin beforehand, as a batch."""
-        for part in _split_at_texts(jobs):
+        for part in split_at_texts(jobs):
             begun = [self._begin(job) for job in part]
             try:
                 for one in begun:
@@ -175,7 +155,7 @@ class Conversation:
         try:
             prediction = await classified
             await self._outgoing.speech_update(ended, prediction, stable.text)
-            text, transcription_ms = await self._text(job)
+            text, transcription_ms = await self._texts.wait(job)
             transcript, watch = text.transcript, Stopwatch()
             if await self._turns.add_text(number, text):
                 prediction = await self._turns.classify(number)
@@ -183,46 +163,7 @@ class Conversation:
         except (RuntimeError, ValueError, LookupError) as error:
             message = f"an utterance could not be classified: {error}"
             await self._outgoing.error("analysis", message)
-        latency = self._latency(job, ended, transcription_ms, analysis_ms)
+        latency = self._texts.latency(job, ended, transcription_ms, analysis_ms)
         await self._outgoing.utterance(
             ended, number, prediction, transcript, latency, begun.overlap
         )
-
-    async def _text(self, job: Job) -> tuple[EmbeddedTranscript, float]:
-        """Wait for the text of an utterance; return it with the milliseconds that it was waited for."""
-        pending = job.transcript
-        if pending is None:
-            return EmbeddedTranscript(Transcript("", "skipped")), 0.0
-        ready = pending.result.done()
-        begin_by, finish_by = self._policy.transcript_deadlines(job.spoken)
-        text = await self._transcripts.wait(pending, begin_by=begin_by, finish_by=finish_by)
-        if text.transcript.status == "failed":
-            await self._outgoing.error("transcription", text.transcript.reason)
-        if text.transcript.reason != STOPPED:
-            overdue = text.transcript.reason == BEHIND
-            if message := self._policy.transcript_overdue(overdue=overdue):
-                await self._outgoing.error("live", message)
-        if isinstance(self._clock, VirtualClock):
-            return text, text.busy_ms
-        return text, 0.0 if ready else job.watch.milliseconds()
-
-    def _latency(
-        self, job: Job, ended: SpeechEnded, transcription: float, analysis: float
-    ) -> events.Latency:
-        endpoint = (ended.at - ended.voice_end) / SAMPLE_RATE * 1000
-        total = endpoint + transcription + analysis
-        if job.spoken is not None:
-            total = max(0.0, self._clock.seconds() - job.spoken) * 1000
-        return events.Latency(
-            endpoint=endpoint, transcription=transcription, analysis=analysis, total=total
-        )
-
-
-def _split_at_texts(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
-    """Split jobs behind each utterance with text: it is in the context of what follows."""
-    begin = 0
-    for place, job in enumerate(jobs, 1):
-        text = job.transcript and isinstance(job.event, SpeechEnded)
-        if text or place == len(jobs):
-            yield jobs[begin:place]
-            begin = place

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable, Sequence
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap
 from streamer.clock import Stopwatch
 from streamer.control import Control
-from streamer.conversation.conversation import Job
+from streamer.conversation.jobs import Job
 from streamer.conversation.load import LoadPolicy
 from streamer.conversation.outgoing import Outgoing
 from streamer.errors import SourceError
