@@ -172,9 +172,8 @@ class _Run:
     def _remove_stale(self, missing: Sequence[Job]) -> None:
         """Take calls that are analysed again out of the tables."""
         known = [self._calls[job.name] for job in missing if job.name in self._calls]
-        sessions = {call.session for call in known if call.tabled and call.session}
-        if sessions:
-            tables.remove(self._target.folder, sessions)
+        if tabled := {call.name for call in known if call.tabled}:
+            tables.remove(self._target.folder, tabled)
         for call in known:
             fresh = call.recipe != self._recipe or call.attempts >= MAX_ATTEMPTS
             kept = replace(call, tabled=False, attempts=0 if fresh else call.attempts)

@@ -71,31 +71,36 @@ def add(folder: Path, part: str, files: Sequence[tuple[str, Path]]) -> None:
             summaries += _summary_rows(name, recorded)
     for table in (UTTERANCES, SUMMARIES):
         (folder / table).mkdir(exist_ok=True)
-    write_atomically(folder / UTTERANCES / part, parquet_table(conversations))
+    utterances = parquet.read_table(pa.BufferReader(parquet_table(conversations)))
+    names = [each.name for each in conversations for _ in each.segments]
+    _write(
+        folder / UTTERANCES / part, utterances.add_column(0, "call", pa.array(names, pa.string()))
+    )
     if summaries:
-        sink = pa.BufferOutputStream()
-        parquet.write_table(pa.Table.from_pylist(summaries, schema=_schema(pa)), sink)
-        write_atomically(folder / SUMMARIES / part, sink.getvalue().to_pybytes())
+        _write(folder / SUMMARIES / part, pa.Table.from_pylist(summaries, schema=_schema(pa)))
 
 
-def remove(folder: Path, sessions: Collection[str]) -> None:
-    """Take the rows of sessions out of all parts."""
+def remove(folder: Path, calls: Collection[str]) -> None:
+    """Take the rows of calls out of all parts."""
     pa, parquet = _arrow()
     import pyarrow.compute as pc
 
-    wanted = pa.array(sorted(sessions), pa.string())
+    wanted = pa.array(sorted(calls), pa.string())
     for table in (UTTERANCES, SUMMARIES):
         for part in sorted((folder / table).glob("part-*.parquet")):
             rows = parquet.read_table(part)
-            kept = rows.filter(pc.invert(pc.is_in(rows["session"], wanted)))
-            if kept.num_rows == rows.num_rows:
-                continue
+            kept = rows.filter(pc.invert(pc.is_in(rows["call"], wanted)))
             if kept.num_rows == 0:
                 part.unlink()
-                continue
-            sink = pa.BufferOutputStream()
-            parquet.write_table(kept, sink)
-            write_atomically(part, sink.getvalue().to_pybytes())
+            elif kept.num_rows < rows.num_rows:
+                _write(part, kept)
+
+
+def _write(path: Path, table: Any) -> None:
+    pa, parquet = _arrow()
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink)
+    write_atomically(path, sink.getvalue().to_pybytes())
 
 
 def _summary_rows(name: str, recorded: Recorded) -> Iterator[dict[str, Any]]:

@@ -68,3 +68,14 @@ def test_utterances_of_one_side_count_as_different():
 
     result = gpu.compare(labels(a="sad", b="sad"), labels(b="sad", c="sad"), "cuda", 1, (1.0, 1.0))
     assert result.equal == pytest.approx(1 / 3)
+
+
+def test_the_engines_of_archives_are_measured(tmp_path):
+    pytest.importorskip("pyarrow")
+    file = tmp_path / "archive.json"
+    options = ["archive", "--engine", "local", "--hours", "0.001", "--rounds", "1"]
+    assert dispatch("benchmark", "", COMMANDS, [*options, "--json", str(file)]) == 0
+    for result in json.loads(file.read_text())["results"]:
+        assert result["name"].startswith("local")
+        assert 0 < result["hours_per_hour"] < result["loaded_hours_per_hour"]
+        assert result["cpu_ms"] > 0

@@ -1,11 +1,14 @@
-"""An archive of calls, as `streamer replay --speed max --jobs N` goes through it: hours of calls in an hour.
+"""An archive of calls, as `streamer replay --speed max` or `streamer archive` go through it: hours of calls in an hour.
 
-Each case is the program itself, from its start to its end. How long it takes to load everything is measured
-beside it, with a call of no length, because it counts for less, the larger the archive is.
+Each case is the program itself, from its start to its end. How long it takes to load everything is measured beside it,
+with a call of no length, because it counts for less, the larger the archive is; what a call costs beside its audio,
+with many of those.
 """
 
 import argparse
 import os
+import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -13,12 +16,14 @@ import tempfile
 import time
 import wave
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from streamer.archive.ledger import FILE
 from streamer.audio import SAMPLE_RATE
 from streamer.errors import UserError
 from streamer.sources.recording.decoder import Decoder
@@ -26,6 +31,9 @@ from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, on_cores, write_json
 
 _REPLAY = [sys.executable, "-m", "streamer.cli", "replay", "--speed", "max", "--quiet"]
+_ARCHIVE = [sys.executable, "-m", "streamer.cli", "archive", "--engine"]
+_EMPTY = 30
+"""Calls of no length, to measure what each costs."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Case:
     cores: int
     processes: int
     jobs: int
+    engine: str = "replay"
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,9 @@ class Result:
     loaded_hours_per_hour: float
     """The same without the time that loading takes."""
     cpu_ms: float
-    """CPU milliseconds for each second of a call, median."""
+    """CPU milliseconds for each second of a call, median; of Ray's workers without what Ray itself needs."""
+    call_ms: float
+    """Milliseconds that each call takes beside its audio."""
     rounds: int
 
 
@@ -60,6 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         help="size of the archive: the recordings, as often as needed (default 1)",
+    )
+    parser.add_argument(
+        "--engine",
+        nargs="+",
+        choices=("replay", "local", "ray"),
+        default=["replay"],
+        help="what goes through it: streamer replay (default), or streamer archive with these engines",
     )
     parser.add_argument(
         "--jobs", type=int, default=0, metavar="N", help="jobs (default: one for each core)"
@@ -74,49 +92,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measure and prints."""
     cores = len(os.sched_getaffinity(0))
-    jobs = arguments.jobs or cores
-    cases = [Case("1 job, 1 core", 1, 1, 1), Case(f"{jobs} jobs, 1 core", 1, 1, jobs)]
-    if cores > 1:
-        cases.append(Case(f"{jobs} jobs, {cores} cores", cores, 1, jobs))
-        cases.append(Case(f"{cores} processes, {cores} cores", cores, cores, 1))
-    with tempfile.TemporaryDirectory() as folder:
-        files, hours = _collect(
-            calls.recordings(arguments.data), Path(folder), arguments.hours, cores
-        )
-        nothing = _empty_call(Path(folder) / "nothing.wav")
-        loading: list[float] = []
-        taken: dict[str, list[tuple[float, float]]] = {case.name: [] for case in cases}
+    cases = [case for engine in arguments.engine for case in _cases(engine, cores, arguments.jobs)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recordings = calls.recordings(arguments.data)
+        files, hours = _collect(recordings, folder, arguments.hours, cores)
+        nothing = [_empty_call(folder / f"nothing{number}.wav") for number in range(_EMPTY)]
+        taken: dict[str, list[_Times]] = {case.name: [] for case in cases}
         for _ in range(arguments.rounds):
-            loading.append(_replay(cases[0], [nothing], Path(folder) / "events", arguments)[0])
             for case in cases:
-                taken[case.name].append(_replay(case, files, Path(folder) / "events", arguments))
-    load = statistics.median(loading)
-    results = [_result(name, times, hours, load) for name, times in taken.items()]
-    _print(results, len(files), hours, load)
+                one, _ = _go(case, nothing[:1], folder, arguments.asr)
+                many, _ = _go(case, nothing, folder, arguments.asr)
+                wall, cpu = _go(case, files, folder, arguments.asr)
+                taken[case.name].append(_Times(one, many, wall, cpu))
+    results = [_result(name, times, hours) for name, times in taken.items()]
+    loading = statistics.median(each.loading for each in taken[cases[0].name])
+    _print(results, len(files), hours, loading)
     gain = None
     if cores > 1:
-        gain = results[2].loaded_hours_per_hour / results[0].loaded_hours_per_hour
-        print(f"{results[2].name}: {gain:.2f} times {results[0].name}, without loading")
+        chosen = results[2 if arguments.engine[0] == "replay" else 1]
+        gain = chosen.loaded_hours_per_hour / results[0].loaded_hours_per_hour
+        print(f"{chosen.name}: {gain:.2f} times {results[0].name}, without loading")
     figures = {
         "hours": hours,
         "files": len(files),
-        "loading_s": load,
+        "loading_s": loading,
         "results": results,
         "times_one_core": gain,
     }
     write_json(arguments.json, "archive", figures)
 
 
-def _result(
-    name: str, times: Sequence[tuple[float, float]], hours: float, loading: float
-) -> Result:
-    wall = statistics.median(wall for wall, _ in times)
-    cpu = statistics.median(cpu for _, cpu in times)
+@dataclass(frozen=True)
+class _Times:
+    """Seconds that one round of a case took."""
+
+    loading: float
+    """With one call of no length."""
+    empty: float
+    """With many of those."""
+    wall: float
+    cpu: float
+    """CPU seconds, with all calls."""
+
+
+def _cases(engine: str, cores: int, jobs: int) -> list[Case]:
+    """On one core, and on all; of a replay also as several programs."""
+    jobs = jobs or cores
+    if engine != "replay":
+        one = Case(f"{engine}, 1 job, 1 core", 1, 1, 1, engine)
+        every = Case(f"{engine}, {cores} jobs, {cores} cores", cores, 1, cores, engine)
+        return [one, every] if cores > 1 else [one]
+    cases = [Case("1 job, 1 core", 1, 1, 1), Case(f"{jobs} jobs, 1 core", 1, 1, jobs)]
+    if cores > 1:
+        cases.append(Case(f"{jobs} jobs, {cores} cores", cores, 1, jobs))
+        cases.append(Case(f"{cores} processes, {cores} cores", cores, cores, 1))
+    return cases
+
+
+def _result(name: str, times: Sequence[_Times], hours: float) -> Result:
+    wall = statistics.median(each.wall for each in times)
+    loading = statistics.median(each.loading for each in times)
+    empty = statistics.median(each.empty - each.loading for each in times)
     return Result(
         name,
         hours * 3600 / wall,
         hours * 3600 / max(wall - loading, 1e-3),
-        cpu / (hours * 3.6),
+        statistics.median(each.cpu for each in times) / (hours * 3.6),
+        1000 * empty / (_EMPTY - 1),
         len(times),
     )
 
@@ -148,36 +191,55 @@ def _collect(
     return files, seconds / 3600
 
 
-def _replay(
-    case: Case, files: Sequence[Path], events: Path, arguments: argparse.Namespace
-) -> tuple[float, float]:
+def _go(case: Case, files: Sequence[Path], folder: Path, asr: str) -> tuple[float, float]:
     """Seconds that went by, and CPU seconds of all processes."""
-    options = ["--jobs", str(case.jobs), "--set", f"asr.backend={arguments.asr}"]
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    listed = folder / "list.txt"
+    listed.write_text("".join(f"{file}\n" for file in files))
+    options = ["--jobs", str(case.jobs), "--set", f"asr.backend={asr}"]
     before = os.times()
     wall = time.perf_counter()
     with on_cores(case.cores):
         running = [
             subprocess.Popen(
-                [*_REPLAY, *options, "--jsonl", f"{events}/", *files[part :: case.processes]],
+                [*_REPLAY, *options, "--jsonl", f"{out}/", *files[part :: case.processes]]
+                if case.engine == "replay"
+                else [*_ARCHIVE, case.engine, *options, "--out", str(out), f"@{listed}"],
                 stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
                 text=True,
             )
-            for part in range(case.processes)
+            for part in range(min(case.processes, len(files)))
         ]
     for process in running:
         said = process.communicate()[1].strip()
         if process.returncode:
-            raise UserError(f"replay failed: {said}")
+            raise UserError(f"{case.engine} failed: {said}")
     wall = time.perf_counter() - wall
     after = os.times()
     used = after.children_user + after.children_system
-    return wall, used - before.children_user - before.children_system
+    used -= before.children_user + before.children_system
+    return wall, used + (_cpu_of_workers(out) if case.engine == "ray" else 0.0)
+
+
+def _cpu_of_workers(out: Path) -> float:
+    """CPU seconds of workers that are no children of this process, from the ledger."""
+    with closing(sqlite3.connect(out / FILE)) as ledger:
+        return float(ledger.execute("SELECT total(cpu) FROM calls").fetchone()[0])
 
 
 def _print(results: Sequence[Result], files: int, hours: float, loading: float) -> None:
     title = f"An archive of {files} calls, {hours:.2f} hours; loading takes {loading:.1f} s"
     table = Table(title=title, caption=conditions())
-    for column in ("", "hours in an hour", "without loading", "CPU ms / s of call", "n"):
+    for column in (
+        "",
+        "hours in an hour",
+        "without loading",
+        "CPU ms / s of call",
+        "ms / call",
+        "n",
+    ):
         table.add_column(column, justify="right" if column else "left")
     for result in results:
         table.add_row(
@@ -185,6 +247,7 @@ def _print(results: Sequence[Result], files: int, hours: float, loading: float) 
             f"{result.hours_per_hour:.1f}",
             f"{result.loaded_hours_per_hour:.1f}",
             f"{result.cpu_ms:.1f}",
+            f"{result.call_ms:.0f}",
             str(result.rounds),
         )
     Console().print(table)

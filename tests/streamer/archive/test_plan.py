@@ -61,3 +61,18 @@ def test_lists_object_stores():
         assert [job.size for job in plan(["memory://calls/t*.ogg"])] == [3]
     finally:
         memory.rm("/calls", recursive=True)
+
+
+def test_a_name_costs_less_than_a_kilobyte(tmp_path):
+    """100,000 of them fit in far less than 200 MB, before the first call begins."""
+    import tracemalloc
+
+    for number in range(2_000):
+        (tmp_path / f"call-{number:06}.wav").touch()
+    tracemalloc.start()
+    jobs = plan([str(tmp_path)])
+    used, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(jobs) == 2_000
+    assert used < 1_000 * len(jobs)
+    assert most < 2_000 * len(jobs)

@@ -107,3 +107,25 @@ def test_a_call_whose_events_were_removed_is_done_again(jobs, settings, tmp_path
     before = tabled(tmp_path)
     assert archive.run(jobs, Writes(), settings, target).done == 1
     assert tabled(tmp_path) == before
+
+
+def test_equal_recordings_in_two_places_keep_their_rows(jobs, settings, tmp_path, monkeypatch):
+    """They have one session id: it is made of the recording."""
+    real = Writes.run
+
+    def run(self, jobs, settings, target):
+        for news in real(self, jobs, settings, target):
+            path = target.events(news.job.name)
+            write_atomically(path, path.read_text().replace(news.job.name, "same"))
+            yield Finished(news.job, Analysed("same", 10.0, written=True))
+
+    monkeypatch.setattr(Writes, "run", run)
+    target = Target(tmp_path)
+    archive.run(jobs[:2], Writes(), settings, target)
+    before = tabled(tmp_path)
+    target.events(jobs[0].name).unlink()
+    archive.run(jobs[:2], Writes(), settings, target)
+    assert tabled(tmp_path) == before
+    assert set(parquet.read_table(tmp_path / "utterances")["call"].to_pylist()) == {
+        job.name for job in jobs[:2]
+    }
