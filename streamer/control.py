@@ -50,6 +50,20 @@ class Control:
 
 
 @dataclass
+class TranscriptCounts:
+    """What became of the transcriptions of a conversation."""
+
+    begun: int = 0
+    """Of utterances that ended or might have ended."""
+    reused: int = 0
+    """Begun at a pause that turned out to be the end."""
+    cancelled: int = 0
+    """Begun at a pause after which the speaker went on, or given up because it took too long."""
+    drafts: int = 0
+    """Begun while the speaker spoke."""
+
+
+@dataclass
 class LiveStatus:
     """Condition of a live conversation, for meters, displays and metrics."""
 
@@ -65,5 +79,7 @@ class LiveStatus:
     """Counts the events that wait for the broker."""
     paused: bool = False
     """Whether audio is being discarded on request."""
+    transcripts: TranscriptCounts = field(default_factory=TranscriptCounts)
+    """Transcriptions begun, used and cancelled so far."""
     levels: dict[int, float] = field(default_factory=dict)
     """Loudness of each channel: root mean square, 1 is full scale; fades slowly enough to be read."""

@@ -106,7 +106,14 @@ async def run(
             outgoing = Outgoing(bus, info, privacy, statistics, mood_half_life=half_life)
             await outgoing.session_started(runtime.bundle, runtime.asr.name)
             ahead = settings.asr.ahead and not isinstance(clock, VirtualClock)
-            transcripts = Transcripts(runtime.asr, clock, control, ahead=ahead, live=info.live)
+            transcripts = Transcripts(
+                runtime.asr,
+                clock,
+                control,
+                ahead=ahead,
+                live=info.live,
+                counts=status.transcripts,
+            )
             turns = Turns(runtime, live=info.live, video=video)
             conversation = Conversation(turns, transcripts, outgoing, policy, clock)
             audio = (

@@ -1,11 +1,13 @@
 """Numbers for operators, in Prometheus' format; no names and no texts are labels."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamer import events
-from streamer.control import LiveStatus
+from streamer.control import LiveStatus, TranscriptCounts
 from streamer.errors import UserError
 from streamer.registry import Option, Plugin, SinkContext
 from streamer.runtime.batching import BatchStatistics
@@ -21,18 +23,13 @@ class Metrics:
     """The metrics of one process, summed over its conversations."""
 
     def __init__(self) -> None:
-        from prometheus_client import (
-            CollectorRegistry,
-            Counter,
-            Gauge,
-            Histogram,
-            ProcessCollector,
-        )
+        from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
+        from prometheus_client import Counter as Total
 
         self._registry = CollectorRegistry()
         registry = self._registry
         ProcessCollector(registry=registry)
-        self.utterances = Counter(
+        self.utterances = Total(
             "streamer_utterances", "Utterances by emotion", ["emotion"], registry=registry
         )
         self.latency = Histogram(
@@ -54,15 +51,15 @@ class Metrics:
             "Captured audio not analysed yet, of the conversation furthest behind",
             registry=registry,
         )
-        self.lost = Counter("streamer_audio_lost_seconds", "Audio lost", registry=registry)
-        self.errors = Counter(
-            "streamer_errors", "Error events by part", ["part"], registry=registry
-        )
-        self.alerts = Counter("streamer_alerts", "Alerts", registry=registry)
+        self.lost = Total("streamer_audio_lost_seconds", "Audio lost", registry=registry)
+        self.errors = Total("streamer_errors", "Error events by part", ["part"], registry=registry)
+        self.alerts = Total("streamer_alerts", "Alerts", registry=registry)
         outbox = Gauge(
             "streamer_outbox_events", "Events that wait for the MQTT broker", registry=registry
         )
         self._running: dict[int, LiveStatus] = {}
+        self._transcripts = _Transcripts(self._running)
+        registry.register(self._transcripts)
         outbox.set_function(lambda: max((s.outbox() for s in self._running.values()), default=0))
         self.lag.set_function(lambda: max((s.lag for s in self._running.values()), default=0.0))
 
@@ -78,6 +75,7 @@ class Metrics:
     def end(self, status: LiveStatus) -> None:
         """Count a conversation out."""
         self._running.pop(id(status), None)
+        self._transcripts.keep(status)
         self.sessions.set(len(self._running))
 
     def take(self, event: events.Event) -> None:
@@ -140,6 +138,32 @@ class _Pools:
             items.add_metric([name], each.items)
             seconds.add_metric([name], each.seconds)
         yield from (waiting, busy, items, seconds)
+
+
+class _Transcripts:
+    """Counts of transcriptions by outcome, over the conversations that run and those that have ended."""
+
+    def __init__(self, running: Mapping[int, LiveStatus]) -> None:
+        self._running = running
+        self._ended: Counter[str] = Counter()
+
+    def keep(self, status: LiveStatus) -> None:
+        """Add the counts of a conversation that ended."""
+        self._ended.update(asdict(status.transcripts))
+
+    def collect(self) -> "Iterator[Metric]":
+        """See `prometheus_client.registry.Collector`."""
+        from prometheus_client.core import CounterMetricFamily
+
+        total = self._ended.copy()
+        for status in list(self._running.values()):
+            total.update(asdict(status.transcripts))
+        family = CounterMetricFamily(
+            "streamer_transcriptions", "Transcriptions by outcome", labels=["outcome"]
+        )
+        for outcome in asdict(TranscriptCounts()):
+            family.add_metric([outcome], total[outcome])
+        yield family
 
 
 def _emotion(event: events.Utterance) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from streamer.audio import Samples
 from streamer.clock import Clock
-from streamer.control import Control
+from streamer.control import Control, TranscriptCounts
 from streamer.transcription import Transcript
 from streamer.transcription.deadline import Deadline
 
@@ -57,19 +57,6 @@ class PendingTranscript:
         self.result.cancel()
 
 
-@dataclass(slots=True)
-class AheadStatistics:
-    """Numbers of transcriptions of a conversation by outcome."""
-
-    begun: int = 0
-    reused: int = 0
-    """Begun at a pause that turned out to be the end."""
-    cancelled: int = 0
-    """Begun at a pause after which the speaker went on, or given up because it took too long."""
-    drafts: int = 0
-    """Begun while the speaker spoke."""
-
-
 class Workers(Protocol):
     """Pool of transcribers."""
 
@@ -96,10 +83,18 @@ class Transcripts:
         control: once it stops the conversation, transcripts are waited for no longer than `GRACE` in all.
         ahead: whether transcription begins at pauses.
         live: whether transcripts of unfinished utterances are left out where whole ones would wait for them.
+        counts: where the transcriptions are counted; None: nobody looks.
     """
 
     def __init__(
-        self, workers: Workers, clock: Clock, control: Control, *, ahead: bool, live: bool
+        self,
+        workers: Workers,
+        clock: Clock,
+        control: Control,
+        *,
+        ahead: bool,
+        live: bool,
+        counts: TranscriptCounts | None = None,
     ) -> None:
         self._workers = workers
         self._clock = clock
@@ -109,7 +104,7 @@ class Transcripts:
         self._begun: dict[int, tuple[int, PendingTranscript]] = {}
         """By channel: where the utterance would end, and its transcription."""
         self._grace = Deadline(GRACE)
-        self.statistics = AheadStatistics()
+        self.counts = counts or TranscriptCounts()
 
     def pause(self, channel: int, end: int, samples: Samples) -> None:
         """Begin to transcribe an utterance that may end here."""
@@ -129,7 +124,7 @@ class Transcripts:
         """Return the transcription of an utterance that ended: begun at its pause, or now if asked to."""
         begun_end, begun = self._begun.pop(channel, (-1, None))
         if begun and begun_end == end:
-            self.statistics.reused += 1
+            self.counts.reused += 1
             return begun
         if begun:
             self._cancel(begun)
@@ -139,7 +134,7 @@ class Transcripts:
         """Begin to transcribe an utterance so far; return None if a whole one would wait for it."""
         if self._live and not self._workers.free:
             return None
-        self.statistics.drafts += 1
+        self.counts.drafts += 1
         return self._workers.submit_draft(samples)
 
     async def wait(
@@ -173,11 +168,11 @@ class Transcripts:
         return STOPPED if self._control.stopped else BEHIND
 
     def _begin(self, samples: Samples) -> PendingTranscript:
-        self.statistics.begun += 1
+        self.counts.begun += 1
         return self._workers.submit(samples)
 
     def _cancel(self, pending: PendingTranscript) -> None:
-        self.statistics.cancelled += 1
+        self.counts.cancelled += 1
         pending.cancel()
 
     async def _first_of(self, pending: PendingTranscript, deadline: float) -> None:

@@ -18,6 +18,7 @@ from streamer import events
 from streamer.api import Engine
 from streamer.audio import SAMPLE_RATE, AudioChunk, Samples, to_samples
 from streamer.clock import Clock, VirtualClock
+from streamer.control import LiveStatus, TranscriptCounts
 from streamer.errors import UserError
 from streamer.process import exempt_from_collection, one_thread_per_computation
 from streamer.registry import TRANSCRIBERS
@@ -213,6 +214,7 @@ class Tally(Sink):
     """Of each utterance: milliseconds from its endpoint to its event."""
     losses: list[str] = field(default_factory=list)
     """What was given up, or failed."""
+    transcripts: TranscriptCounts = field(default_factory=TranscriptCounts)
 
     async def emit(self, event: events.Event) -> None:
         """Look at an event."""
@@ -234,7 +236,8 @@ async def analyse(
     *,
     sinks: Sequence[Sink] = (),
     session: str = "benchmark",
+    status: LiveStatus | None = None,
 ) -> None:
     """Run the pipeline over a source; the events are written as JSON lines, to nowhere, too."""
     nowhere = JsonlSink(Path(os.devnull))
-    await engine.run(source, [*sinks, nowhere], clock, session=session)
+    await engine.run(source, [*sinks, nowhere], clock, session=session, status=status)

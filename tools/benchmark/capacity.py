@@ -18,6 +18,7 @@ from rich.table import Table
 
 from streamer.api import Engine
 from streamer.clock import VirtualClock, WallClock
+from streamer.control import LiveStatus
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, on_cores, write_json
 from tools.command_line import add_set, overrides_of
@@ -44,6 +45,9 @@ class Step:
     cores: float
     """CPU seconds of the process for each second."""
     holds: bool
+    transcriptions: int = 0
+    cancelled: int = 0
+    """Of them, begun at a pause after which the speaker went on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +153,8 @@ def _measure(
         losses,
         cpu / wall,
         holds=bool(p95 <= arguments.p95) and not losses,
+        transcriptions=sum(tally.transcripts.begun for tally in tallies),
+        cancelled=sum(tally.transcripts.cancelled for tally in tallies),
     )
 
 
@@ -162,8 +168,11 @@ async def _play(
         await clock.sleep_until(begun + _RAMP * number / streams)
         begin = number * _GOLDEN % 1 * call.seconds
         source = calls.Endless(call, clock, seconds=seconds, live=True, begin=begin)
-        tally = calls.Tally()
-        await calls.analyse(source, engine, clock, sinks=[tally], session=f"stream{number}")
+        status = LiveStatus()
+        tally = calls.Tally(transcripts=status.transcripts)
+        await calls.analyse(
+            source, engine, clock, sinks=[tally], session=f"stream{number}", status=status
+        )
         return tally
 
     async with asyncio.TaskGroup() as group:
@@ -175,7 +184,17 @@ def _print(steps: list[Step], found: dict[str, int], arguments: argparse.Namespa
     table = Table(
         title=f"Live conversations at once, cores used: {arguments.cores}", caption=conditions()
     )
-    for column in ("transcriber", "streams", "p50 ms", "p95 ms", "n", "lost", "CPU", ""):
+    for column in (
+        "transcriber",
+        "streams",
+        "p50 ms",
+        "p95 ms",
+        "n",
+        "lost",
+        "CPU",
+        "cancelled",
+        "",
+    ):
         table.add_column(column, justify="left" if column == "transcriber" else "right")
     for step in sorted(steps, key=lambda step: (arguments.asr.index(step.asr), step.streams)):
         table.add_row(
@@ -186,6 +205,7 @@ def _print(steps: list[Step], found: dict[str, int], arguments: argparse.Namespa
             str(step.utterances),
             str(step.losses),
             f"{step.cores:.2f}",
+            f"{step.cancelled} of {step.transcriptions}",
             "holds" if step.holds else "too many",
         )
     Console().print(table)

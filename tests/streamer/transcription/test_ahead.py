@@ -68,7 +68,7 @@ async def test_reuses_what_was_begun_at_the_pause_that_was_the_end(pool, transcr
     pool.finish()
     assert (await transcripts.wait(pending)).transcript.text == "hello"
     assert len(pool.work) == 1
-    assert transcripts.statistics.reused == 1
+    assert transcripts.counts.reused == 1
 
 
 async def test_cancels_what_was_begun_when_the_speaker_goes_on(pool, transcripts):
@@ -78,7 +78,7 @@ async def test_cancels_what_was_begun_when_the_speaker_goes_on(pool, transcripts
     assert pool.cancelled == [True]
     transcripts.endpoint(0, 9000, SAMPLES)
     assert pool.cancelled == [True, False]
-    assert (transcripts.statistics.begun, transcripts.statistics.cancelled) == (2, 1)
+    assert (transcripts.counts.begun, transcripts.counts.cancelled) == (2, 1)
 
 
 async def test_begins_again_if_the_utterance_ends_elsewhere(pool, transcripts):
@@ -126,7 +126,7 @@ async def test_gives_up_what_has_not_finished_in_time(pool, transcripts):
     now = WallClock().seconds()
     text = await transcripts.wait(pending, begin_by=now + 0.01, finish_by=now + 0.03)
     assert text.transcript.reason == ahead_module.BEHIND
-    assert transcripts.statistics.cancelled == 1
+    assert transcripts.counts.cancelled == 1
     assert not pool.work[0].cancelled()  # under way, it cannot be broken off
 
 
@@ -170,7 +170,7 @@ async def test_drafts_are_begun_while_somebody_speaks(pool, transcripts):
     draft = transcripts.draft(SAMPLES)
     pool.finish("so far")
     assert (await transcripts.wait(draft)).transcript.text == "so far"
-    assert transcripts.statistics.drafts == 1
+    assert transcripts.counts.drafts == 1
 
 
 @pytest.mark.parametrize("live", [False, True])

@@ -5,6 +5,8 @@ import urllib.request
 
 import pytest
 
+from streamer.control import LiveStatus
+from streamer.sinks.metrics import Metrics
 from tests.streamer.web.serving import samples, server, watched
 
 pytest.importorskip("uvicorn")
@@ -54,3 +56,16 @@ def test_finished_conversations_can_still_be_watched(random_bundle):
             websocket.send(json.dumps({"type": "end"}))
             list(websocket)
         assert watched(address, {"session": "s"})[-1]["type"] == "session_ended"
+
+
+def test_counts_transcriptions_of_running_and_of_ended_conversations():
+    metrics = Metrics()
+    for begun, cancelled in ((3, 1), (2, 0)):
+        status = LiveStatus()
+        metrics.begin(status)
+        status.transcripts.begun, status.transcripts.cancelled = begun, cancelled
+        if cancelled:
+            metrics.end(status)
+    text = metrics.text()[0].decode()
+    assert 'streamer_transcriptions_total{outcome="begun"} 5.0' in text
+    assert 'streamer_transcriptions_total{outcome="cancelled"} 1.0' in text
