@@ -21,6 +21,10 @@ COMMANDS = {
         "tools.training.recipes.speaker_encoder",
         "convert the speaker encoder GE2E out of the package resemblyzer",
     ),
+    "sounds": (
+        "tools.training.recipes.sounds",
+        "the network that finds laughs, sighs, crying, coughs and music",
+    ),
     "iemocap": (
         "tools.training.recipes.iemocap",
         "the research benchmark: four emotions in dyadic talk, from features and texts",

@@ -13,6 +13,7 @@ from streamer.conversation.outgoing import Outgoing
 from streamer.conversation.texts import Texts
 from streamer.conversation.turns import Turns
 from streamer.speech import (
+    SoundHeard,
     SpeakersMerged,
     SpeechEnded,
     SpeechStarted,
@@ -125,6 +126,8 @@ class Conversation:
                 await self._utterance(ended, begun, begun.prediction)
             case SpeakersMerged() as merged:
                 await self._outgoing.speaker_merged(merged)
+            case SoundHeard() as heard:
+                await self._outgoing.sound(heard)
             case Gap() as gap:
                 await self._outgoing.gap(gap)
 

@@ -14,7 +14,13 @@ from streamer.errors import UserError
 from streamer.settings import tree
 from streamer.sinks.fanout import EventBus
 from streamer.sources import SourceInfo
-from streamer.speech import SpeakersMerged, SpeechEnded, SpeechStarted, SpeechUpdate
+from streamer.speech import (
+    SoundHeard,
+    SpeakersMerged,
+    SpeechEnded,
+    SpeechStarted,
+    SpeechUpdate,
+)
 from streamer.speech.acoustics import words_per_minute
 from streamer.transcription import Transcript
 
@@ -199,6 +205,18 @@ class Outgoing:
                 speaker=merged.speaker,
                 into=merged.into,
                 at=to_seconds(merged.at),
+            )
+
+    async def sound(self, heard: SoundHeard) -> None:
+        """Report a sound that is no speech."""
+        if self._privacy.reports(heard.channel):
+            await self._bus.emit(
+                events.Sound,
+                channel=self._channels[heard.channel],
+                start=to_seconds(heard.start),
+                end=to_seconds(heard.end),
+                sound=heard.sound,
+                confidence=round(heard.confidence, 4),
             )
 
     async def gap(self, gap: Gap) -> None:

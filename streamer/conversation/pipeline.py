@@ -34,7 +34,7 @@ from streamer.sinks import Sink
 from streamer.sinks.fanout import EventBus
 from streamer.sources import AudioSource, SourceInfo
 from streamer.speech.processor import ChannelProcessor, SpeechProcessor
-from streamer.speech.registry import make_segmenter, make_voices
+from streamer.speech.registry import make_segmenter, make_voices, sound_detectors
 from streamer.transcription.ahead import Transcripts
 
 log = logging.getLogger(__name__)
@@ -162,12 +162,16 @@ def _speech_processor(
         raise UserError(f"emotion.bundle: {runtime.bundle.name} has no audio encoder")
     interval = to_samples(settings.emotion.estimate_interval)
     several = settings.speakers.several(len(info.channels))
+    new_sounds = sound_detectors(settings.sounds)
 
     def processor(channel: int, name: str) -> ChannelProcessor:
         voices = make_voices(settings.speakers, name) if several else None
         segmenter = make_segmenter(settings.segmentation, channel, voices)
         partial = settings.asr.partial and runtime.transcribes and privacy.reports_text(channel)
-        return ChannelProcessor(channel, segmenter, new_stream, interval, partial=partial)
+        sounds = new_sounds(channel)
+        return ChannelProcessor(
+            channel, segmenter, new_stream, interval, partial=partial, sounds=sounds
+        )
 
     channels = [
         processor(channel, name) if privacy.analyses(channel) else None

@@ -223,6 +223,14 @@ class Emotion(Section):
     )
 
 
+class Sounds(Section):
+    """Sounds that are no speech."""
+
+    detect: bool = Field(
+        default=True, description="report laughs, sighs, crying, coughs, music and tones"
+    )
+
+
 class Live(Section):
     """Live conversations: audio cannot wait."""
 
@@ -263,6 +271,7 @@ class Settings(Section):
     speakers: Speakers = Speakers()
     asr: Asr = Asr()
     emotion: Emotion = Emotion()
+    sounds: Sounds = Sounds()
     live: Live = Live()
     mqtt: Mqtt = Mqtt()
     privacy: Privacy = Privacy()

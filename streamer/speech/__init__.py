@@ -145,7 +145,28 @@ class SpeakersMerged:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class SoundHeard:
+    """A sound that is no speech: a laugh, music."""
+
+    channel: int
+    start: int
+    end: int
+    at: int
+    """The sample at which this became known."""
+    sound: str
+    """One of `streamer_models.sound_network.CLASSES`."""
+    confidence: float
+
+
 SpeechEvent = (
-    SpeechStarted | SpeechUpdate | SpeechPaused | SpeechResumed | SpeechEnded | SpeakersMerged | Gap
+    SpeechStarted
+    | SpeechUpdate
+    | SpeechPaused
+    | SpeechResumed
+    | SpeechEnded
+    | SpeakersMerged
+    | SoundHeard
+    | Gap
 )
 """What a channel's audio leads to, in the order of its time; a gap is passed on behind what it ends."""

@@ -23,6 +23,7 @@ from streamer.speech.acoustics import measure
 from streamer.speech.crosstalk import CrosstalkGate
 from streamer.speech.frames import FrameOrder, row_of
 from streamer.speech.segmenter import Segmenter, SegmenterEvent
+from streamer.speech.sounds import SoundDetector
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,6 +116,7 @@ class ChannelProcessor:
         new_stream: makes the audio stream of a new utterance.
         interval: samples between two updates while somebody speaks.
         partial: whether updates hold the audio so far, to be transcribed.
+        sounds: finds what is no speech; None: that is not asked for.
     """
 
     def __init__(
@@ -125,9 +127,11 @@ class ChannelProcessor:
         interval: int,
         *,
         partial: bool = False,
+        sounds: SoundDetector | None = None,
     ) -> None:
         self._channel = channel
         self._segmenter = segmenter
+        self._sounds = sounds
         self._new_stream = new_stream
         self._interval = interval
         self._partial = partial
@@ -140,28 +144,40 @@ class ChannelProcessor:
     @property
     def next_event(self) -> int:
         """First sample at which this channel can produce its next event."""
+        first = self._segmenter.next_event
         if self._encoder and self.updating:
-            return min(self._segmenter.next_event, self._encoder.due)
-        return self._segmenter.next_event
+            first = min(first, self._encoder.due)
+        return min(first, self._sounds.next_event) if self._sounds else first
 
     def push(self, item: AudioChunk | Gap) -> Iterator[SpeechEvent]:
         """Process the next audio, or its loss."""
         if isinstance(item, Gap):
-            yield from map(self._complete, self._segmenter.gap(item.start, item.end))
+            yield from self.flush(item)
             yield item
-            return
-        self._position = item.start
-        for event in self._segmenter.push(item):
+        elif self._sounds:
+            for chunk in self._sounds.cut(item):
+                yield from self._speech(chunk)
+                yield from self._sounds.push(chunk)
+                self._segmenter.set_cautious(cautious=self._sounds.music)
+        else:
+            yield from self._speech(item)
+
+    def flush(self, gap: Gap | None = None) -> Iterator[SpeechEvent]:
+        """End the audio, or all before a gap, and with it an utterance or a sound that has not ended."""
+        ended = self._segmenter.gap(gap.start, gap.end) if gap else self._segmenter.flush()
+        yield from map(self._complete, ended)
+        if self._sounds:
+            yield from self._sounds.finish()
+
+    def _speech(self, chunk: AudioChunk) -> Iterator[SpeechEvent]:
+        self._position = chunk.start
+        for event in self._segmenter.push(chunk):
             yield from self._updates(event.at - 1)
             yield self._complete(event)
             self._position = event.at
-        yield from self._updates(item.end)
+        yield from self._updates(chunk.end)
         if self._encoder:
-            self._encoder.advance(item.end)
-
-    def flush(self) -> Iterator[SpeechEvent]:
-        """End the audio, and with it an utterance that has not ended."""
-        return map(self._complete, self._segmenter.flush())
+            self._encoder.advance(chunk.end)
 
     def _updates(self, end: int) -> Iterator[SpeechUpdate]:
         """Make the updates that are due up to a sample."""

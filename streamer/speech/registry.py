@@ -1,14 +1,16 @@
 """From settings to a segmenter with its voice detector."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from streamer.errors import UserError
 from streamer.registry import DETECTORS
-from streamer.settings.tree import Segmentation, Speakers
+from streamer.settings.tree import Segmentation, Sounds, Speakers
 from streamer.speech import VoiceDetector
 from streamer.speech.segmenter import Segmenter
 from streamer.speech.smoothing import Smoothed
+from streamer.speech.sounds import SoundDetector
 
 if TYPE_CHECKING:
     from streamer.speech.voice_change import VoiceTracker
@@ -51,6 +53,24 @@ def make_voices(settings: Speakers, channel: str) -> "VoiceTracker":
     except BundleError as error:
         raise UserError(f"speakers: {error}; set speakers.channels to one") from None
     return VoiceTracker(partial(VoiceStream, encoder), SpeakerClusters(channel, settings.max))
+
+
+def sound_detectors(settings: Sounds) -> Callable[[int], SoundDetector | None]:
+    """What makes the detector of sounds of a channel, or None if none is asked for.
+
+    Raises:
+        UserError: Its weights are missing or damaged.
+    """
+    if not settings.detect:
+        return lambda _: None
+    from streamer_models.bundle import BundleError
+    from streamer_models.sound_network import load_sound_network
+
+    try:
+        network = load_sound_network()
+    except BundleError as error:
+        raise UserError(f"sounds.detect: {error}") from None
+    return lambda channel: SoundDetector(network, channel)
 
 
 def make_detector(settings: Segmentation) -> VoiceDetector:

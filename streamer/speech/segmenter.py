@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _TURN_GAP = 2 * SAMPLE_RATE
 """Silence that is over before one more utterance belongs to the same turn."""
 
+_CAUTIOUS = 30
+"""Voiced frames (0.9 s) that confirm an utterance over music."""
+
 _SPLIT_WIDTH = 4
 """Frames (120 ms) whose energy is compared to find where to split; a split falls in their middle."""
 
@@ -86,7 +89,7 @@ class Segmenter:
         self._complete = settings.complete
         self._ask_after = _whole_frames(settings.complete_silence)
         self._pause = _whole_frames(settings.pause)
-        self._confirm = _whole_frames(settings.min_speech) // FRAME
+        self._min_speech = self._confirm = _whole_frames(settings.min_speech) // FRAME
         self._longest = to_samples(settings.max_utterance)
         self._search = _whole_frames(settings.split_search)
 
@@ -125,6 +128,10 @@ class Segmenter:
     def speaker_at(self, sample: int) -> str | None:
         """Return who is likeliest to speak, by the audio up to a sample; None if the channel has one speaker."""
         return self._voices.speaker_at(sample - self._lag) if self._voices else None
+
+    def set_cautious(self, *, cautious: bool) -> None:
+        """Say whether only long speech begins an utterance, as over music; what begins is as long as ever."""
+        self._confirm = max(self._min_speech, _CAUTIOUS) if cautious else self._min_speech
 
     def view(self, begin: int, end: int) -> Samples:
         """Return samples of the present utterance, [begin, end), valid until the next event."""
@@ -315,7 +322,7 @@ class Segmenter:
         half = _SPLIT_WIDTH // 2 * FRAME
         first_whole = -(-self._start // FRAME) * FRAME
         low = max(low, self._voiced[0], first_whole + half)
-        high = max(low, min(high, self._voiced[-self._confirm :][0] - FRAME, at - half))
+        high = max(low, min(high, self._voiced[-self._min_speech :][0] - FRAME, at - half))
         frames = self._tape.view(low - half, high + half).reshape(-1, FRAME).astype(np.float64)
         energies = np.einsum("fs,fs->f", frames, frames)
         around = np.lib.stride_tricks.sliding_window_view(energies, _SPLIT_WIDTH).sum(axis=1)

@@ -17,6 +17,10 @@ COMMANDS = {
         "tools.evaluate.diarization",
         "who speaks when in one channel, against RTTM and composed dialogues of two voices",
     ),
+    "sounds": (
+        "tools.evaluate.sounds",
+        "laughs, sighs, crying, coughs, music: found, and false ones an hour",
+    ),
     "speech": (
         "tools.evaluate.speech",
         "clips of speech with a manifest.csv, judged by audio alone",

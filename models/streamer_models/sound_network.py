@@ -1,0 +1,130 @@
+"""Sounds that are no speech, every 40 ms: a small causal network over mel power, exact as a stream."""
+
+import hashlib
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from streamer_models.bundle import PRETRAINED, BundleError
+from streamer_models.encoders.log_mel import mel_power
+from streamer_models.shapes import built
+from streamer_models.storage import unpack
+
+CLASSES = ("laugh", "sigh", "cry", "cough", "music")
+BANDS = 40
+"""Mel bands of a column, which comes every 10 ms."""
+COLUMNS = 4
+"""Columns for each output."""
+DELAY = 15
+"""Outputs (0.6 s) by which what is said of a moment comes later than it."""
+
+_FOLDER = "sounds-1"
+_SHA256 = "0cda913a0789b2a45becb2f15344b6fdd27bcd8ecd6e771747392ed1f65678bb"
+_WIDTH = 64
+_DILATIONS = (1, 2, 4, 8, 16)
+_FLOOR = 1e-7
+
+Samples = NDArray[np.float32]
+Scores = NDArray[np.float32]
+State = tuple[Tensor, ...]
+"""For each convolution the inputs that its next output needs, [B, channels, kept]."""
+
+
+class CausalConvolution(nn.Module):
+    """A convolution over time whose outputs depend on the past alone."""
+
+    def __init__(self, inputs: int, outputs: int, width: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        self.kept = (width - 1) * dilation - (stride - 1)
+        self.inputs = inputs
+        self.convolution = nn.Conv1d(inputs, outputs, width, stride, dilation=dilation, bias=False)
+        self.norm = nn.BatchNorm1d(outputs)
+
+    def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, inputs, T] and the inputs kept -> [B, outputs, T / stride] and those to keep."""
+        joined = torch.cat((before, x), dim=2)
+        out = functional.relu(self.norm(self.convolution(joined)))
+        return out, joined[:, :, joined.shape[2] - self.kept :]
+
+
+class SoundNetwork(nn.Module):
+    """Mel power -> scores of the classes, and last of speech."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.BatchNorm1d(BANDS)
+        self.stem = nn.ModuleList(
+            CausalConvolution(inputs, _WIDTH, 5, 2, 1) for inputs in (BANDS, _WIDTH)
+        )
+        self.blocks = nn.ModuleList(
+            CausalConvolution(_WIDTH, _WIDTH, 3, 1, dilation) for dilation in _DILATIONS
+        )
+        self.dropout = nn.Dropout(0.1)
+        self.scores = nn.Conv1d(_WIDTH, len(CLASSES) + 1, 1)
+
+    delay = DELAY
+
+    def begin(self, batch: int = 1) -> State:
+        """The state before the first column: silence."""
+        layers = (*self.stem, *self.blocks)
+        return tuple(torch.zeros(batch, layer.inputs, layer.kept) for layer in layers)
+
+    def forward(self, power: Tensor, state: State) -> tuple[Tensor, State]:
+        """Score columns.
+
+        Args:
+            power: In mel bands, [B, T, 40]; T a multiple of `COLUMNS`.
+            state: After the columns before.
+
+        Returns:
+            Logits [B, T / 4, classes + 1], the one at n about the moment n - `DELAY`; and the state after them.
+        """
+        x = self.scale(power.clamp(min=_FLOOR).log10().transpose(1, 2))
+        after = []
+        for layer, before in zip(self.stem, state[: len(self.stem)], strict=True):
+            x, kept = layer(x, before)
+            after.append(kept)
+        for layer, before in zip(self.blocks, state[len(self.stem) :], strict=True):
+            out, kept = layer(x, before)
+            x = x + out
+            after.append(kept)
+        return self.scores(self.dropout(x)).transpose(1, 2), tuple(after)
+
+    @torch.inference_mode()
+    def score(self, samples: Samples, state: State) -> tuple[Scores, State]:
+        """Score the next samples.
+
+        Args:
+            samples: float32 [240 + 640 n]: the last 240 of those before, then those that follow.
+            state: After those before.
+
+        Returns:
+            Probabilities of the classes, float32 [n, classes], and the state.
+        """
+        power = torch.from_numpy(mel_power(samples, BANDS).T)
+        logits, state = self(power[None], state)
+        scores: Scores = logits[0, :, : len(CLASSES)].sigmoid().numpy()
+        return scores, state
+
+
+@cache
+def load_sound_network() -> SoundNetwork:
+    """Load the network that comes with the program, once for a process.
+
+    Raises:
+        BundleError: It is missing or damaged.
+    """
+    path = PRETRAINED / _FOLDER / "weights.safetensors"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {_FOLDER}/{path.name}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != _SHA256:
+        raise BundleError(f"{_FOLDER}/{path.name} is damaged: its SHA-256 is another")
+    network = built(SoundNetwork, lambda like: unpack([content], like))
+    assert isinstance(network, SoundNetwork)  # noqa: S101 - built above
+    return network.eval().requires_grad_(requires_grad=False)
