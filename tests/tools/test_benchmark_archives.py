@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tools.benchmark import composed, gpu, kills
+from tools.benchmark import archive, composed, gpu, kills
 from tools.benchmark.__main__ import COMMANDS
 from tools.command_line import dispatch
 
@@ -35,6 +35,7 @@ def test_a_killed_archive_ends_with_one_whole_file_for_each_call(random_bundle, 
     options = ["--jobs", "2", "--set", f"emotion.bundle={random_bundle}"]
     result = kills.measure(tmp_path, options, kills=2, seed=1)
     assert sum(result.kills.values()) == 2
+    assert result.kills["driver killed"]
     assert result.good, result
 
 
@@ -70,12 +71,15 @@ def test_utterances_of_one_side_count_as_different():
     assert result.equal == pytest.approx(1 / 3)
 
 
-def test_the_engines_of_archives_are_measured(tmp_path):
+def test_the_engines_of_archives_are_measured(tmp_path, monkeypatch):
     pytest.importorskip("pyarrow")
+    monkeypatch.setattr(archive, "_cases", lambda *_: [archive.Case("local", 1, 1, 1, "local")])
     file = tmp_path / "archive.json"
     options = ["archive", "--engine", "local", "--hours", "0.001", "--rounds", "1"]
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
     assert dispatch("benchmark", "", COMMANDS, [*options, "--json", str(file)]) == 0
-    for result in json.loads(file.read_text())["results"]:
-        assert result["name"].startswith("local")
-        assert 0 < result["hours_per_hour"] < result["loaded_hours_per_hour"]
-        assert result["cpu_ms"] > 0
+    figures = json.loads(file.read_text())
+    (result,) = figures["results"]
+    assert 0 < result["hours_per_hour"] < result["loaded_hours_per_hour"]
+    assert result["cpu_ms"] > 0
+    assert figures["call_ms"].keys() == {"local"}

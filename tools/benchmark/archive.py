@@ -58,8 +58,6 @@ class Result:
     """The same without the time that loading takes."""
     cpu_ms: float
     """CPU milliseconds for each second of a call, median; of Ray's workers without what Ray itself needs."""
-    call_ms: float
-    """Milliseconds that each call takes beside its audio."""
     rounds: int
 
 
@@ -98,16 +96,25 @@ def run(arguments: argparse.Namespace) -> None:
         recordings = calls.recordings(arguments.data)
         files, hours = _collect(recordings, folder, arguments.hours, cores)
         nothing = [_empty_call(folder / f"nothing{number}.wav") for number in range(_EMPTY)]
-        taken: dict[str, list[_Times]] = {case.name: [] for case in cases}
+        loading: dict[str, list[float]] = {engine: [] for engine in arguments.engine}
+        empty: dict[str, list[float]] = {engine: [] for engine in arguments.engine}
+        taken: dict[str, list[tuple[float, float]]] = {case.name: [] for case in cases}
         for _ in range(arguments.rounds):
+            for engine in arguments.engine:
+                alone = Case(engine, 1, 1, 1, engine)
+                loading[engine].append(_go(alone, nothing[:1], folder, arguments.asr)[0])
+                empty[engine].append(_go(alone, nothing, folder, arguments.asr)[0])
             for case in cases:
-                one, _ = _go(case, nothing[:1], folder, arguments.asr)
-                many, _ = _go(case, nothing, folder, arguments.asr)
-                wall, cpu = _go(case, files, folder, arguments.asr)
-                taken[case.name].append(_Times(one, many, wall, cpu))
-    results = [_result(name, times, hours) for name, times in taken.items()]
-    loading = statistics.median(each.loading for each in taken[cases[0].name])
-    _print(results, len(files), hours, loading)
+                taken[case.name].append(_go(case, files, folder, arguments.asr))
+    starts = {engine: statistics.median(times) for engine, times in loading.items()}
+    each_ms = {
+        engine: 1000 * (statistics.median(empty[engine]) - start) / (_EMPTY - 1)
+        for engine, start in starts.items()
+    }
+    results = [_result(case.name, taken[case.name], hours, starts[case.engine]) for case in cases]
+    _print(results, len(files), hours)
+    for engine, start in starts.items():
+        print(f"{engine}: loading {start:.1f} s, {each_ms[engine]:.0f} ms a call beside its audio")
     gain = None
     if cores > 1:
         chosen = results[2 if arguments.engine[0] == "replay" else 1]
@@ -116,24 +123,12 @@ def run(arguments: argparse.Namespace) -> None:
     figures = {
         "hours": hours,
         "files": len(files),
-        "loading_s": loading,
+        "loading_s": starts[arguments.engine[0]],
+        "call_ms": each_ms,
         "results": results,
         "times_one_core": gain,
     }
     write_json(arguments.json, "archive", figures)
-
-
-@dataclass(frozen=True)
-class _Times:
-    """Seconds that one round of a case took."""
-
-    loading: float
-    """With one call of no length."""
-    empty: float
-    """With many of those."""
-    wall: float
-    cpu: float
-    """CPU seconds, with all calls."""
 
 
 def _cases(engine: str, cores: int, jobs: int) -> list[Case]:
@@ -150,16 +145,16 @@ def _cases(engine: str, cores: int, jobs: int) -> list[Case]:
     return cases
 
 
-def _result(name: str, times: Sequence[_Times], hours: float) -> Result:
-    wall = statistics.median(each.wall for each in times)
-    loading = statistics.median(each.loading for each in times)
-    empty = statistics.median(each.empty - each.loading for each in times)
+def _result(
+    name: str, times: Sequence[tuple[float, float]], hours: float, loading: float
+) -> Result:
+    wall = statistics.median(wall for wall, _ in times)
+    cpu = statistics.median(cpu for _, cpu in times)
     return Result(
         name,
         hours * 3600 / wall,
         hours * 3600 / max(wall - loading, 1e-3),
-        statistics.median(each.cpu for each in times) / (hours * 3.6),
-        1000 * empty / (_EMPTY - 1),
+        cpu / (hours * 3.6),
         len(times),
     )
 
@@ -229,8 +224,8 @@ def _cpu_of_workers(out: Path) -> float:
         return float(ledger.execute("SELECT total(cpu) FROM calls").fetchone()[0])
 
 
-def _print(results: Sequence[Result], files: int, hours: float, loading: float) -> None:
-    title = f"An archive of {files} calls, {hours:.2f} hours; loading takes {loading:.1f} s"
+def _print(results: Sequence[Result], files: int, hours: float) -> None:
+    title = f"An archive of {files} calls, {hours:.2f} hours"
     table = Table(title=title, caption=conditions())
     for column in (
         "",
@@ -247,7 +242,6 @@ def _print(results: Sequence[Result], files: int, hours: float, loading: float) 
             f"{result.hours_per_hour:.1f}",
             f"{result.loaded_hours_per_hour:.1f}",
             f"{result.cpu_ms:.1f}",
-            f"{result.call_ms:.0f}",
             str(result.rounds),
         )
     Console().print(table)
