@@ -29,7 +29,7 @@ _WINDOW = 256
 """Samples (32 ms at 8 kHz) over which a frame is compared with itself, shifted."""
 _HOP = 160
 """Samples (20 ms at 8 kHz) between frames."""
-_FFT = 512
+_FFT = 400
 _APERIODICITY = 0.15
 """Normalised difference below which a frame counts as voiced."""
 _LEAST_VOICED = 3
