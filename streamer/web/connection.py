@@ -40,8 +40,9 @@ class Limits:
     """Seconds of live audio beyond real time."""
     message: int = 1_048_576
     """Bytes of one message."""
-    penalty: float = 1.0
-    """Seconds that a client waits for its refusal after a wrong token or a flood of audio."""
+    token_penalty: float = 1.0
+    flood_penalty: float = 5.0
+    """Seconds that a client waits for its refusal after a wrong token, and after a flood of audio."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ async def accepted(websocket: WebSocket, services: Services) -> AsyncIterator[No
 
 
 async def _close(websocket: WebSocket, code: int, reason: str, limits: Limits) -> None:
-    if code in (UNAUTHORISED, TOO_FAST):
-        await asyncio.sleep(limits.penalty)
+    penalties = {UNAUTHORISED: limits.token_penalty, TOO_FAST: limits.flood_penalty}
+    await asyncio.sleep(penalties.get(code, 0.0))
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await websocket.close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))
 

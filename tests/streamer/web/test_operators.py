@@ -105,7 +105,8 @@ def test_logs_are_json_if_asked_for(random_bundle, tmp_path):
     ):
         with client.connect(f"ws://{address.partition('/')[0]}/ws") as websocket:
             websocket.send(json.dumps({"type": "start"}))
-            websocket.send(samples(10).tobytes()[:900_000])
+            for _ in range(3):  # two seconds each
+                websocket.send(samples(2).tobytes())
             list_until_closed(websocket)
         process.terminate()
         said = process.stderr.read().splitlines()
