@@ -10,6 +10,7 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -209,7 +210,7 @@ class _Call:
         frames: All of it, in order.
     """
 
-    def __init__(self, frames: AsyncIterator[Frames]) -> None:
+    def __init__(self, frames: AsyncGenerator[Frames, None]) -> None:
         self._frames = frames
         self._arrived: asyncio.Queue[Frames | Exception | None] = asyncio.Queue(_READ_AHEAD)
         self._kept: deque[Frames | Exception | None] = deque()
@@ -231,8 +232,9 @@ class _Call:
     async def _read(self) -> None:
         end: Exception | None = None
         try:
-            async for frames in self._frames:
-                await self._arrived.put(frames)
+            async with aclosing(self._frames):
+                async for frames in self._frames:
+                    await self._arrived.put(frames)
         except StreamerError as error:
             end = error
         await self._arrived.put(end)
@@ -275,14 +277,19 @@ def _length(frames: Frames | Exception | None) -> int:
     return len(frames) if isinstance(frames, np.ndarray) else 0
 
 
-async def _interleaved(source: AudioSource) -> AsyncIterator[Frames]:
+async def _interleaved(source: AudioSource) -> AsyncGenerator[Frames, None]:
     """Read a source as frames of all its channels; lost audio is silence."""
     waiting: list[list[Frames]] = [[] for _ in source.info.channels]
-    async for item in source:
-        waiting[item.channel].append(_pcm(item))
-        ready = min(sum(map(len, pieces)) for pieces in waiting)
-        for piece in _pieces(_take(waiting, ready)):
-            yield piece
+    items: Any = aiter(source)
+    try:
+        async for item in items:
+            waiting[item.channel].append(_pcm(item))
+            ready = min(sum(map(len, pieces)) for pieces in waiting)
+            for piece in _pieces(_take(waiting, ready)):
+                yield piece
+    finally:
+        if close := getattr(items, "aclose", None):
+            await close()  # while the source is still open
     for piece in _pieces(_take(waiting, max(sum(map(len, pieces)) for pieces in waiting))):
         yield piece
 
@@ -291,11 +298,14 @@ def _pieces(frames: Frames) -> Iterator[Frames]:
     return (frames[begin : begin + _PIECE] for begin in range(0, len(frames), _PIECE))
 
 
-async def _until_stopped(frames: AsyncIterator[Frames], control: Control) -> AsyncIterator[Frames]:
-    async for each in frames:
-        if control.stopped is not None:
-            return
-        yield each
+async def _until_stopped(
+    frames: AsyncGenerator[Frames, None], control: Control
+) -> AsyncGenerator[Frames, None]:
+    async with aclosing(frames):
+        async for each in frames:
+            if control.stopped is not None:
+                return
+            yield each
 
 
 def _pcm(item: AudioChunk | Gap) -> Frames:
