@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from streamer.web.settings import Web
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MIN_TOKEN, _MAX_TOKEN = 16, 1024
 """Characters of a token."""
 
@@ -42,7 +43,9 @@ class Access:
         """Whether a token is the right one, compared in constant time."""
         if self._token is None:
             return True
-        return isinstance(given, str) and hmac.compare_digest(given.encode(), self._token.encode())
+        if not isinstance(given, str):
+            return False
+        return hmac.compare_digest(given.encode(errors="replace"), self._token.encode())
 
     def allows_headers(self, headers: "Headers") -> bool:
         """Whether `Authorization: Bearer TOKEN` (or `Token TOKEN`) carries the right token."""
@@ -59,11 +62,19 @@ class Access:
             raise ForbiddenError("wrong or missing token")
 
     def allows_origin(self, headers: "Headers") -> bool:
-        """Whether a browser's page may connect; programs send no Origin."""
+        """Whether a browser's page may connect; programs send no Origin.
+
+        Without a token only pages of this machine's own names may: any page on the web can have its name point here.
+        """
         origin = headers.get("origin")
         if origin is None or origin in self._origins:
             return True
-        return urlsplit(origin).netloc == headers.get("host", "")
+        try:
+            page = urlsplit(origin)
+            own = page.hostname in _LOOPBACK
+        except ValueError:
+            return False
+        return page.netloc == headers.get("host", "") and (own or self.needs_token)
 
 
 def read_token(web: "Web") -> str | None:

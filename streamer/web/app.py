@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 
 from streamer.events import Event
 from streamer.registry import ENDPOINTS
-from streamer.web.connection import Services
+from streamer.web.connection import UNAUTHORISED, Services
 
 _STATIC = Path(__file__).with_name("static")
 _POLICY = "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'"
@@ -56,7 +56,10 @@ def make_app(services: Services) -> Starlette:
         path: str, serve: Callable[[WebSocket, Services], Awaitable[None]]
     ) -> WebSocketRoute:
         async def served(websocket: WebSocket) -> None:
-            await serve(websocket, services)
+            if services.access.allows_origin(websocket.headers):
+                await serve(websocket, services)
+            else:
+                await websocket.close(UNAUTHORISED, "origin not allowed")
 
         return WebSocketRoute(path, served)
 

@@ -29,8 +29,8 @@ _LAST_EVENTS = 1.0
 """Seconds that watchers have to receive the last events when the server is stopped."""
 _ENDING = 5.0
 """Seconds in which a conversation ends."""
-_SESSION = re.compile(r"[\w.:@-]{1,100}")
-_CHANNEL = re.compile(r"[^\x00-\x1f\x7f/+#]{1,60}")
+_SESSION = re.compile(r"\w[\w.:@-]{0,99}")
+_CHANNEL = re.compile(r"[^\x00-\x1f\x7f/+#\ud800-\udfff]{1,60}")
 
 
 class BusyError(Exception):

@@ -72,7 +72,7 @@ class _Media:
         try:
             payload = base64.b64decode(str(media.get("payload", "")), validate=True)
             begin = int(media.get("timestamp", 0)) / 1000
-        except (binascii.Error, ValueError, TypeError):
+        except (binascii.Error, ValueError, TypeError, OverflowError):
             raise Refusal(BAD_REQUEST, "media: expected base64 and milliseconds") from None
         missing = begin - self._received[channel]
         if _JUMP < missing < _MAX_JUMP:

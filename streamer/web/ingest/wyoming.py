@@ -27,6 +27,8 @@ from streamer.web.hub import BusyError, Running
 log = logging.getLogger(__name__)
 
 _ATTRIBUTION = Attribution(name="streamer", url="https://pypi.org/project/streamer-emotion/")
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What the protocol's package raises for malformed messages."""
 _MAX_CHANNELS = 2
 
 
@@ -64,6 +66,26 @@ def _info(languages: list[str]) -> Event:
     return Info(asr=[program]).event()
 
 
+class _Bounded:
+    """Reads messages of a bounded size.
+
+    Args:
+        reader: what is read.
+        most: bytes of a message.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, most: int) -> None:
+        self.readline = reader.readline  # up to 64 KiB, as every StreamReader
+        self._reader = reader
+        self._most = most
+
+    async def readexactly(self, count: int) -> bytes:
+        """See `StreamReader.readexactly`."""
+        if not 0 <= count <= self._most:
+            raise ValueError(f"a message of {count} bytes")
+        return await self._reader.readexactly(count)
+
+
 class _Client:
     """One connection; it may bring several pieces of speech, one after the other."""
 
@@ -74,7 +96,7 @@ class _Client:
         services: Services,
         info: Event,
     ) -> None:
-        self._reader = reader
+        self._bounded = _Bounded(reader, services.limits.message)
         self._writer = writer
         self._services = services
         self._info = info
@@ -87,14 +109,14 @@ class _Client:
         try:
             while True:
                 async with asyncio.timeout(self._services.limits.idle):
-                    event = await async_read_event(self._reader)
+                    event = await async_read_event(self._bounded)  # type: ignore[arg-type]
                 if event is None:
                     return
                 await self._take(event)
         except (UserError, BusyError, AheadError) as error:
             log.warning("Wyoming: %s", error)
             await self._write(Event("error", {"text": str(error)}))
-        except (TimeoutError, ConnectionError, ValueError, KeyError, asyncio.IncompleteReadError):
+        except (TimeoutError, ConnectionError, EOFError, *_MALFORMED):
             log.info("Wyoming: a connection was ended")
         finally:
             if self._source is not None:
