@@ -33,6 +33,8 @@ _FINAL = (1009, 4400, 4401, 4408, 4429)
 """Close codes after which another attempt would end the same way."""
 _CATCH_UP, _MOST_AHEAD = 2.0, 10.0
 """Times its speed at which live audio is sent that had to wait, and seconds that it may get ahead of the server."""
+_CUT = 1.0
+"""Seconds before the end of a session in which an utterance may have been cut off."""
 _PIECE = SAMPLE_RATE // 4
 """Samples of a message at most."""
 _READ_AHEAD = 8
@@ -144,6 +146,8 @@ class _Progress:
     def __init__(self, channels: tuple[str, ...]) -> None:
         self._ends = dict.fromkeys(channels, 0.0)
         """Where the last utterance of each channel ends, in seconds."""
+        self._starts: dict[str, float] = {}
+        """Where it begins."""
         self.begun = False
         self.ended = False
 
@@ -160,13 +164,21 @@ class _Progress:
                 return new
             case events.SessionEnded():
                 self.ended = event.reason != "terminated"  # as it is when the server is stopped
+                self._forget_cut(event.duration)
                 return self.ended
             case events.Utterance():
+                self._starts[event.channel] = event.start
                 new = event.end > self._ends.get(event.channel, 0.0)
                 self._ends[event.channel] = max(event.end, self._ends.get(event.channel, 0.0))
                 return new
             case _:
                 return True
+
+    def _forget_cut(self, duration: float) -> None:
+        """Let utterances that the end has cut off come again, whole."""
+        for channel, end in self._ends.items():
+            if end > duration - _CUT:
+                self._ends[channel] = self._starts.get(channel, 0.0)
 
 
 async def _converse(
