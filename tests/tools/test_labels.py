@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from streamer_models.bundle import Bundle
 from streamer_models.encoders.whisper import WhisperConfig
@@ -74,6 +75,15 @@ def write_texts(folder):
     write_table(folder / "goemotions", ["split", "text", "emotion", "emotion4"], comments)
     rated = [["train", "so very happy", 4.0, 4.0], ["train", "i am sad today", 2.0, 2.5]]
     write_table(folder / "emobank", ["split", "text", "valence", "arousal"], rated)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks of a few thousand weights take thirty times as long where threads wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
