@@ -20,7 +20,7 @@ from streamer.speech import (
     VoiceChange,
     VoiceDetector,
 )
-from streamer.speech.tape import Tape
+from streamer.speech.tape import QUIET_HALF, Tape
 
 if TYPE_CHECKING:
     from streamer.speech.voice_change import VoiceTracker
@@ -31,11 +31,9 @@ _TURN_GAP = 2 * SAMPLE_RATE
 _CAUTIOUS = 30
 """Voiced frames (0.9 s) that confirm an utterance over music."""
 
-_SPLIT_WIDTH = 4
-"""Frames (120 ms) whose energy is compared to find where to split; a split falls in their middle."""
-
 _CHANGE = 12 * FRAME
 """Samples (0.36 s) on both sides of a change of the voice without a pause in which to split."""
+
 SegmenterEvent = SpeechStarted | SpeechPaused | SpeechResumed | SpeechEnded | SpeakersMerged
 
 
@@ -319,15 +317,10 @@ class Segmenter:
 
     def _quietest(self, low: int, high: int, at: int) -> int:
         """Find where to split between two samples: the place of least energy with speech on both sides."""
-        half = _SPLIT_WIDTH // 2 * FRAME
         first_whole = -(-self._start // FRAME) * FRAME
-        low = max(low, self._voiced[0], first_whole + half)
-        high = max(low, min(high, self._voiced[-self._min_speech :][0] - FRAME, at - half))
-        frames = self._tape.view(low - half, high + half).reshape(-1, FRAME).astype(np.float64)
-        energies = np.einsum("fs,fs->f", frames, frames)
-        around = np.lib.stride_tricks.sliding_window_view(energies, _SPLIT_WIDTH).sum(axis=1)
-        last = len(around) - 1 - int(np.argmin(around[::-1]))
-        return low + last * FRAME
+        low = max(low, self._voiced[0], first_whole + QUIET_HALF)
+        high = max(low, min(high, self._voiced[-self._min_speech :][0] - FRAME, at - QUIET_HALF))
+        return self._tape.quietest(low, high)
 
     def _ended(self, end: int, voice_end: int, at: int, speaker: str | None = None) -> SpeechEnded:
         speaker = self._voices.finish() if self._voices and not speaker else speaker

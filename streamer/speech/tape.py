@@ -2,9 +2,12 @@
 
 import numpy as np
 
-from streamer.audio import Samples
+from streamer.audio import FRAME, Samples
 
 _SMALLEST = 32_768
+
+QUIET_HALF = 2 * FRAME
+"""Samples on both sides of a place whose energy says how quiet it is there: 120 ms together."""
 
 
 class Tape:
@@ -36,6 +39,16 @@ class Tape:
     def copy(self, begin: int, end: int) -> Samples:
         """Return a copy of the samples [begin, end)."""
         return self.view(begin, end).copy()
+
+    def quietest(self, low: int, high: int) -> int:
+        """Return the last place of least energy in [low, high], whole frames apart, with `QUIET_HALF` around it."""
+        held = self.view(low - QUIET_HALF, high + QUIET_HALF)
+        frames = held.reshape(-1, FRAME).astype(np.float64)
+        energies = np.einsum("fs,fs->f", frames, frames)
+        width = 2 * QUIET_HALF // FRAME
+        around = np.lib.stride_tricks.sliding_window_view(energies, width).sum(axis=1)
+        last = len(around) - 1 - int(np.argmin(around[::-1]))
+        return low + last * FRAME
 
     def discard(self, before: int) -> None:
         """Discard the samples before an index."""

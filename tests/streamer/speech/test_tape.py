@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from streamer.audio import FRAME
 from streamer.speech.tape import Tape
 
 
@@ -66,3 +67,11 @@ def test_restarts_elsewhere():
     tape.append(ramp(1000, 1010))
     assert (tape.start, tape.end) == (1000, 1010)
     np.testing.assert_array_equal(tape.view(1000, 1010), ramp(1000, 1010))
+
+
+def test_finds_the_last_quietest_place():
+    samples = np.ones(40 * FRAME, np.float32)
+    samples[10 * FRAME : 14 * FRAME] = samples[20 * FRAME : 24 * FRAME] = 0.0
+    tape = Tape(at=7 * FRAME)
+    tape.append(samples)
+    assert tape.quietest(10 * FRAME, 44 * FRAME) == (7 + 22) * FRAME
