@@ -32,7 +32,7 @@ COMMANDS = (
         "report",
         "export",
     ),
-    *("config", "schema", "doctor", "models"),
+    *("config", "schema", "doctor", "models", "voices"),
 )
 """Each is a module with `add_parser(subparsers)`; its parser sets `run`, which gives the exit code."""
 

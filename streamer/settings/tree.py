@@ -136,6 +136,10 @@ class Speakers(Section):
         default=8, ge=1, le=64, description="speakers of a channel that are told apart at most"
     )
 
+    enrolled: bool = Field(
+        default=False, description="name people whose voices are enrolled (`streamer voices`)"
+    )
+
     def several(self, channels: int) -> bool:
         """Whether the speakers of each of so many channels are told apart."""
         return self.channels == "many" or (self.channels == "auto" and channels == 1)

@@ -41,8 +41,9 @@ def make_voices(settings: Speakers, channel: str) -> "VoiceTracker":
     """What tells the speakers of one channel apart.
 
     Raises:
-        UserError: The speaker encoder is missing or damaged.
+        UserError: The speaker encoder, or the file of voice prints, is missing or damaged.
     """
+    from streamer.speech import voice_prints
     from streamer.speech.speakers import SpeakerClusters
     from streamer.speech.voice_change import VoiceTracker
     from streamer_models.bundle import BundleError
@@ -52,7 +53,9 @@ def make_voices(settings: Speakers, channel: str) -> "VoiceTracker":
         encoder = load_speaker_encoder()
     except BundleError as error:
         raise UserError(f"speakers: {error}; set speakers.channels to one") from None
-    return VoiceTracker(partial(VoiceStream, encoder), SpeakerClusters(channel, settings.max))
+    enrolled = voice_prints.load() if settings.enrolled else {}
+    speakers = SpeakerClusters(channel, settings.max, enrolled=enrolled)
+    return VoiceTracker(partial(VoiceStream, encoder), speakers)
 
 
 def sound_detectors(settings: Sounds) -> Callable[[int], SoundDetector | None]:

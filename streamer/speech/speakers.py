@@ -1,6 +1,8 @@
 """The speakers of one channel, by their voices: found as they speak, and never renamed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,8 @@ class Thresholds:
     shortest: float = 0.8
     """Seconds of speech from which a speaker may be a new one."""
     long: float = 2.4
+    enrolled: float = 0.82
+    """Speech this close to the voice print of an enrolled person is theirs (docs/speakers.md: error rates)."""
     merge: float = 0.88
     """Speakers this close are one."""
 
@@ -48,6 +52,8 @@ class _Speaker:
     total: NDArray[np.float64]
     """The vectors of what was said, each times its seconds."""
     seconds: float = 0.0
+    named: bool = False
+    """Whether the label is the name of an enrolled person."""
     voice: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +73,7 @@ class SpeakerClusters:
         channel: The channel's name, which the labels begin with.
         most: How many there may be; further voices get the label of the closest.
         thresholds: What decisions depend on.
+        enrolled: Voices of people who may speak, by name: their labels are their names.
     """
 
     def __init__(
@@ -74,10 +81,13 @@ class SpeakerClusters:
         channel: str,
         most: int,
         thresholds: Thresholds | None = None,
+        enrolled: Mapping[str, Voice] | None = None,
     ) -> None:
         self._channel = channel
         self._most = most
         self._thresholds = thresholds or Thresholds()
+        self._enrolled = dict(enrolled or {})
+        """People who have not been recognised yet."""
         self._speakers: list[_Speaker] = []
         self._found = 0
         self._latest = f"{channel}/1"
@@ -113,9 +123,8 @@ class SpeakerClusters:
         if voice is None:
             return self._latest
         if self.is_new(voice, seconds):
-            self._found += 1
-            label = f"{self._channel}/{self._found}"
-            speaker = _Speaker(label, np.zeros(len(voice)))
+            name = self._name(voice)
+            speaker = _Speaker(name or self._new_label(), np.zeros(len(voice)), named=bool(name))
             self._speakers.append(speaker)
         else:
             speaker = self._closest(voice) or self._speakers[0]
@@ -125,17 +134,37 @@ class SpeakerClusters:
         return speaker.label
 
     def merge(self) -> Merged | None:
-        """Merge two speakers that turned out to be one, if any did; the earlier label stays in use."""
+        """Merge two speakers that turned out to be one, or give one a name; names and earlier labels stay in use."""
         settled = [each for each in self._speakers if each.seconds >= _SETTLED]
+        for one in settled:
+            if not one.named and (name := self._name(one.voice)):
+                merged = self._relabelled(one.label, name)
+                one.label, one.named = name, True
+                return merged
         for place, one in enumerate(settled):
             for other in settled[place + 1 :]:
                 if float(one.voice @ other.voice) >= self._thresholds.merge:
-                    one.add(other.total, other.seconds)
-                    self._speakers.remove(other)
-                    if self._latest == other.label:
-                        self._latest = one.label
-                    return Merged(other.label, one.label)
+                    kept, gone = (other, one) if other.named and not one.named else (one, other)
+                    kept.add(gone.total, gone.seconds)
+                    self._speakers.remove(gone)
+                    return self._relabelled(gone.label, kept.label)
         return None
+
+    def _relabelled(self, label: str, into: str) -> Merged:
+        self._latest = into if self._latest == label else self._latest
+        return Merged(label, into)
+
+    def _new_label(self) -> str:
+        self._found += 1
+        return f"{self._channel}/{self._found}"
+
+    def _name(self, voice: NDArray[np.floating[Any]]) -> str | None:
+        """Return the name of the enrolled person whose voice it is, who was not recognised before."""
+        name = max(self._enrolled, key=lambda each: float(self._enrolled[each] @ voice), default="")
+        if not name or float(self._enrolled[name] @ voice) < self._thresholds.enrolled:
+            return None
+        del self._enrolled[name]
+        return name
 
     def _closest(self, voice: Voice) -> _Speaker | None:
         return max(self._speakers, key=lambda each: float(each.voice @ voice), default=None)

@@ -99,3 +99,40 @@ def test_follows_a_voice_that_changes_slowly():
 def test_long_speech_must_be_closer_to_be_of_a_known_speaker(seconds, cosine):
     thresholds = Thresholds(new=0.6, short_new=0.4, shortest=0.8, long=2.4)
     assert thresholds.known(seconds) == pytest.approx(cosine)
+
+
+def test_names_an_enrolled_person_from_the_first_word():
+    found = SpeakerClusters("mono", 8, enrolled={"Ann": voice(3)})
+    said = [found.assign(voice(person), 2.0) for person in (5, 3, 5, 3)]
+    assert said == ["mono/1", "Ann", "mono/1", "Ann"]
+
+
+def test_a_stranger_gets_no_name():
+    found = SpeakerClusters("mono", 8, enrolled={"Ann": voice(3)})
+    assert found.assign(voice(3, 0.9), 2.0) == "mono/1"  # a cosine of about 0.74
+    assert found.merge() is None
+
+
+def off(cosine, person=3, other=9):
+    """A voice at this cosine from somebody's."""
+    return (cosine * PEOPLE[person] + np.sqrt(1 - cosine**2) * PEOPLE[other]).astype(np.float32)
+
+
+def test_a_name_that_is_found_late_is_told_and_used_from_then_on():
+    found = SpeakerClusters("mono", 8, enrolled={"Ann": voice(3)})
+    assert found.assign(off(0.8), 2.0) == "mono/1"
+    assert found.assign(voice(3), 30.0) == "mono/1"
+    assert found.merge() == Merged("mono/1", "Ann")
+    assert found.assign(voice(3), 2.0) == "Ann"
+    assert found.assign(None, 0.2) == "Ann"
+    assert found.merge() is None
+
+
+def test_a_name_is_kept_when_speakers_merge():
+    found = SpeakerClusters("mono", 8, enrolled={"Ann": voice(3)})
+    assert found.assign(off(0.6), 4.0) == "mono/1"
+    assert found.assign(voice(3), 4.0) == "Ann"
+    assert found.assign(off(0.81), 60.0) == "mono/1"
+    found.assign(off(0.95), 60.0)
+    found.assign(off(0.95), 60.0)
+    assert found.merge() == Merged("mono/1", "Ann")
