@@ -168,8 +168,8 @@ def _misbehaving(address: str, token: str, count: int) -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()
-        process.wait(30)
+        process.kill()  # it may get too little time to end by itself
+        process.wait()
 
 
 class _Clients:
