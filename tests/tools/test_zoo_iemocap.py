@@ -22,8 +22,7 @@ def test_leaves_each_session_out_and_adds_the_past(tmp_path):
 
 
 def test_systems_without_text_have_no_past(tmp_path):
-    text = encoders().text
     folder = write_features(tmp_path / "iemocap", (1, 2))
-    dialogues = read_corpus(folder, (1, 2), text, tmp_path / "cache")
-    result = protocol("gao2021", dialogues, text, QUICK, tmp_path / "out", seed=0)
+    dialogues = read_corpus(folder, (1, 2), None, tmp_path / "cache")
+    result = protocol("gao2021", dialogues, None, QUICK, tmp_path / "out", seed=0)
     assert "with_the_past" not in result

@@ -4,8 +4,9 @@ Segments of 265 ms have two representations: an autoencoder's code R_l, and a co
 that is trained against speaker and corpus by gradient reversal. R_f = FC([R_l; R_d]); attention with queries R_d, keys
 R_l and values R_f; a BLSTM over the segments classifies.
 
-Deviations: log-mel frames of this package, 9 of 30 ms to a segment; the weights a, b, lambda, which the paper does not
-tell, are 0.1, 0.5, 0.1. The published protocol splits utterances at random; ours holds speakers out.
+Deviations: log-mel frames of this package, 9 of 30 ms to a segment, or 3 of 100 ms of Whisper's encoder; the weights a,
+b, lambda, which the paper does not tell, are 0.1, 0.5, 0.1. The published protocol splits utterances at random; ours
+holds speakers out.
 """
 
 from typing import Annotated, Any, ClassVar

@@ -4,7 +4,8 @@ An utterance is cut into segments; one network extracts features of emotion, ano
 laugh, breath, ...); an LSTM with attention reads the sequence of both.
 
 Deviations: segments of equal length instead of prosodic phrases; small convolutional networks instead of ResNet18; the
-LSTM and the attention see the past only (the paper's encoder is bidirectional).
+LSTM and the attention see the past only (the paper's encoder is bidirectional). Trained here on acted speech and on
+clips without words apart, as there was no conversation in which laughs and cries are marked.
 """
 
 from typing import Annotated, ClassVar

@@ -30,7 +30,7 @@ from tools.training.recipes.metaser import SOURCES, Language, batch_of, language
 from tools.training.tasks.zoo_data import AS_RECORDED, Amount, Condition, Part, speech_part
 from tools.training.tasks.zoo_encoders import AudioFrames, standardise, whisper_frames
 
-TARGETS = ("emovo", "nemo", "ased")
+TARGETS = ("emovo", "turev")
 TASKS = ("nothing", "speakers", "emotions")
 FREE: Mapping[str, tuple[str, ...]] = {
     "classifier": ("classifier.",),

@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ from streamer_models.registry import SYSTEMS
 from streamer_models.sequences import Utterances
 from streamer_models.zoo.base import Targets, UtteranceSystem
 from tools.data.cache import DEFAULT_CACHE
-from tools.data.iemocap import LABELS, data_hashes, read_features, read_utterances
+from tools.data.iemocap import LABELS, Utterance, data_hashes, read_features, read_utterances
 from tools.evaluate.output import load_bundle, write_json
 from tools.progress import progress
 from tools.training.loop import fit
 from tools.training.recipes.zoo_evaluation import figures_of, scores
+from tools.training.recipes.zoo_material import BANDS
 from tools.training.tasks.zoo_data import AFFECT, kept_features
 from tools.training.tasks.zoo_dialogues import (
     UNKNOWN,
@@ -84,7 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train a model for each fold and print the figures of all together."""
     torch.set_num_threads(arguments.threads)
-    text = frozen_text(load_bundle(arguments.backbones))
+    reads = SYSTEMS.find(arguments.name).config_class().text is not None
+    text = frozen_text(load_bundle(arguments.backbones)) if reads else None
     sessions = sorted(int(part) for part in arguments.sessions.split(","))
     dialogues = read_corpus(arguments.data, sessions, text, arguments.cache)
     result = protocol(
@@ -101,9 +103,15 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def read_corpus(
-    folder: Path, sessions: Sequence[int], text: FrozenText, cache: Path
+    folder: Path, sessions: Sequence[int], text: FrozenText | None, cache: Path
 ) -> list[Dialogue]:
     """The dialogues of some sessions; the name of each begins with its session, as in Ses01.
+
+    Args:
+        folder: Holds the features.
+        sessions: Their numbers.
+        text: Makes the tokens; None: utterances have no text.
+        cache: Where tokens are kept.
 
     Raises:
         UserError: A file is missing or damaged.
@@ -111,15 +119,7 @@ def read_corpus(
     read = read_utterances(folder, sessions)
     everyone = [utterance for dialogue in read for utterance in dialogue]
     features = read_features(folder, everyone)
-    key = {"iemocap": data_hashes(folder, sessions), "weights": text.key}
-    tokens = iter(
-        kept_features(
-            cache,
-            "tokens",
-            key,
-            lambda: [text.embed(u.text) for u in progress(everyone, "Reading")],
-        )
-    )
+    tokens = iter(_tokens(folder, sessions, everyone, text, cache))
     dialogues = []
     for dialogue in read:
         people = sorted({utterance.speaker for utterance in dialogue})
@@ -127,13 +127,31 @@ def read_corpus(
             UtteranceEmbedding(
                 people.index(u.speaker),
                 audio=_frames(features.frames(u)) if u in features else None,
-                text=next(tokens).float(),
+                text=next(tokens, None),
             )
             for u in dialogue
         ]
         labels = [LABELS.index(u.emotion4) if u.emotion4 else UNKNOWN for u in dialogue]
         dialogues.append(Dialogue(dialogue[0].dialogue, said, labels))
     return dialogues
+
+
+def _tokens(
+    folder: Path,
+    sessions: Sequence[int],
+    utterances: Sequence[Utterance],
+    text: FrozenText | None,
+    cache: Path,
+) -> list[Tensor]:
+    """Tokens of all utterances, float32; none without an encoder."""
+    if text is None:
+        return []
+    key = {"iemocap": data_hashes(folder, sessions), "weights": text.key}
+
+    def make() -> list[Tensor]:
+        return [text.embed(each.text) for each in progress(utterances, "Reading")]
+
+    return [tokens.float() for tokens in kept_features(cache, "tokens", key, make)]
 
 
 def _frames(stored: Any) -> Tensor:
@@ -146,7 +164,7 @@ def _frames(stored: Any) -> Tensor:
 def protocol(
     name: str,
     dialogues: Sequence[Dialogue],
-    text: FrozenText,
+    text: FrozenText | None,
     settings: IemocapSettings,
     out: Path,
     *,
@@ -158,17 +176,13 @@ def protocol(
     Args:
         name: In the registry.
         dialogues: Of all sessions.
-        text: Made the tokens.
+        text: Made the tokens; None for systems that read none.
         settings: Pace.
         out: Where unfinished work is kept.
         seed: Of all that is random.
         random_split: Whether to judge utterances of speakers that were learnt from, too.
     """
     watch = time.process_time()
-    if SYSTEMS.find(name).config_class().text is None:
-        dialogues = [
-            replace(d, said=[replace(each, text=None) for each in d.said]) for d in dialogues
-        ]
     sessions = sorted({dialogue.name[:5] for dialogue in dialogues})
     alone: list[Tensor] = []
     past: list[Tensor] = []
@@ -206,7 +220,7 @@ def protocol(
 def _random_split(
     name: str,
     dialogues: Sequence[Dialogue],
-    text: FrozenText,
+    text: FrozenText | None,
     settings: IemocapSettings,
     out: Path,
     seed: int,
@@ -226,7 +240,7 @@ def _random_split(
 def _trained(
     name: str,
     pairs: Sequence[tuple[UtteranceEmbedding, int]],
-    text: FrozenText,
+    text: FrozenText | None,
     settings: IemocapSettings,
     out: Path,
     seed: int,
@@ -237,11 +251,9 @@ def _trained(
     if not issubclass(system, UtteranceSystem):
         raise UserError(f"{name}: not a system that this recipe can train")
     changes: dict[str, Any] = {"labels": LABELS, "audio": MelFramesConfig(embedding=_BANDS)}
-    reads = system.config_class().text is not None
-    if reads:
+    if text is not None:
         changes["text"] = text.tokens.config
-    if reads and not name.startswith("padi"):
-        changes["context"] = settings.context
+        changes["context"] = 1 if name in BANDS else settings.context
     if "segment" in fields:
         changes["segment"] = JOINED
     torch.manual_seed(seed)
