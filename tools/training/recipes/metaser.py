@@ -3,8 +3,8 @@
 The network of `chopra2021` learns from source corpora, all together (multitask); then its beginning is meta-learnt by
 first-order MAML, each corpus a task. In each target language, of which nothing was learnt, three ways begin from k
 clips a class: the multitask network, the same with its LSTM frozen (transfer), and the meta-learnt one (MetaSER). The
-rate of each way's steps is the one that is best on the sources' own development speakers. The meta-learnt network is
-written as a bundle, for `python -m tools.train adapt`.
+latter takes steps of the rate that it was made for, the others of the rate that is best on the sources' own development
+speakers. The meta-learnt network is written as a bundle, for `python -m tools.train adapt`.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from tools.training.tasks.zoo_encoders import AudioFrames, mel_frames, standardi
 SOURCES = ("cremad", "ravdess", "tess", "savee", "emodb", "emospeech_in")
 TARGETS = ("emovo", "urdu", "ased", "nemo", "eyase", "turev")
 RATES = (0.01, 0.03, 0.1, 0.3)
-"""Of the steps of an adaptation, to choose from."""
+"""Of the steps of an adaptation, to choose from where the beginning was not made for one."""
 _CHOICE_SHOTS = 10
 """Clips a class of the sources that a rate is chosen with."""
 
@@ -53,7 +53,7 @@ class MetaSettings:
         support: Clips a class in an inner step.
         query: Clips a class of the outer loss.
         meta_rate: Of the outer loop (Adam).
-        task_rate: Of the inner loop.
+        task_rate: Of the inner loop, and of its steps in a new language.
         steps: Of the adaptation; 1 in training.
         draws: Supports that are drawn in each language, whose mean is reported.
     """
@@ -192,7 +192,9 @@ def compare(
         "metaser": _Way(meta, None),
     }
     known = [language(train, dev, name) for name in SOURCES]
-    rates = {name: _best_rate(way, known, settings, seed) for name, way in ways.items()}
+    rates = {"metaser": settings.task_rate}
+    for name in ("multitask", "transfer"):
+        rates[name] = _best_rate(ways[name], known, settings, seed)
     figures: dict[str, Any] = {}
     for target in (language(train, dev, name) for name in TARGETS):
         if not target.test or not target.cells:

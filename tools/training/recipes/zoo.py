@@ -48,6 +48,8 @@ class ZooSettings:
     batch: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
+    speaker_epochs: int = SpeakerSettings.epochs
+    """Of the stage that learns speakers, where a system has one."""
     context: int = 8
     """Utterances of a dialogue that one is classified with, where the system reads texts; 1: itself alone."""
 
@@ -143,7 +145,7 @@ def train_system(
     identity = {"name": name, "settings": asdict(settings), "amount": asdict(amount)}
     first: dict[str, Any] = {}
     if isinstance(model, Padi2022) and material.voices is not None:
-        first = _speakers_first(model, material, out, identity, amount.seed)
+        first = _speakers_first(model, material, out, identity, amount.seed, settings)
     fit(
         model,
         range(len(learning)),
@@ -195,12 +197,17 @@ def _in_context(
 
 
 def _speakers_first(
-    model: Padi2022, material: Material, out: Path, identity: dict[str, Any], seed: int
+    model: Padi2022,
+    material: Material,
+    out: Path,
+    identity: dict[str, Any],
+    seed: int,
+    pace: ZooSettings,
 ) -> dict[str, Any]:
     """Train the audio branch on speakers, and tell how well it knows those of the development part."""
     assert material.voices is not None  # noqa: S101 - asked for only then
     done = out / "speakers.safetensors"
-    settings = SpeakerSettings()
+    settings = SpeakerSettings(epochs=pace.speaker_epochs)
     identity = {**identity, "speakers": asdict(settings)}
     if done.is_file():
         tensors, described = load_checkpoint(done)
