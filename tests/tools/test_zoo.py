@@ -90,7 +90,9 @@ def test_reports_texts_and_both_on_dialogues_not_used_for_choices(data, tmp_path
     result = train_system(
         "krishna2021", data, tmp_path / "b", settings, AMOUNT, cache=tmp_path, encoders=encoders()
     )
-    assert result["meld_text"]["n"] == result["meld_both"]["n"] == result["meld_context"]["n"] == 4
+    assert result["meld_text"]["n"] == result["meld_both"]["n"] == 4
+    both = result["meld_dialogues"]
+    assert both["alone"]["n"] == both["with_the_past"]["n"] == 4
     assert Bundle.load(tmp_path / "b").model.window == settings.context
     assert result["cpu_ms_per_second"] > 0
 

@@ -161,7 +161,7 @@ def train_system(
     minutes = (time.process_time() - watch) / 60
     calibration, figures = evaluate(model, material)
     if model.past is not None:
-        figures["meld_context"] = _in_context(model, material, out, identity, amount.seed)
+        figures["meld_dialogues"] = _in_context(model, material, out, identity, amount.seed)
     model.audio = material.encoder
     if material.text is not None:
         model.text = material.text.tokens
@@ -184,16 +184,18 @@ def train_system(
 def _in_context(
     model: UtteranceSystem, material: Material, out: Path, identity: dict[str, Any], seed: int
 ) -> dict[str, Any]:
-    """Train what past utterances say about the present one, and give the figures of texts in their dialogues."""
+    """Train what past utterances say about the present one, and give figures of texts without and with it."""
     learnt, reported = (Vectors.of(model, material.dialogues[part]) for part in ("train", "report"))
     settings = ContextSettings()
     identity = {**identity, "context": asdict(settings)}
     kept = out / "unfinished-context.safetensors"
     learn_context(model, learnt, settings, kept=kept, identity=identity, seed=seed)
     places = reported.places
-    logits = context_scores(model, reported, size=model.window)
     groups = [reported.names[dialogue] for dialogue, _ in places]
-    return figures_of(logits, reported.truth(places), groups)
+    return {
+        name: figures_of(context_scores(model, reported, size=size), reported.truth(places), groups)
+        for name, size in (("alone", 1), ("with_the_past", model.window))
+    }
 
 
 def _speakers_first(
