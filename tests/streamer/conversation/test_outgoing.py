@@ -12,7 +12,7 @@ from streamer.errors import UserError
 from streamer.events import Acoustics, Latency
 from streamer.settings import tree
 from streamer.sources import SourceInfo
-from streamer.speech import SpeechEnded, SpeechStarted, SpeechUpdate
+from streamer.speech import SoundHeard, SpeechEnded, SpeechStarted, SpeechUpdate
 from streamer.transcription import Transcript, Word
 from streamer_models.classifier import Prediction
 
@@ -167,6 +167,20 @@ async def test_says_nothing_about_the_speech_of_a_context_channel():
     assert not out.wants_updates(0)
     await say(out, channel=1, start=20_000)
     assert bus.only("utterance")["overlap"] == 0  # nor that it spoke at the same time
+
+
+async def test_reports_sounds_but_not_those_of_a_context_channel():
+    bus = Bus()
+    out = outgoing(bus, channels={"agent": "context"})
+    for channel in (0, 1):
+        await out.sound(SoundHeard(channel, 16_000, 32_000, 48_000, "laugh", 0.93456))
+    assert bus.only("sound") == {
+        "channel": "customer",
+        "start": 1.0,
+        "end": 2.0,
+        "sound": "laugh",
+        "confidence": 0.9346,
+    }
 
 
 async def test_reports_how_long_others_spoke_at_the_same_time():
