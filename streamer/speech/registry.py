@@ -47,14 +47,18 @@ def make_voices(settings: Speakers, channel: str) -> "VoiceTracker":
     from streamer.speech.speakers import SpeakerClusters
     from streamer.speech.voice_change import VoiceTracker
     from streamer_models.bundle import BundleError
-    from streamer_models.speaker_encoder import VoiceStream, load_speaker_encoder
+    from streamer_models.speaker_encoder import (
+        VoiceStream,
+        load_speaker_encoder,
+        load_strangers,
+    )
 
     try:
-        encoder = load_speaker_encoder()
+        encoder, strangers = load_speaker_encoder(), load_strangers()
     except BundleError as error:
         raise UserError(f"speakers: {error}; set speakers.channels to one") from None
     enrolled = voice_prints.load() if settings.enrolled else {}
-    speakers = SpeakerClusters(channel, settings.max, enrolled=enrolled)
+    speakers = SpeakerClusters(channel, settings.max, level=strangers, enrolled=enrolled)
     return VoiceTracker(partial(VoiceStream, encoder), speakers)
 
 

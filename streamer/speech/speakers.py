@@ -1,7 +1,7 @@
 """The speakers of one channel, by their voices: found as they speak, and never renamed."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,29 @@ _SETTLED = 3.0
 """Seconds of speech after which two speakers may turn out to be one."""
 
 
+Level = Callable[[Voice], float]
+"""How close strangers come to a voice, as a cosine: the level that similarities are counted from."""
+
+
+def absolute(voice: Voice) -> float:  # noqa: ARG001 - as any level
+    """The level 0: similarities are cosines."""
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Cosines that speakers are told apart by."""
+    """Similarities that speakers are told apart by: cosines over the level of strangers."""
 
-    new: float = 0.67
+    new: float = 0.025
     """Speech of `long` seconds that is this far from all speakers is a new one's."""
-    short_new: float = 0.61
+    short_new: float = -0.035
     """The same for speech of `shortest` seconds; between the two the threshold rises evenly."""
     shortest: float = 0.8
     """Seconds of speech from which a speaker may be a new one."""
     long: float = 2.4
     enrolled: float = 0.82
-    """Speech this close to the voice print of an enrolled person is theirs (docs/speakers.md: error rates)."""
-    merge: float = 0.88
+    """Speech with this cosine to the voice print of an enrolled person is theirs (docs/speakers.md: error rates)."""
+    merge: float = 0.32
     """Speakers this close are one."""
 
     def known(self, seconds: float) -> float:
@@ -51,19 +60,18 @@ class _Speaker:
     label: str
     total: NDArray[np.float64]
     """The vectors of what was said, each times its seconds."""
+    voice: Voice
+    level: float
     seconds: float = 0.0
     named: bool = False
     """Whether the label is the name of an enrolled person."""
-    voice: NDArray[np.float64] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.voice = _unit(self.total)
-
-    def add(self, total: NDArray[np.float64], seconds: float) -> None:
+    def add(self, total: NDArray[np.float64], seconds: float, level: Level) -> None:
         kept = min(1.0, _MEMORY / (self.seconds + seconds))
         self.total = (self.total + total) * kept
         self.seconds = (self.seconds + seconds) * kept
         self.voice = _unit(self.total)
+        self.level = level(self.voice)
 
 
 class SpeakerClusters:
@@ -73,6 +81,7 @@ class SpeakerClusters:
         channel: The channel's name, which the labels begin with.
         most: How many there may be; further voices get the label of the closest.
         thresholds: What decisions depend on.
+        level: Of strangers.
         enrolled: Voices of people who may speak, by name: their labels are their names.
     """
 
@@ -81,11 +90,13 @@ class SpeakerClusters:
         channel: str,
         most: int,
         thresholds: Thresholds | None = None,
+        level: Level = absolute,
         enrolled: Mapping[str, Voice] | None = None,
     ) -> None:
         self._channel = channel
         self._most = most
         self._thresholds = thresholds or Thresholds()
+        self._level = level
         self._enrolled = dict(enrolled or {})
         """People who have not been recognised yet."""
         self._speakers: list[_Speaker] = []
@@ -94,23 +105,31 @@ class SpeakerClusters:
 
     def likeliest(self, voice: Voice | None) -> str:
         """Return the label of the closest speaker; without a voice, of who spoke last."""
-        closest = self._closest(voice) if voice is not None else None
-        return closest.label if closest else self._latest
+        if voice is None or not self._speakers:
+            return self._latest
+        return self._closest(voice).label
+
+    def similarity(self, one: Voice, other: Voice) -> float:
+        """Return how alike two voices are: the cosine between them, over the level of strangers."""
+        return float(one @ other) - (self._level(one) + self._level(other)) / 2
 
     def similarities(self, voice: Voice) -> dict[str, float]:
-        """Return the cosine between a voice and each speaker's, by label."""
-        return {each.label: float(each.voice @ voice) for each in self._speakers}
+        """Return how alike a voice and each speaker's are, by label."""
+        level = self._level(voice)
+        return {
+            each.label: float(each.voice @ voice) - (each.level + level) / 2
+            for each in self._speakers
+        }
 
     def is_new(self, voice: Voice, seconds: float) -> bool:
         """Whether speech of so many seconds is of nobody known."""
-        closest = self._closest(voice)
-        if closest is None:
-            return True
         thresholds = self._thresholds
+        if not self._speakers:
+            return True
         return (
             len(self._speakers) < self._most
             and seconds >= thresholds.shortest
-            and float(closest.voice @ voice) < thresholds.known(seconds)
+            and max(self.similarities(voice).values()) < thresholds.known(seconds)
         )
 
     def assign(self, voice: Voice | None, seconds: float) -> str:
@@ -124,12 +143,13 @@ class SpeakerClusters:
             return self._latest
         if self.is_new(voice, seconds):
             name = self._name(voice)
-            speaker = _Speaker(name or self._new_label(), np.zeros(len(voice)), named=bool(name))
+            label = name or self._new_label()
+            speaker = _Speaker(label, np.zeros(len(voice)), voice, 0.0, named=bool(name))
             self._speakers.append(speaker)
         else:
-            speaker = self._closest(voice) or self._speakers[0]
+            speaker = self._closest(voice)
         if seconds >= self._thresholds.shortest or not speaker.seconds:
-            speaker.add(voice * np.float64(seconds), seconds)
+            speaker.add(voice * np.float64(seconds), seconds, self._level)
         self._latest = speaker.label
         return speaker.label
 
@@ -143,9 +163,9 @@ class SpeakerClusters:
                 return merged
         for place, one in enumerate(settled):
             for other in settled[place + 1 :]:
-                if float(one.voice @ other.voice) >= self._thresholds.merge:
+                if self.similarity(one.voice, other.voice) >= self._thresholds.merge:
                     kept, gone = (other, one) if other.named and not one.named else (one, other)
-                    kept.add(gone.total, gone.seconds)
+                    kept.add(gone.total, gone.seconds, self._level)
                     self._speakers.remove(gone)
                     return self._relabelled(gone.label, kept.label)
         return None
@@ -166,10 +186,10 @@ class SpeakerClusters:
         del self._enrolled[name]
         return name
 
-    def _closest(self, voice: Voice) -> _Speaker | None:
-        return max(self._speakers, key=lambda each: float(each.voice @ voice), default=None)
+    def _closest(self, voice: Voice) -> _Speaker:
+        return max(self._speakers, key=lambda each: float(each.voice @ voice) - each.level / 2)
 
 
-def _unit(total: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(total: NDArray[np.float64]) -> Voice:
     length = float(np.linalg.norm(total))
-    return total / length if length > 0 else total
+    return np.asarray(total / length if length > 0 else total, np.float32)

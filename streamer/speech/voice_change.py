@@ -35,17 +35,17 @@ _JUDGED = 64
 
 @dataclass(frozen=True, slots=True)
 class Margins:
-    """Cosines that a change of the voice depends on."""
+    """Similarities that a change of the voice depends on: cosines over the level of strangers."""
 
-    margin: float = 0.06
+    margin: float = 0.03
     """A piece is another known speaker's if it is closer to that one by this much."""
-    short_margin: float = 0.08
+    short_margin: float = 0.01
     """The same at 0.7 s."""
-    change: float = 0.62
+    change: float = 0.0
     """A piece this far from all that is known is a new voice's."""
-    short_change: float = 0.56
+    short_change: float = -0.06
     """The same at 0.7 s."""
-    sure: float = 0.80
+    sure: float = 0.10
     """A piece this close to what was said before it needs no second judgement."""
 
     def other(self, seconds: float) -> float:
@@ -199,13 +199,13 @@ class VoiceTracker:
         """Whether the speaker of the utterance so far goes on, beyond doubt."""
         if voice is None or not self._seconds:
             return False
-        return float(unit(self._sum) @ voice) >= self._margins.sure
+        return self._speakers.similarity(unit(self._sum), voice) >= self._margins.sure
 
     def _differs(self, voice: Voice, seconds: float) -> bool:
         """Whether somebody else speaks than in the utterance so far."""
         before = unit(self._sum)
         known = self._speakers.similarities(voice)
-        alike = float(before @ voice)
+        alike = self._speakers.similarity(before, voice)
         if not self._speakers.is_new(before, self._seconds):
             own = self._speakers.likeliest(before)
             alike = max(alike, known.pop(own, -1.0))

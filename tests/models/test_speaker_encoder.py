@@ -8,7 +8,12 @@ import pytest
 
 from streamer_models import speaker_encoder
 from streamer_models.bundle import BundleError
-from streamer_models.speaker_encoder import load_speaker_encoder, mel_frames
+from streamer_models.speaker_encoder import (
+    VoiceStream,
+    load_speaker_encoder,
+    load_strangers,
+    mel_frames,
+)
 
 SAMPLE_RATE = 16_000
 
@@ -76,7 +81,26 @@ def test_refuses_damaged_weights(tmp_path, monkeypatch):
         load_speaker_encoder.__wrapped__()
 
 
-def test_the_card_names_the_file():
+def test_a_stream_gives_the_voice_of_what_was_pushed():
+    sound = buzz(16_000)
+    few, many = (VoiceStream(load_speaker_encoder()) for _ in range(2))
+    assert few.voice() is None
+    for piece in np.split(sound, [4_000, 4_100, 9_000]):
+        many.push(piece)
+    for piece in np.split(sound, [4_000]):
+        few.push(piece)
+    assert many.voice() == pytest.approx(few.voice(), abs=1e-5)
+
+
+def test_the_level_of_strangers_is_a_cosine():
+    strangers = load_strangers()
+    voice = load_speaker_encoder().embed(buzz(30_000))
+    assert 0 < strangers(voice) < 1
+    assert strangers(np.full(256, 1 / 16, np.float32)) < 1
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "strangers.safetensors"])
+def test_the_card_names_the_files(name):
     folder = Path(speaker_encoder.PRETRAINED) / "speaker-ge2e-1"
-    content = (folder / "weights.safetensors").read_bytes()
+    content = (folder / name).read_bytes()
     assert hashlib.sha256(content).hexdigest() in (folder / "MODEL_CARD.md").read_text()

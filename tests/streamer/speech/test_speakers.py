@@ -1,5 +1,7 @@
 """Online clustering of voices: labels in the order of appearance, never renamed, at a bounded cost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,8 +20,11 @@ def voice(person, noise=0.0, seed=0):
     return (mixed / np.linalg.norm(mixed)).astype(np.float32)
 
 
+PLAIN = Thresholds(new=0.66, short_new=0.58, merge=0.88)
+
+
 def clusters(most=8, **thresholds):
-    return SpeakerClusters("mono", most, Thresholds(**thresholds))
+    return SpeakerClusters("mono", most, replace(PLAIN, **thresholds))
 
 
 def test_labels_speakers_in_the_order_of_their_appearance():
@@ -87,6 +92,15 @@ def test_cost_and_memory_do_not_grow_with_time():
     assert max(each.seconds for each in found._speakers) <= 60.0 + 1e-9
 
 
+def test_counts_similarities_from_the_level_of_strangers():
+    alike = Thresholds(new=0.2, short_new=0.2)
+    found = SpeakerClusters("mono", 8, alike, level=lambda voice: 0.5)
+    found.assign(voice(0), 2.0)
+    assert found.similarity(voice(0), voice(0)) == pytest.approx(0.5)
+    assert found.assign(voice(0, 0.5, seed=1), 2.0) == "mono/1"
+    assert found.assign(voice(0, 3.0, seed=1), 2.0) == "mono/2"
+
+
 def test_follows_a_voice_that_changes_slowly():
     found = clusters()
     path = np.linspace(0, 1, 60)
@@ -102,13 +116,13 @@ def test_long_speech_must_be_closer_to_be_of_a_known_speaker(seconds, cosine):
 
 
 def test_names_an_enrolled_person_from_the_first_word():
-    found = SpeakerClusters("mono", 8, enrolled={"Ann": voice(3)})
+    found = SpeakerClusters("mono", 8, PLAIN, enrolled={"Ann": voice(3)})
     said = [found.assign(voice(person), 2.0) for person in (5, 3, 5, 3)]
     assert said == ["mono/1", "Ann", "mono/1", "Ann"]
 
 
 def test_a_stranger_gets_no_name():
-    found = SpeakerClusters("mono", 8, enrolled={"Ann": voice(3)})
+    found = SpeakerClusters("mono", 8, PLAIN, enrolled={"Ann": voice(3)})
     assert found.assign(voice(3, 0.9), 2.0) == "mono/1"  # a cosine of about 0.74
     assert found.merge() is None
 
@@ -119,7 +133,7 @@ def off(cosine, person=3, other=9):
 
 
 def test_a_name_that_is_found_late_is_told_and_used_from_then_on():
-    found = SpeakerClusters("mono", 8, enrolled={"Ann": voice(3)})
+    found = SpeakerClusters("mono", 8, PLAIN, enrolled={"Ann": voice(3)})
     assert found.assign(off(0.8), 2.0) == "mono/1"
     assert found.assign(voice(3), 30.0) == "mono/1"
     assert found.merge() == Merged("mono/1", "Ann")
@@ -129,7 +143,7 @@ def test_a_name_that_is_found_late_is_told_and_used_from_then_on():
 
 
 def test_a_name_is_kept_when_speakers_merge():
-    found = SpeakerClusters("mono", 8, enrolled={"Ann": voice(3)})
+    found = SpeakerClusters("mono", 8, PLAIN, enrolled={"Ann": voice(3)})
     assert found.assign(off(0.6), 4.0) == "mono/1"
     assert found.assign(voice(3), 4.0) == "Ann"
     assert found.assign(off(0.81), 60.0) == "mono/1"

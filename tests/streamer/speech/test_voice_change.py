@@ -14,8 +14,8 @@ from streamer.speech import SpeechEnded
 from streamer.speech.registry import make_segmenter, make_voices
 from streamer.speech.segmenter import Segmenter
 from streamer.speech.smoothing import Smoothed
-from streamer.speech.speakers import SpeakerClusters
-from streamer.speech.voice_change import VoiceTracker
+from streamer.speech.speakers import SpeakerClusters, Thresholds
+from streamer.speech.voice_change import Margins, VoiceTracker
 from streamer_models.speaker_encoder import SIZE
 from tests.streamer.speech.speech import PeakDetector, audio, check_lifecycle, listen, plain
 
@@ -42,7 +42,9 @@ class LevelStream:
 
 
 def segmenter(**options):
-    voices = VoiceTracker(LevelStream, SpeakerClusters("mono", 8))
+    thresholds = Thresholds(new=0.6, short_new=0.6, shortest=0.8, merge=0.9)
+    margins = Margins(margin=0.1, short_margin=0.1, change=0.6, short_change=0.6, sure=0.9)
+    voices = VoiceTracker(LevelStream, SpeakerClusters("mono", 8, thresholds), margins)
     return Segmenter(Smoothed(PeakDetector()), Segmentation(**options), 0, voices=voices)
 
 
@@ -128,7 +130,7 @@ def turns(*places):
 def test_four_quick_turns_are_four_utterances_of_two_speakers():
     samples = turns((0, 0.6, 3.6), (1, 4.1, 6.7), (0, 7.1, 10.0), (1, 10.3, 12.7))
     voices = make_voices(Speakers(), "mono")
-    events = listen(make_segmenter(Segmentation(), 0, voices), samples)
+    events = listen(make_segmenter(Segmentation(endpoint="fixed"), 0, voices), samples)
     said = [event for event in events if isinstance(event, SpeechEnded)]
     assert [event.speaker for event in said] == ["mono/1", "mono/2", "mono/1", "mono/2"]
     ends = np.cumsum([3.2, 2.8, 3.1])
