@@ -4,6 +4,9 @@ hub.py        all running conversations: starts, limits, ends and finds them
 broadcast.py  a sink that serves any number of watchers, slow ones included
 encodings.py  bytes of a connection -> samples
 access.py     tokens and origins
+connection.py what a refused client hears: close codes and reasons
+protocol.py   limits of connections before they are accepted
+watching.py   events of running conversations to watchers
 ingest/       one file for each protocol that brings audio
 app.py        routes; server.py, listening and graceful shutdown
 static/       the dashboard: one page, one script, no build step
