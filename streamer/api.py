@@ -189,9 +189,11 @@ class Engine:
             UserError: If a model cannot be loaded.
         """
         from streamer.transcription.registry import make_transcriber
+        from streamer_models.sound_network import SOUNDS
 
         bundle = _load_bundle(settings)
-        if terms := terms_at_first_use(bundle):
+        sounds = (SOUNDS,) if settings.sounds.detect else ()
+        if terms := terms_at_first_use(bundle, *sounds):
             notify(terms)
         made = [
             make_transcriber(settings.asr, settings.usable_cores)

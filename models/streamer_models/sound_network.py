@@ -2,6 +2,7 @@
 
 import hashlib
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +23,22 @@ COLUMNS = 4
 DELAY = 15
 """Outputs (0.6 s) by which what is said of a moment comes later than it."""
 
-_FOLDER = "sounds-1"
+
+class Shipped(NamedTuple):
+    """The weights that ship, and what they may be used for."""
+
+    name: str
+    version: str
+    license: str
+
+
+SOUNDS = Shipped(
+    "sounds-1",
+    "1",
+    "not for commercial use, see its MODEL_CARD.md; sounds.detect=false does without",
+)
+
+_FOLDER = SOUNDS.name
 _SHA256 = "0cda913a0789b2a45becb2f15344b6fdd27bcd8ecd6e771747392ed1f65678bb"
 _WIDTH = 64
 _DILATIONS = (1, 2, 4, 8, 16)

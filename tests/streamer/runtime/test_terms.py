@@ -1,4 +1,4 @@
-"""The terms of a bundle that is not for every use."""
+"""The terms of models that are not for every use."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import pytest
 
 from streamer.runtime.terms import terms_at_first_use
 from streamer_models.bundle import Bundle
+from streamer_models.sound_network import SOUNDS
 
 
 @pytest.fixture
@@ -34,3 +35,10 @@ def test_says_them_each_time_where_nothing_can_be_stored(bundle, monkeypatch, tm
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     assert terms_at_first_use(bundle)
     assert terms_at_first_use(bundle)
+
+
+def test_says_the_terms_of_the_first_model_that_restricts(bundle):
+    free = replace(bundle, license="Apache-2.0")
+    assert "sounds-1: not for commercial use" in terms_at_first_use(free, SOUNDS)
+    assert bundle.name in terms_at_first_use(bundle, SOUNDS)
+    assert terms_at_first_use(bundle, SOUNDS) == ""
