@@ -129,6 +129,9 @@ def test_a_conversation_ends_when_nobody_reads_it(environment):
         writer.join()
 
 
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="nohup: programs ignore hang-ups"
+)
 def test_a_hangup_without_a_terminal_opens_the_file_again(environment, tmp_path):
     path, moved = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
     command = [sys.executable, "-m", "streamer.cli", "listen", "-", "--quiet", "--jsonl", path]
@@ -140,10 +143,12 @@ def test_a_hangup_without_a_terminal_opens_the_file_again(environment, tmp_path)
     ):
         writer = speak(program.stdin, np.concatenate([silence(1), voice(2), silence(30)]))
         while not (path.exists() and path.stat().st_size):
+            assert program.poll() is None
             time.sleep(0.05)
         path.rename(moved)
         program.send_signal(signal.SIGHUP)
         while not path.exists():
+            assert program.poll() is None
             time.sleep(0.05)
         program.send_signal(signal.SIGTERM)
         assert program.wait(LATE) == 130
