@@ -140,7 +140,7 @@ def test_measures_a_real_telephone_call(shared_data, tmp_path):
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["groups"]["recording"]["tel_pyannote_sample"]["n"] == 1
     assert result["der"]["value"] < 0.6
-    assert result["latency"]["since_end"]["median"] == pytest.approx(0.51, abs=0.05)
+    assert 0.2 <= result["latency"]["since_end"]["median"] <= 0.7  # the silence at the end
 
 
 def test_says_when_there_is_nothing_to_measure(tmp_path):

@@ -70,7 +70,7 @@ def test_cuts_calls_where_the_events_say_by_channel(tmp_path):
     calls = Calls.of(tmp_path, folder)
     assert [len(wave) for wave in calls.waves] == [SECOND]
     assert [clip.speaker for clip in calls.clips] == ["call"]
-    assert calls.hours == pytest.approx(3 / 3600, rel=0.05)
+    assert calls.durations == {"call": pytest.approx(3, rel=0.05)}
     assert not len(calls.only(set()).waves[0])
 
 

@@ -131,7 +131,8 @@ def test_compressed_events_make_reports_too(calls, random_bundle, tmp_path):
     assert page.stat().st_size > 1_000
 
 
-def test_a_run_that_was_interrupted_is_finished_by_the_next(calls, random_bundle, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_was_interrupted_is_finished_by_the_next(calls, random_bundle, tmp_path, number):
     """One that was killed: tests/tools/test_benchmark_archives.py."""
     first = subprocess.Popen(
         command("archive", calls[0].parent, "--out", tmp_path, "--jobs", 1, bundle=random_bundle),
@@ -143,7 +144,7 @@ def test_a_run_that_was_interrupted_is_finished_by_the_next(calls, random_bundle
     while not (tmp_path / "events").is_dir() or not event_files(tmp_path):
         assert time.monotonic() < end
         time.sleep(0.02)
-    first.send_signal(signal.SIGINT)
+    first.send_signal(number)
     assert first.wait(60) == 130
     archive(calls[0].parent, "--out", tmp_path, bundle=random_bundle)
     names = event_files(tmp_path)
