@@ -6,6 +6,7 @@ tokenizer.json        where the model reads text
 MODEL_CARD.md         what it was trained on, how good it is, what it is not for
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -283,3 +284,18 @@ def _read(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise BundleError(f"{path.name} has more than the {limit} bytes it may have")
     return data
+
+
+def read_shipped(name: str, sha256: str) -> bytes:
+    """Read a file that comes with the program, NAME/FILE in `PRETRAINED`.
+
+    Raises:
+        BundleError: It is missing or damaged.
+    """
+    try:
+        content = (PRETRAINED / name).read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {name}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BundleError(f"{name} is damaged: its SHA-256 is another")
+    return content

@@ -1,6 +1,5 @@
 """Sounds that are no speech, every 40 ms: a small causal network over mel power, exact as a stream."""
 
-import hashlib
 from functools import cache
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from streamer_models.bundle import PRETRAINED, BundleError
+from streamer_models.bundle import read_shipped
 from streamer_models.encoders.log_mel import mel_power
 from streamer_models.shapes import built
 from streamer_models.storage import unpack
@@ -134,13 +133,7 @@ def load_sound_network() -> SoundNetwork:
     Raises:
         BundleError: It is missing or damaged.
     """
-    path = PRETRAINED / _FOLDER / "weights.safetensors"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read {_FOLDER}/{path.name}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != _SHA256:
-        raise BundleError(f"{_FOLDER}/{path.name} is damaged: its SHA-256 is another")
+    content = read_shipped(f"{_FOLDER}/weights.safetensors", _SHA256)
     network = built(SoundNetwork, lambda like: unpack([content], like))
     assert isinstance(network, SoundNetwork)  # noqa: S101 - built above
     return network.eval().requires_grad_(requires_grad=False)

@@ -3,7 +3,6 @@
 Vectors of one speaker lie close together in the angle between them, whatever is said.
 """
 
-import hashlib
 from functools import cache
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from streamer_models.bundle import PRETRAINED, BundleError
+from streamer_models.bundle import read_shipped
 from streamer_models.encoders.log_mel import HOP, mel_power
 from streamer_models.encoders.log_mel import WINDOW as _FRAME
 from streamer_models.shapes import built
@@ -158,7 +157,7 @@ def load_strangers() -> Strangers:
     Raises:
         BundleError: They are missing or damaged.
     """
-    content = _content("strangers.safetensors", _STRANGERS_SHA256)
+    content = read_shipped(f"{_FOLDER}/strangers.safetensors", _STRANGERS_SHA256)
     return Strangers(load(content)["voices"].float().numpy())
 
 
@@ -169,20 +168,10 @@ def load_speaker_encoder() -> SpeakerEncoder:
     Raises:
         BundleError: It is missing or damaged.
     """
-    content = _content("weights.safetensors", _SHA256)
+    content = read_shipped(f"{_FOLDER}/weights.safetensors", _SHA256)
     encoder = built(SpeakerEncoder, lambda like: unpack([content], like))
     assert isinstance(encoder, SpeakerEncoder)  # noqa: S101 - built above
     return encoder.eval().requires_grad_(requires_grad=False)
-
-
-def _content(name: str, sha256: str) -> bytes:
-    try:
-        content = (PRETRAINED / _FOLDER / name).read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read {_FOLDER}/{name}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise BundleError(f"{_FOLDER}/{name} is damaged: its SHA-256 is another")
-    return content
 
 
 def _windows(samples: int) -> int:

@@ -133,7 +133,7 @@ class Speakers(Section):
         description="speakers of a channel: one; many, told apart by voice; auto: many where there is one channel",
     )
     max: int = Field(
-        default=8, ge=1, le=64, description="speakers of a channel that are told apart at most"
+        default=8, ge=1, le=64, description="speakers distinguished in a channel at most"
     )
 
     enrolled: bool = Field(
@@ -141,7 +141,7 @@ class Speakers(Section):
     )
 
     def several(self, channels: int) -> bool:
-        """Whether the speakers of each of so many channels are told apart."""
+        """Whether speakers are distinguished within each of so many channels."""
         return self.channels == "many" or (self.channels == "auto" and channels == 1)
 
 

@@ -27,7 +27,7 @@ def absolute(voice: Voice) -> float:  # noqa: ARG001 - as any level
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Similarities that speakers are told apart by: cosines over the level of strangers."""
+    """Similarities that distinguish speakers: cosines over the level of strangers."""
 
     new: float = 0.025
     """Speech of `long` seconds that is this far from all speakers is a new one's."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer_models import speaker_encoder
+from streamer_models import bundle
 from streamer_models.bundle import BundleError
 from streamer_models.speaker_encoder import (
     VoiceStream,
@@ -73,7 +73,7 @@ def test_refuses_damaged_weights(tmp_path, monkeypatch):
     folder = tmp_path / "speaker-ge2e-1"
     folder.mkdir()
     (folder / "weights.safetensors").write_bytes(b"damaged")
-    monkeypatch.setattr(speaker_encoder, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(bundle, "PRETRAINED", tmp_path)
     with pytest.raises(BundleError, match="damaged"):
         load_speaker_encoder.__wrapped__()
     (folder / "weights.safetensors").unlink()
@@ -101,6 +101,6 @@ def test_the_level_of_strangers_is_a_cosine():
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "strangers.safetensors"])
 def test_the_card_names_the_files(name):
-    folder = Path(speaker_encoder.PRETRAINED) / "speaker-ge2e-1"
+    folder = Path(bundle.PRETRAINED) / "speaker-ge2e-1"
     content = (folder / name).read_bytes()
     assert hashlib.sha256(content).hexdigest() in (folder / "MODEL_CARD.md").read_text()
