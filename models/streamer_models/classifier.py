@@ -12,6 +12,11 @@ from streamer_models.heads.calibration import Calibration
 if TYPE_CHECKING:
     from streamer_models.memory import ConversationState
 
+_SPEECH = 0
+"""Place of speech among kinds of sound."""
+_LEAST_SOUND = 0.5
+"""Probability above which an utterance is another sound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -31,6 +36,8 @@ class Prediction:
     """Prediction set: the labels that the calibration does not rule out, the likeliest first."""
     dimensions: dict[str, float] | None = None
     """Valence and arousal in [-1, 1]; None if the model does not estimate them."""
+    sound: tuple[str, float] | None = None
+    """What the utterance is instead of speech, such as a laugh, and its probability; None: it is speech."""
 
 
 class Classifier:
@@ -61,6 +68,7 @@ class Classifier:
             raise ValueError("the calibration is of another number of classes")
         self.system = system
         self.labels, self.dimensions = system.config.labels, system.config.dimensions
+        self.sounds: tuple[str, ...] = getattr(system.config, "sounds", ())
         self.window = system.window
         self.calibration = calibration
         self.thresholds = dict.fromkeys(self.labels, threshold) | dict(thresholds or {})
@@ -84,15 +92,19 @@ class Classifier:
         dimensions: list[list[float]] | list[None] = [None] * len(windows)
         if scores.dimensions is not None:
             dimensions = scores.dimensions.float().cpu().tolist()
+        sounds: list[list[float]] | list[None] = [None] * len(windows)
+        if scores.sounds is not None:
+            sounds = scores.sounds.float().softmax(-1).cpu().tolist()
         return [
             self._prediction(*each)
-            for each in zip(probabilities.tolist(), dimensions, modalities, strict=True)
+            for each in zip(probabilities.tolist(), dimensions, sounds, modalities, strict=True)
         ]
 
     def _prediction(
         self,
         probabilities: list[float],
         dimensions: list[float] | None,
+        sounds: list[float] | None,
         modalities: tuple[Modality, ...],
     ) -> Prediction:
         order = sorted(range(len(probabilities)), key=lambda place: -probabilities[place])
@@ -108,4 +120,11 @@ class Classifier:
             dimensions=None
             if dimensions is None
             else dict(zip(self.dimensions, dimensions, strict=True)),
+            sound=None if sounds is None else self._sound(sounds),
         )
+
+    def _sound(self, probabilities: list[float]) -> tuple[str, float] | None:
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        if best == _SPEECH or probabilities[best] <= _LEAST_SOUND:
+            return None
+        return self.sounds[best], probabilities[best]

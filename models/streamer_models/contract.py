@@ -71,6 +71,8 @@ class Scores:
     """[B, C]."""
     dimensions: Tensor | None = None
     """[B, D] in [-1, 1], in the order of the configuration's `dimensions`."""
+    sounds: Tensor | None = None
+    """Logits of the kind of sound, [B, kinds], in the order of the configuration's `sounds`, speech first."""
 
 
 class AudioEncoder(Protocol):

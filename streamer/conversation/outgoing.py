@@ -161,7 +161,7 @@ class Outgoing:
         latency: events.Latency,
         overlap: float,
     ) -> None:
-        """Report an utterance and the mood of its speaker.
+        """Report an utterance, what it is if it is no speech, and the mood of its speaker.
 
         Args:
             speech: the utterance.
@@ -174,6 +174,9 @@ class Outgoing:
         if not self._privacy.reports(speech.channel):
             return
         self.utterances += 1
+        if prediction and prediction.sound:
+            span = speech.start, speech.end, speech.at
+            await self.sound(SoundHeard(speech.channel, *span, *prediction.sound))
         about = self._about(speech.channel, speech.start, speech.end)
         await self._bus.emit(
             events.Utterance,

@@ -155,7 +155,7 @@ class SoundHeard:
     at: int
     """The sample at which this became known."""
     sound: str
-    """One of `streamer_models.sound_network.CLASSES`."""
+    """One of `streamer_models.sound_network.CLASSES`, or of the kinds of a bundle's model."""
     confidence: float
 
 

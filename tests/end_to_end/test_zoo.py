@@ -20,8 +20,8 @@ def call(tmp_path_factory):
     return write_audio(tmp_path_factory.mktemp("call") / "call.wav", two_speakers(), 16_000)
 
 
-def saved(name, directory):
-    model = make_system(name)
+def saved(name, directory, model=None):
+    model = model or make_system(name)
     tokenizer = (
         None if model.text is None else TextTokenizer(tokenizer_definition(), TEXT.max_tokens)
     )
@@ -30,12 +30,15 @@ def saved(name, directory):
 
 
 async def utterances(call, bundle, **overrides):
+    return [e for e in await analyzed(call, bundle, **overrides) if e.type == "utterance"]
+
+
+async def analyzed(call, bundle, **overrides):
     settings = streamer.load_settings(
         environment={},
         overrides={"emotion.bundle": str(bundle), "asr.backend": "none", **overrides},
     )
-    found = [event async for event in streamer.analyze(call, settings=settings)]
-    return [event for event in found if event.type == "utterance"]
+    return [event async for event in streamer.analyze(call, settings=settings)]
 
 
 @pytest.mark.parametrize("name", registry.SYSTEMS.names())
@@ -58,6 +61,25 @@ async def test_video_features_count_where_they_belong_to_an_utterance(call, tmp_
     assert seen[0].probabilities != without[0].probabilities
     assert seen[-1].modalities == ["audio"]
     assert seen[-1].probabilities == without[-1].probabilities
+
+
+async def test_an_utterance_that_is_no_speech_is_a_sound_before_it_is_classified(call, tmp_path):
+    model = make_system("hsu2021")
+    with torch.no_grad():
+        model.sound_classifier.bias.copy_(torch.tensor([0.0, 9, 0, 0, 0]))
+    bundle = saved("hsu2021", tmp_path / "b", model)
+    events = await analyzed(call, bundle, **{"sounds.detect": False})
+    ends = [event for event in events if event.type in ("sound", "utterance")]
+    assert [event.type for event in ends] == ["sound", "utterance"] * (len(ends) // 2)
+    for sound, said in zip(ends[::2], ends[1::2], strict=True):
+        assert (sound.channel, sound.start, sound.end) == (said.channel, said.start, said.end)
+        assert sound.sound == "laugh"
+        assert sound.confidence > 0.9
+
+
+async def test_dimensions_come_from_a_model_that_estimates_them(call, tmp_path):
+    for said in await utterances(call, saved("atmaja2020", tmp_path / "b")):
+        assert set(said.dimensions.model_dump()) == {"valence", "arousal"}
 
 
 async def test_video_for_a_model_without_it_is_a_mistake_of_the_user(call, tmp_path):

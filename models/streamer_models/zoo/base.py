@@ -69,6 +69,7 @@ class UtteranceSystem(nn.Module):
         self.config = config
         self.audio = registry.make_audio_encoder(config.audio)
         self.text = registry.make_text_encoder(config.text)
+        self.dimensions: DimensionHead | None = None
         self.past: PastContext | None = None
 
     def add_heads(self, width: int) -> None:
@@ -98,11 +99,13 @@ class UtteranceSystem(nn.Module):
 
     def classify(self, windows: Sequence[Window]) -> Scores:
         """Score the last utterance of each window, one by one: the others' lengths change no bit of its scores."""
-        alone = [self._classified(window) for window in windows]
+        alone = [self.classified(window) for window in windows]
         dimensions = [each.dimensions for each in alone if each.dimensions is not None]
+        sounds = [each.sounds for each in alone if each.sounds is not None]
         return Scores(
             torch.cat([each.logits for each in alone]),
             torch.cat(dimensions) if dimensions else None,
+            torch.cat(sounds) if sounds else None,
         )
 
     def forward(self, batch: Utterances) -> Scores:
@@ -115,15 +118,17 @@ class UtteranceSystem(nn.Module):
         dimensions = None if self.dimensions is None else self.dimensions(fused)
         return Scores(self.classifier(fused), dimensions)
 
-    def _classified(self, window: Window) -> Scores:
+    def classified(self, window: Window) -> Scores:
+        """Score the last utterance of a window."""
         if self.past is None or len(window) == 1:
-            return self.forward(self._alone(window))
-        vectors = torch.cat([self.fused(self._alone((each,))) for each in window])
+            return self.forward(self.alone(window))
+        vectors = torch.cat([self.fused(self.alone((each,))) for each in window])
         same = torch.tensor([[each.speaker == window[-1].speaker for each in window]])
         lengths = torch.tensor([len(window)])
         return self.scored(self.past(vectors[None], same.to(self.device), lengths))
 
-    def _alone(self, window: Window) -> Utterances:
+    def alone(self, window: Window) -> Utterances:
+        """The last utterance of a window, as a batch."""
         return Utterances.of([window], self.config.sizes, self.device)
 
     def loss(self, batch: Utterances, targets: Targets) -> Tensor:

@@ -5,9 +5,11 @@ laugh, breath, ...); an LSTM with attention reads the sequence of both.
 
 Deviations: segments of equal length instead of prosodic phrases; small convolutional networks instead of ResNet18; the
 LSTM and the attention see the past only (the paper's encoder is bidirectional). Trained here on acted speech and on
-clips without words apart, as there was no conversation in which laughs and cries are marked.
+clips without words apart, as there was no conversation in which laughs and cries are marked. Live, an utterance that
+is rather one of the other kinds than speech is a `sound` event, too.
 """
 
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import torch
@@ -15,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from streamer_models.config import Label, TextConfig, Width
+from streamer_models.contract import Scores, Window
 from streamer_models.layers.masking import masked_mean, masked_softmax
 from streamer_models.layers.recurrent import last_real
 from streamer_models.sequences import Utterances
@@ -77,6 +80,13 @@ class Hsu2021(UtteranceSystem):
         images = segments.values.view(rows * count, self.config.segment, -1)
         parts = [extract(images).view(rows, count, -1) for extract in (self.emotion, self.sound)]
         return parts[0], parts[1], segments.mask
+
+    def classified(self, window: Window) -> Scores:
+        """Score the last utterance of a window, and its kind of sound, if it was heard."""
+        scores, batch = super().classified(window), self.alone(window)
+        if not bool(batch.audio.mask.any()):
+            return scores
+        return replace(scores, sounds=self.utterance_sounds(batch))
 
     def sounds(self, batch: Utterances) -> Tensor:
         """Logits of the kind of sound of each segment, [B, S, kinds]."""
