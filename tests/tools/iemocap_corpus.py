@@ -15,6 +15,7 @@ SAID = {
     "frustration": "why does nobody ever listen",
 }
 EMOTION4 = {"anger": "angry", "happiness": "happy", "sadness": "sad", "neutral": "neutral"}
+VALENCE = {"anger": 1.5, "happiness": 4.5, "sadness": 2.0, "neutral": 3.0, "frustration": 2.5}
 ABBREVIATED = {
     "anger": "ang", "happiness": "hap", "sadness": "sad", "neutral": "neu", "frustration": "fru",
 }  # fmt: skip
@@ -44,6 +45,8 @@ def turns(sessions: tuple[int, ...], per_dialogue: int = 10) -> list[dict[str, s
                         "session": f"Ses{session:02d}",
                         "scenario": kind[:5] if kind.startswith("impro") else "script",
                         "hop_s": "0.032",
+                        "valence": str(VALENCE[emotion]),
+                        "activation": str(2.0 + turn % 3),
                     }
                 )
     return rows

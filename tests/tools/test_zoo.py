@@ -1,5 +1,7 @@
 """The recipe of the zoo's systems, on a small world: tones for voices, a dozen words for talk."""
 
+import gzip
+
 import numpy as np
 import pytest
 import soundfile
@@ -24,7 +26,19 @@ AMOUNT = Amount(clips=16, texts=16)
 def data(tmp_path_factory):
     folder = world(tmp_path_factory.mktemp("world"))
     add_laughs(folder / "speech")
+    add_ratings(folder / "text" / "emobank")
     return folder
+
+
+def add_ratings(folder):
+    """Sentences that readers rated."""
+    folder.mkdir(parents=True)
+    with gzip.open(folder / "utterances.csv.gz", "wt") as file:
+        file.write("split,id,text,valence,arousal,dominance\n")
+        for place in range(12):
+            good = place % 2
+            text = "so very happy" if good else "i am sad today"
+            file.write(f"{('train', 'dev')[place % 3 == 0]},{place},{text},{2 + 2 * good},3.5,3\n")
 
 
 def add_laughs(folder):
@@ -85,11 +99,13 @@ def test_learns_speakers_first_and_chooses_the_weight_of_the_fusion(data, tmp_pa
     assert result["verification"]["speakers"] == 2
 
 
-def test_reports_texts_and_both_on_dialogues_not_used_for_choices(data, tmp_path):
+def test_reports_dimensions_and_texts_on_dialogues_not_used_for_choices(data, tmp_path):
     settings = ZooSettings(epochs=1, batch=8)
     result = train_system(
-        "krishna2021", data, tmp_path / "b", settings, AMOUNT, cache=tmp_path, encoders=encoders()
+        "atmaja2020", data, tmp_path / "b", settings, AMOUNT, cache=tmp_path, encoders=encoders()
     )
+    assert result["dimensions"]["voices"]["n"] == 16
+    assert result["dimensions"]["rated_texts"]["n"] == 4
     assert result["meld_text"]["n"] == result["meld_both"]["n"] == 4
     both = result["meld_dialogues"]
     assert both["alone"]["n"] == both["with_the_past"]["n"] == 4

@@ -9,6 +9,7 @@ The corpus: Busso et al., Language Resources and Evaluation 42 (2008).
 
 import csv
 import hashlib
+import math
 import re
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -59,6 +60,8 @@ class Utterance:
         scenario: impro or script.
         end: Seconds since the dialogue began.
         hop_s: Seconds from one log-mel frame to the next; longer than `FRAME_S` in long utterances.
+        valence: As annotated, in [-1, 1]; NaN where it was not.
+        arousal: Likewise (the corpus's activation).
     """
 
     name: str
@@ -71,6 +74,8 @@ class Utterance:
     scenario: str
     end: float
     hop_s: float
+    valence: float = math.nan
+    arousal: float = math.nan
 
 
 class Features:
@@ -245,6 +250,13 @@ def _utterance(path: Path, number: int, row: dict[str, str]) -> Utterance:
             scenario=row["scenario"] or "",
             end=float(row["end"]),
             hop_s=min(float(row["hop_s"] or FRAME_S), 1.0),
+            valence=_rating(row.get("valence")),
+            arousal=_rating(row.get("activation")),
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}, line {number}: {error}") from error
+
+
+def _rating(stored: str | None) -> float:
+    """From 1..5 to -1..1; NaN for none."""
+    return (float(stored) - 3) / 2 if stored else math.nan

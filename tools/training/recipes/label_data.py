@@ -20,6 +20,7 @@ from tools.data.conversations import TextDialogue, Turn
 from tools.data.manifest import NOISE, Clip
 from tools.data.tables import read_table
 from tools.training.recipes.open_dialogues import LABELS, OTHER, labelled_texts, open_dialogues
+from tools.training.tasks.rated_texts import rated_texts
 from tools.training.tasks.speech_pieces import CALLS, Calls, Piece, Speech
 from tools.training.tasks.text import LabelledTexts
 
@@ -40,7 +41,6 @@ OPEN_CALM = (
 """Corpora whose licences allow commercial use and redistribution: ODbL, CC BY, Apache-2.0, public domain."""
 
 _COMMENT = ("split", "text", "emotion", "emotion4")
-_RATED = ("split", "text", "valence", "arousal")
 _MOST_COMMENTS = 200_000
 _HELD_OUT = 4
 """Of so many calm speakers one is kept for measuring."""
@@ -173,13 +173,7 @@ class LabelData:
 
     def rated_texts(self, most: int) -> tuple[list[str], Tensor]:
         """Sentences of EmoBank (training part) and their valence and arousal [n, 2] in [-1, 1]."""
-        table = self._data / "text" / "emobank" / "utterances.csv.gz"
-        rows = [
-            (row["text"], [(float(row[name]) - 3.0) / 2.0 for name in ("valence", "arousal")])
-            for _, row in read_table(table, _RATED, _MOST_COMMENTS)
-            if row["split"] == "train"
-        ][:most]
-        return [text for text, _ in rows], torch.tensor([rating for _, rating in rows])
+        return rated_texts(self._data, "train", most)
 
     @cached_property
     def comments(self) -> list[tuple[str, Turn]]:

@@ -8,16 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamer_models.contract import Modality, UtteranceEmbedding
+from streamer_models.contract import Modality, Scores, UtteranceEmbedding
 from streamer_models.heads.calibration import Calibration, fit_temperature
 from streamer_models.sequences import Utterances
 from streamer_models.streaming import Buffered
 from streamer_models.zoo.base import UtteranceSystem
 from streamer_models.zoo.hsu2021 import Hsu2021
 from streamer_models.zoo.padi2022 import Padi2022
+from tools.evaluate.concordance import concordance_report
 from tools.evaluate.metrics import Judgements, report
 from tools.training.recipes.zoo_learning import Material
 from tools.training.tasks.audio_data import LABELS
+from tools.training.tasks.dimension_fit import PLANE
+from tools.training.tasks.rated_texts import DIMENSIONS
 from tools.training.tasks.zoo_data import Part
 from tools.training.tasks.zoo_encoders import AudioFrames
 
@@ -31,6 +34,8 @@ def evaluate(model: UtteranceSystem, material: Material) -> tuple[Calibration, d
     logits = scores(model, heard)
     temperatures["audio"] = fit_temperature(logits, dev.labels)
     figures = {"speech": figures_of(logits, dev.labels, dev.groups)}
+    if model.dimensions is not None:
+        figures["dimensions"] = dimension_figures(model, material)
     if material.sounds and isinstance(model, Hsu2021):
         figures["sounds"] = sound_figures(model, material)
     kinds: dict[str, Modality] = {"text": "text", "both": "audio"}
@@ -45,18 +50,53 @@ def evaluate(model: UtteranceSystem, material: Material) -> tuple[Calibration, d
     return Calibration.of(temperatures), {**figures, "cpu_ms_per_second": round(cost, 2)}
 
 
-@torch.inference_mode()
 def scores(model: UtteranceSystem, utterances: Sequence[UtteranceEmbedding]) -> Tensor:
     """Logits [N, classes]."""
-    parts = [
+    return torch.cat([each.logits for each in _scored(model, utterances)])
+
+
+@torch.inference_mode()
+def _scored(model: UtteranceSystem, utterances: Sequence[UtteranceEmbedding]) -> list[Scores]:
+    """Scores of utterances, in batches."""
+    return [
         model(
             Utterances.of(
                 [(u,) for u in utterances[start : start + _BATCH]], model.config.sizes, model.device
             )
-        ).logits
+        )
         for start in range(0, len(utterances), _BATCH)
     ]
-    return torch.cat(parts)
+
+
+def dimension_figures(model: UtteranceSystem, material: Material) -> dict[str, Any]:
+    """CCC on voices, whose ratings are the places of their categories, and on rated sentences where there are some."""
+    dev, rated = material.speech["dev"], material.rated.get("dev")
+    voices = [dev.audio(place) for place in range(len(dev.labels))]
+    places = torch.tensor([PLANE[LABELS[label]] for label in dev.labels.tolist()])
+    figures = {"voices": concordances(model, voices, places, dev.groups)}
+    if rated is not None and rated.ratings is not None:
+        said = [rated.text(place) for place in range(len(rated.labels))]
+        figures["rated_texts"] = concordances(model, said, rated.ratings, rated.groups)
+    return figures
+
+
+def concordances(
+    model: UtteranceSystem,
+    utterances: Sequence[UtteranceEmbedding],
+    ratings: Tensor,
+    groups: Sequence[str],
+) -> dict[str, Any]:
+    """CCC of the model's dimensions with ratings of valence and arousal [n, 2]."""
+    columns = [DIMENSIONS.index(name) for name in model.config.dimensions]
+    estimated = dimensions_of(model, utterances).double().numpy()
+    rated = ratings[:, columns].double().numpy()
+    return concordance_report(estimated, rated, groups, model.config.dimensions)
+
+
+def dimensions_of(model: UtteranceSystem, utterances: Sequence[UtteranceEmbedding]) -> Tensor:
+    """Dimensions [N, D] of a model that estimates them."""
+    made = [each.dimensions for each in _scored(model, utterances)]
+    return torch.cat([each for each in made if each is not None])
 
 
 @torch.inference_mode()

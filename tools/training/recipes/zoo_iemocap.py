@@ -3,7 +3,8 @@
 The corpus comes without waveforms and videos: audio is log-mel frames of 64 bands, averaged to 96 ms, text is the
 reference transcript through the frozen encoder of a bundle. Four emotions; an utterance of another one is context only.
 Figures: each utterance by itself, as most papers do, and with the past of its dialogue; over utterances drawn at random
-too (`random_split`), as papers do that let speakers stand on both sides. What learns from IEMOCAP is not shipped.
+too (`random_split`), as papers do that let speakers stand on both sides. Systems that estimate dimensions learn the
+corpus's own ratings. What learns from IEMOCAP is not shipped.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,13 @@ from streamer_models.sequences import Utterances
 from streamer_models.zoo.base import Targets, UtteranceSystem
 from tools.data.cache import DEFAULT_CACHE
 from tools.data.iemocap import LABELS, Utterance, data_hashes, read_features, read_utterances
+from tools.evaluate.concordance import concordance_report
 from tools.evaluate.output import load_bundle, write_json
-from tools.progress import progress
 from tools.training.loop import fit
-from tools.training.recipes.zoo_evaluation import figures_of, scores
+from tools.training.recipes.zoo_evaluation import dimensions_of, figures_of, scores
 from tools.training.recipes.zoo_material import BANDS
-from tools.training.tasks.zoo_data import AFFECT, kept_features
+from tools.training.tasks.rated_texts import DIMENSIONS
+from tools.training.tasks.zoo_data import kept_features
 from tools.training.tasks.zoo_dialogues import (
     UNKNOWN,
     ContextSettings,
@@ -41,6 +44,7 @@ from tools.training.tasks.zoo_dialogues import (
     learn_context,
 )
 from tools.training.tasks.zoo_encoders import FrozenText, frozen_text
+from tools.training.tasks.zoo_stages import staged
 
 JOINED = 3
 """Frames of 32 ms that are averaged to one."""
@@ -59,6 +63,16 @@ class IemocapSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     context: int = 8
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An utterance to learn from or to judge."""
+
+    said: UtteranceEmbedding
+    label: int
+    rating: tuple[float, float]
+    dialogue: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +146,8 @@ def read_corpus(
             for u in dialogue
         ]
         labels = [LABELS.index(u.emotion4) if u.emotion4 else UNKNOWN for u in dialogue]
-        dialogues.append(Dialogue(dialogue[0].dialogue, said, labels))
+        ratings = [(u.valence, u.arousal) for u in dialogue]
+        dialogues.append(Dialogue(dialogue[0].dialogue, said, labels, ratings))
     return dialogues
 
 
@@ -146,12 +161,10 @@ def _tokens(
     """Tokens of all utterances, float32; none without an encoder."""
     if text is None:
         return []
-    key = {"iemocap": data_hashes(folder, sessions), "weights": text.key}
-
-    def make() -> list[Tensor]:
-        return [text.embed(each.text) for each in progress(utterances, "Reading")]
-
-    return [tokens.float() for tokens in kept_features(cache, "tokens", key, make)]
+    key = {"iemocap": data_hashes(folder, sessions)} | text.identity
+    said = [each.text for each in utterances]
+    rows = kept_features(cache, "tokens", key, lambda: text.embed(said))
+    return [tokens.float() for tokens in rows]
 
 
 def _frames(stored: Any) -> Tensor:
@@ -184,27 +197,28 @@ def protocol(
     """
     watch = time.process_time()
     sessions = sorted({dialogue.name[:5] for dialogue in dialogues})
-    alone: list[Tensor] = []
-    past: list[Tensor] = []
-    truth: list[Tensor] = []
-    groups: list[str] = []
+    judged: dict[str, list[Tensor]] = {"session_left_out": [], "with_the_past": []}
+    estimated: dict[str, list[Tensor]] = {"dimensions": [], "dimensions_after_stages": []}
     for fold, session in enumerate(sessions):
         learnt = [d for d in dialogues if not d.name.startswith(session)]
         held = [d for d in dialogues if d.name.startswith(session)]
-        pairs = _labelled(learnt)
-        model = _trained(name, pairs, text, settings, out / session, seed * 10 + fold)
-        said = _labelled(held)
-        alone.append(scores(model, [each for each, _ in said]))
-        truth.append(torch.tensor([label for _, label in said]))
-        groups += [d.name for d in held for label in d.labels if label != UNKNOWN]
+        model = _trained(name, labelled(learnt), text, settings, out / session, seed * 10 + fold)
+        judged["session_left_out"].append(scores(model, [each.said for each in labelled(held)]))
         if model.past is not None:
             vectors = Vectors.of(model, held)
             _learn_past(model, learnt, settings, out / session, seed * 10 + fold)
-            past.append(context_scores(model, vectors, size=model.window))
-    labels = torch.cat(truth)
-    figures = {"session_left_out": figures_of(torch.cat(alone), labels, groups)}
-    if past:
-        figures["with_the_past"] = figures_of(torch.cat(past), labels, groups)
+            judged["with_the_past"].append(context_scores(model, vectors, size=model.window))
+        if model.dimensions is not None:
+            estimate = partial(dimensions_of, model)
+            estimated["dimensions"].append(estimate([u for d in held for u in d.said]))
+            estimated["dimensions_after_stages"].append(staged(estimate, learnt, held))
+    figures: dict[str, Any] = {}
+    for key, parts in judged.items():
+        if parts:
+            figures[key] = _figures_by_session(torch.cat(parts), labelled(dialogues))
+    for key, parts in estimated.items():
+        if parts:
+            figures[key] = _concordance(torch.cat(parts), dialogues)
     if random_split:
         figures["random_split"] = _random_split(name, dialogues, text, settings, out, seed)
     minutes = round((time.process_time() - watch) / 60, 1)
@@ -217,6 +231,28 @@ def protocol(
     }
 
 
+def _figures_by_session(logits: Tensor, examples: Sequence[Labelled]) -> dict[str, Any]:
+    """Figures of all, and the unweighted accuracy of each session."""
+    truth = torch.tensor([each.label for each in examples])
+    groups = [each.dialogue for each in examples]
+    sessions = np.array([name[:5] for name in groups])
+    apart = {}
+    for session in sorted(set(sessions.tolist())):
+        at = np.flatnonzero(sessions == session).tolist()
+        found = figures_of(logits[at], truth[at], [groups[place] for place in at])
+        apart[session] = {"n": found["n"], "ua": found["ua"]}
+    return {**figures_of(logits, truth, groups), "sessions": apart}
+
+
+def _concordance(estimated: Tensor, dialogues: Sequence[Dialogue]) -> dict[str, Any]:
+    """CCC with the ratings of all utterances, whatever their emotion."""
+    rated = torch.tensor([rating for d in dialogues for rating in d.ratings])
+    groups = [d.name for d in dialogues for _ in d.ratings]
+    return concordance_report(
+        estimated.double().numpy(), rated.double().numpy(), groups, DIMENSIONS
+    )
+
+
 def _random_split(
     name: str,
     dialogues: Sequence[Dialogue],
@@ -226,20 +262,19 @@ def _random_split(
     seed: int,
 ) -> dict[str, Any]:
     """One fifth of the utterances, drawn at random, judged by what learns from the others."""
-    pairs = _labelled(dialogues)
-    groups = [d.name for d in dialogues for label in d.labels if label != UNKNOWN]
-    order = np.random.default_rng((seed, 7)).permutation(len(pairs)).tolist()
-    held = sorted(order[: len(pairs) // _RANDOM_FOLDS])
-    learnt = [pairs[place] for place in sorted(order[len(held) :])]
+    every = labelled(dialogues)
+    order = np.random.default_rng((seed, 7)).permutation(len(every)).tolist()
+    held = [every[place] for place in sorted(order[: len(every) // _RANDOM_FOLDS])]
+    learnt = [every[place] for place in sorted(order[len(every) // _RANDOM_FOLDS :])]
     model = _trained(name, learnt, text, settings, out / "random", seed)
-    logits = scores(model, [pairs[place][0] for place in held])
-    truth = torch.tensor([pairs[place][1] for place in held])
-    return figures_of(logits, truth, [groups[place] for place in held])
+    logits = scores(model, [each.said for each in held])
+    truth = torch.tensor([each.label for each in held])
+    return figures_of(logits, truth, [each.dialogue for each in held])
 
 
 def _trained(
     name: str,
-    pairs: Sequence[tuple[UtteranceEmbedding, int]],
+    learnt: Sequence[Labelled],
     text: FrozenText | None,
     settings: IemocapSettings,
     out: Path,
@@ -259,21 +294,21 @@ def _trained(
     torch.manual_seed(seed)
     model: UtteranceSystem = system(system.config_class(**changes))
     model.audio = model.text = None
-    labels = torch.tensor([label for _, label in pairs])
-    affect = torch.tensor([AFFECT[LABELS[label]] for label in labels.tolist()])
+    labels = torch.tensor([each.label for each in learnt])
+    ratings = torch.tensor([each.rating for each in learnt])
 
     def loss(places: list[int]) -> Tensor:
-        windows = [(pairs[place][0],) for place in places]
+        windows = [(learnt[place].said,) for place in places]
         batch = Utterances.of(windows, model.config.sizes, model.device)
-        return model.loss(batch, Targets(labels[places], dimensions=affect[places]))
+        return model.loss(batch, Targets(labels[places], dimensions=ratings[places]))
 
     fit(
         model,
-        range(len(pairs)),
+        range(len(learnt)),
         loss,
         settings,
         kept=out / "unfinished.safetensors",
-        identity={"name": name, "settings": asdict(settings), "n": len(pairs), "seed": seed},
+        identity={"name": name, "settings": asdict(settings), "n": len(learnt), "seed": seed},
         seed=seed,
         title=f"{name} {out.name}",
     )
@@ -297,11 +332,11 @@ def _learn_past(
     )
 
 
-def _labelled(dialogues: Sequence[Dialogue]) -> list[tuple[UtteranceEmbedding, int]]:
-    """Utterances with a label, and it."""
+def labelled(dialogues: Sequence[Dialogue]) -> list[Labelled]:
+    """The utterances with a label."""
     return [
-        (said, label)
+        Labelled(*each, dialogue.name)
         for dialogue in dialogues
-        for said, label in zip(dialogue.said, dialogue.labels, strict=True)
-        if label != UNKNOWN
+        for each in zip(dialogue.said, dialogue.labels, dialogue.ratings, strict=True)
+        if each[1] != UNKNOWN
     ]

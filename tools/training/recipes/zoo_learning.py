@@ -10,13 +10,14 @@ from streamer_models.contract import UtteranceEmbedding
 from streamer_models.sequences import Utterances
 from streamer_models.zoo.base import Targets, UtteranceSystem
 from tools.training.tasks.audio_data import LABELS
-from tools.training.tasks.zoo_data import AFFECT, Part
-from tools.training.tasks.zoo_dialogues import Dialogue
+from tools.training.tasks.dimension_fit import PLANE
+from tools.training.tasks.zoo_data import Part
+from tools.training.tasks.zoo_dialogues import UNKNOWN, Dialogue
 from tools.training.tasks.zoo_encoders import AudioFrames, FrozenText
 from tools.training.tasks.zoo_speakers import Voices
 
-UNKNOWN = -100
-"""Of no class, speaker or corpus: no loss."""
+NOWHERE = (float("nan"), float("nan"))
+"""Valence and arousal that nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Material:
         sounds: Clips without words by part, labelled by kind of sound; empty for systems that know none.
         voices: To learn speakers from first; None for systems that do not.
         dialogues: MELD's by part: train, report; empty for systems that see no context.
+        rated: Rated sentences by part: train, dev; empty for systems that estimate no dimensions.
     """
 
     speech: dict[str, Part]
@@ -40,6 +42,7 @@ class Material:
     sounds: dict[str, Part] = field(default_factory=dict)
     voices: Voices | None = None
     dialogues: dict[str, list[Dialogue]] = field(default_factory=dict)
+    rated: dict[str, Part] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,11 @@ class _Example:
     sound: int
     voice: int | None
     """Place of the voice among the clips."""
+    rating: tuple[float, float] = NOWHERE
 
 
 class Learning:
-    """Examples by number: all clips, then all texts, of which every other draw has a voice, then all sounds.
+    """Examples by number: clips, then texts, of which every other draw has a voice, then rated texts, then sounds.
 
     Args:
         model: That learns.
@@ -62,7 +66,7 @@ class Learning:
     def __init__(self, model: UtteranceSystem, material: Material) -> None:
         self.model = model
         self._speech, self._texts = material.speech["train"], material.texts.get("train")
-        self._sounds = material.sounds.get("train")
+        self._rated, self._sounds = material.rated.get("train"), material.sounds.get("train")
         self._voices = self._speech.places_by_label()
         self._speakers = {name: i for i, name in enumerate(sorted(set(self._speech.groups)))}
         self._corpora = {name: i for i, name in enumerate(sorted(set(self._speech.corpora)))}
@@ -70,7 +74,7 @@ class Learning:
     def __len__(self) -> int:
         return sum(
             len(part.labels)
-            for part in (self._speech, self._texts, self._sounds)
+            for part in (self._speech, self._texts, self._rated, self._sounds)
             if part is not None
         )
 
@@ -80,13 +84,12 @@ class Learning:
         batch = Utterances.of(
             [(each.said,) for each in drawn], self.model.config.sizes, self.model.device
         )
-        nowhere = (float("nan"), float("nan"))
         targets = Targets(
             labels=torch.tensor([each.label for each in drawn]),
             speakers=torch.tensor([self._home(self._speakers, each) for each in drawn]),
             corpora=torch.tensor([self._home(self._corpora, each) for each in drawn]),
             dimensions=torch.tensor(
-                [nowhere if e.label < 0 else AFFECT[LABELS[e.label]] for e in drawn]
+                [e.rating if e.label < 0 else PLANE[LABELS[e.label]] for e in drawn]
             ),
             sounds=torch.tensor([each.sound for each in drawn]),
         )
@@ -100,6 +103,11 @@ class Learning:
         if self._texts is not None and place < len(self._texts.labels):
             return self._read(self._texts, place)
         place -= 0 if self._texts is None else len(self._texts.labels)
+        if self._rated is not None and place < len(self._rated.labels):
+            assert self._rated.ratings is not None  # noqa: S101 - that is what the part is for
+            valence, arousal = self._rated.ratings[place].tolist()
+            return _Example(self._rated.text(place), UNKNOWN, UNKNOWN, None, (valence, arousal))
+        place -= 0 if self._rated is None else len(self._rated.labels)
         assert self._sounds is not None  # noqa: S101 - otherwise there is no such number
         kind = int(self._sounds.labels[place])
         return _Example(self._sounds.audio(place), UNKNOWN, kind, None)

@@ -10,7 +10,15 @@ from streamer_models.zoo.base import UtteranceSystem
 from tools.evaluate.output import load_bundle
 from tools.training.recipes.zoo_learning import Material
 from tools.training.tasks.audio_data import LABELS
-from tools.training.tasks.zoo_data import Amount, dialogue_part, halves, speech_part, text_part
+from tools.training.tasks.rated_texts import has_rated_texts
+from tools.training.tasks.zoo_data import (
+    Amount,
+    dialogue_part,
+    halves,
+    rated_part,
+    speech_part,
+    text_part,
+)
 from tools.training.tasks.zoo_encoders import (
     AudioFrames,
     FrozenText,
@@ -71,7 +79,10 @@ def material_of(name: str, data: Path, cache: Path, amount: Amount, encoders: En
         dialogues["train"] = dialogue_part(data, cache, "train", encoders.text)
         rest_of = dialogue_part(data, cache, "val", encoders.text)
         dialogues["report"] = [dialogue for dialogue in rest_of if dialogue.name in held]
-    return Material(speech, texts, encoder, encoders.text, sounds, heard, dialogues)
+    rated = {}
+    if config.dimensions and has_rated_texts(data):
+        rated = {s: rated_part(data, cache, s, amount, encoders.text) for s in ("train", "dev")}
+    return Material(speech, texts, encoder, encoders.text, sounds, heard, dialogues, rated)
 
 
 def new_system(name: str, material: Material, **changes: Any) -> UtteranceSystem:

@@ -19,6 +19,7 @@ from tools.data.manifest import Clip
 from tools.progress import progress
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.tasks.audio_data import LABELS
+from tools.training.tasks.rated_texts import rated_texts, rated_texts_hash
 from tools.training.tasks.zoo_dialogues import UNKNOWN, Dialogue
 from tools.training.tasks.zoo_encoders import AudioFrames, FrozenText, frames_of, weights_hash
 
@@ -27,14 +28,6 @@ SECONDS = 6
 
 MOST_OF_A_CLASS = 200
 """Clips of each class and corpus that are encoded."""
-
-AFFECT = {
-    "angry": (-0.6, 0.7),
-    "happy": (0.7, 0.5),
-    "sad": (-0.6, -0.5),
-    "neutral": (0.0, 0.0),
-}
-"""Valence and arousal that stand for a category where nobody rated them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +55,7 @@ class Part:
         groups: The speaker or dialogue of each.
         corpora: The corpus of each.
         languages: ISO 639-1 code of each, or empty.
+        ratings: Valence and arousal [n, 2], where they were rated.
     """
 
     features: list[Tensor]
@@ -69,6 +63,7 @@ class Part:
     groups: list[str]
     corpora: list[str]
     languages: list[str]
+    ratings: Tensor | None = None
 
     def audio(self, place: int) -> UtteranceEmbedding:
         """An utterance that was heard."""
@@ -227,6 +222,17 @@ def text_part(data: Path, cache: Path, split: str, amount: Amount, text: FrozenT
     )
 
 
+def rated_part(data: Path, cache: Path, split: str, amount: Amount, text: FrozenText) -> Part:
+    """Rated sentences of one part of EmoBank as tokens, of no class; kept in the cache."""
+    said, ratings = rated_texts(data, split, amount.texts)
+    key = {"emobank": rated_texts_hash(data), "split": split, "most": amount.texts} | text.identity
+    tokens = kept_features(cache, "tokens", key, lambda: text.embed(said))
+    count = len(said)
+    names = [f"{split}{number}" for number in range(count)]
+    unknown = torch.full((count,), UNKNOWN)
+    return Part(tokens, unknown, names, ["emobank"] * count, ["en"] * count, ratings)
+
+
 def meld_dialogues(data: Path, split: str) -> list[TextDialogue]:
     """MELD's dialogues of one part."""
     return in_split(read_dialogues(data / "conversations" / "meld"), split)
@@ -255,13 +261,9 @@ def dialogue_tokens(data: Path, cache: Path, split: str, text: FrozenText) -> li
     key = {
         "meld": utterances_hash(data / "conversations" / "meld"),
         "split": split,
-        "weights": text.key,
-        "tokens": text.tokenizer.max_tokens,
-    }
+    } | text.identity
     said = [turn.text for dialogue in meld_dialogues(data, split) for turn in dialogue.turns]
-    return kept_features(
-        cache, "tokens", key, lambda: [text.embed(each) for each in progress(said, "Reading")]
-    )
+    return kept_features(cache, "tokens", key, lambda: text.embed(said))
 
 
 def kept_features(

@@ -1,7 +1,7 @@
 """Systems of the zoo in conversation: the stage that learns what past utterances say about the present one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ class Dialogue:
         name: Unique.
         said: In order; one that lacks everything is kept as context.
         labels: Class of each, or `UNKNOWN`.
+        ratings: Valence and arousal of each in [-1, 1], NaN where unknown; empty where nobody rated.
     """
 
     name: str
     said: list[UtteranceEmbedding]
     labels: list[int]
+    ratings: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The frozen encoders that the systems of the zoo learn on: those of a bundle, or log-mel frames of the waveform."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,10 +15,14 @@ from streamer_models.encoders.bert_tokens import BertTokens, BertTokensConfig
 from streamer_models.encoders.mel_frames import MelFrames, MelFramesConfig
 from streamer_models.encoders.whisper import Whisper, WhisperSizes
 from streamer_models.encoders.whisper_frames import WhisperFrames, WhisperFramesConfig
-from streamer_models.tokenizer import TextEmbedder, TextTokenizer
+from streamer_models.tokenizer import TextTokenizer
+from tools.progress import progress
 
 MAX_TOKENS = 48
 """Longer texts are cut here."""
+
+_BATCH = 32
+"""Texts that go through the encoder together."""
 
 AudioFrames = MelFrames | WhisperFrames
 
@@ -35,13 +40,21 @@ class FrozenText:
     tokenizer: TextTokenizer
 
     @cached_property
-    def key(self) -> str:
+    def identity(self) -> dict[str, object]:
         """What its output depends on."""
-        return weights_hash(self.tokens)
+        return {"weights": weights_hash(self.tokens), "tokens": self.tokenizer.max_tokens}
 
-    def embed(self, text: str) -> Tensor:
-        """Tokens [N, width], float16."""
-        return TextEmbedder(self.tokenizer, self.tokens)([text])[0].half()
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> list[Tensor]:
+        """Tokens [N, width] of each text, float16; texts of similar length go through the encoder together."""
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        rows = {}
+        for start in progress(range(0, len(order), _BATCH), "Reading"):
+            places = order[start : start + _BATCH]
+            ids, mask = self.tokenizer([texts[place] for place in places])
+            for place, row, real in zip(places, self.tokens(ids, mask), mask, strict=True):
+                rows[place] = row[real].half()
+        return [rows[place] for place in range(len(texts))]
 
 
 def frozen_text(bundle: Bundle) -> FrozenText:
