@@ -26,9 +26,10 @@ from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
 from tools.data.manifest import NOISE
 from tools.evaluate.output import load_bundle, write_json
 from tools.training.loop import fit
-from tools.training.recipes.metaser import SOURCES, Language, batch_of, language, mean_recall
+from tools.training.recipes.metaser import SOURCES
 from tools.training.tasks.zoo_data import AS_RECORDED, Amount, Condition, Part, speech_part
 from tools.training.tasks.zoo_encoders import AudioFrames, standardise, whisper_frames
+from tools.training.tasks.zoo_languages import Language, batch_of, language, mean_recall
 
 TARGETS = ("emovo", "turev")
 TASKS = ("nothing", "speakers", "emotions")

@@ -3,43 +3,52 @@
 The network of `chopra2021` learns from source corpora, all together (multitask); then its beginning is meta-learnt by
 first-order MAML, each corpus a task. In each target language, of which nothing was learnt, three ways begin from k
 clips a class: the multitask network, the same with its LSTM frozen (transfer), and the meta-learnt one (MetaSER). The
-latter takes steps of the rate that it was made for, the others of the rate that is best on the sources' own development
-speakers. The meta-learnt network is written as a bundle, for `python -m tools.train adapt`.
+rate of each one's steps is chosen on sources alone: `HELD_OUT`, each left out of both trainings and adapted to as if it
+were a target. The meta-learnt network is written as a bundle, for `python -m tools.train adapt`.
 """
 
 import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
 
 from streamer_models.bundle import Bundle
-from streamer_models.contract import Scores
 from streamer_models.heads.calibration import Calibration
-from streamer_models.sequences import Utterances
-from streamer_models.zoo.base import Targets
-from streamer_models.zoo.chopra2021 import Chopra2021, Chopra2021Config, Loss, adapt, outer_step
+from streamer_models.zoo.chopra2021 import Chopra2021, Chopra2021Config, adapt, outer_step
 from tools.data.cache import DEFAULT_CACHE
 from tools.evaluate.output import load_bundle, write_json
 from tools.progress import progress
+from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.loop import fit
 from tools.training.tasks.zoo_data import Amount, Part, speech_part
 from tools.training.tasks.zoo_encoders import AudioFrames, mel_frames, standardise, whisper_frames
+from tools.training.tasks.zoo_languages import (
+    Language,
+    batch_of,
+    cells_of,
+    draw,
+    language,
+    loss_of,
+    mean_recall,
+)
 
 SOURCES = ("cremad", "ravdess", "tess", "savee", "emodb", "emospeech_in")
 TARGETS = ("emovo", "urdu", "ased", "nemo", "eyase", "turev")
+HELD_OUT = ("emodb", "emospeech_in")
+"""Sources in languages of their own (German; English and Hindi of India), on which the rates are chosen."""
 RATES = (0.01, 0.03, 0.1, 0.3)
-"""Of the steps of an adaptation, to choose from where the beginning was not made for one."""
-_CHOICE_SHOTS = 10
-"""Clips a class of the sources that a rate is chosen with."""
+"""Of the steps of an adaptation, to choose from."""
+_CHOICE_SHOTS = (5, 25)
+"""Clips a class that a rate is chosen with."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class MetaSettings:
         support: Clips a class in an inner step.
         query: Clips a class of the outer loss.
         meta_rate: Of the outer loop (Adam).
-        task_rate: Of the inner loop, and of its steps in a new language.
+        choice_episodes: Outer steps of each network that a rate is chosen with.
         steps: Of the adaptation; 1 in training.
         draws: Supports that are drawn in each language, whose mean is reported.
     """
@@ -67,28 +76,9 @@ class MetaSettings:
     support: int = 5
     query: int = 5
     meta_rate: float = 3e-4
-    task_rate: float = 0.05
+    choice_episodes: int = 100
     steps: int = 5
     draws: int = 5
-
-
-@dataclass(frozen=True)
-class Language:
-    """What a network is adapted with, and reported on: by other speakers.
-
-    Attributes:
-        name: Of its corpus.
-        train: Clips that `cells` are of.
-        cells: Class -> places of clips to adapt with.
-        dev: Clips that `test` are of.
-        test: Places of clips to report.
-    """
-
-    name: str
-    train: Part
-    cells: dict[int, list[int]]
-    dev: Part
-    test: list[int]
 
 
 @dataclass(frozen=True)
@@ -170,31 +160,10 @@ def compare(
         seed: Of all that is random.
     """
     watch = time.process_time()
-    torch.manual_seed(seed)
-    network = _new(config)
-    sources = [i for i, corpus in enumerate(train.corpora) if corpus in SOURCES]
-    fit(
-        network,
-        sources,
-        lambda places: _loss(train, places)(network),
-        settings,
-        kept=out / "unfinished.safetensors",
-        identity={"settings": asdict(settings), "seed": seed, "network": config.model_dump()},
-        seed=seed,
-        title="multitask",
+    rates, choice = choose_rates(train, dev, config, settings, out, seed=seed)
+    ways = _ways(
+        train, SOURCES, config, settings, out / "stages" / "multitask", rates["metaser"], seed
     )
-    meta = _new(config)
-    meta.load_state_dict(network.state_dict())
-    _meta_train(meta, train, settings, np.random.default_rng((seed, 3)))
-    ways = {
-        "multitask": _Way(network, None),
-        "transfer": _Way(network, ("dense.", "classifier.")),
-        "metaser": _Way(meta, None),
-    }
-    known = [language(train, dev, name) for name in SOURCES]
-    rates = {"metaser": settings.task_rate}
-    for name in ("multitask", "transfer"):
-        rates[name] = _best_rate(ways[name], known, settings, seed)
     figures: dict[str, Any] = {}
     for target in (language(train, dev, name) for name in TARGETS):
         if not target.test or not target.cells:
@@ -211,25 +180,87 @@ def compare(
         "seed": seed,
         "sources": SOURCES,
         "rates": rates,
+        "choice": choice,
         "cpu_minutes": round((time.process_time() - watch) / 60, 1),
         "ua": figures,
     }
-    return result, meta
+    return result, ways["metaser"].network
 
 
-def language(train: Part, dev: Part, name: str) -> Language:
-    """A corpus; one without development speakers is reported on every other one of its speakers."""
-    mine = [i for i, corpus in enumerate(train.corpora) if corpus == name]
-    test = [i for i, corpus in enumerate(dev.corpora) if corpus == name]
-    apart: set[str] = set()
-    if not test:
-        apart = set(sorted({train.groups[i] for i in mine})[1::2])
-        dev, test = train, [i for i in mine if train.groups[i] in apart]
-    cells = defaultdict(list)
-    for i in mine:
-        if train.groups[i] not in apart:
-            cells[int(train.labels[i])].append(i)
-    return Language(name, train, dict(cells), dev, test)
+def choose_rates(
+    train: Part,
+    dev: Part,
+    config: Chopra2021Config,
+    settings: MetaSettings,
+    out: Path,
+    *,
+    seed: int,
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """The rate of each way, and what each gave: the mean over `HELD_OUT`, of which the network has learnt nothing."""
+    quick = replace(settings, episodes=settings.choice_episodes)
+    found: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for held in (language(train, dev, name) for name in HELD_OUT):
+        if not held.test or not held.cells:
+            continue
+        sources = [name for name in SOURCES if name != held.name]
+        for rate in RATES:
+            kept = out / "stages" / f"multitask-without-{held.name}"
+            for name, way in _ways(train, sources, config, quick, kept, rate, seed).items():
+                found[name][rate] += [
+                    _adapted(way, held, k, rate, settings, seed) for k in _CHOICE_SHOTS
+                ]
+    means = {
+        name: {rate: round(float(np.mean(each)), 4) for rate, each in by_rate.items()}
+        for name, by_rate in found.items()
+    }
+    return {name: max(by_rate, key=by_rate.__getitem__) for name, by_rate in means.items()}, means
+
+
+def _ways(
+    train: Part,
+    sources: Sequence[str],
+    config: Chopra2021Config,
+    settings: MetaSettings,
+    kept: Path,
+    rate: float,
+    seed: int,
+) -> dict[str, _Way]:
+    """The three beginnings after some sources; the multitask training is kept, and done once."""
+    torch.manual_seed(seed)
+    network = _new(config)
+    identity = {"settings": asdict(settings), "seed": seed, "network": config.model_dump()}
+    done = kept.with_suffix(".safetensors")
+    if not _restored(network, done, identity):
+        fit(
+            network,
+            [i for i, corpus in enumerate(train.corpora) if corpus in sources],
+            lambda places: loss_of(train, places)(network),
+            settings,
+            kept=kept.with_suffix(".unfinished.safetensors"),
+            identity=identity,
+            seed=seed,
+            title=kept.name,
+        )
+        save_checkpoint(done, network.state_dict(), {"identity": identity})
+    meta = _new(config)
+    meta.load_state_dict(network.state_dict())
+    _meta_train(meta, train, sources, settings, rate, np.random.default_rng((seed, 3)))
+    return {
+        "multitask": _Way(network, None),
+        "transfer": _Way(network, ("dense.", "classifier.")),
+        "metaser": _Way(meta, None),
+    }
+
+
+def _restored(network: nn.Module, path: Path, identity: dict[str, Any]) -> bool:
+    """Take up a finished training of the same identity."""
+    if not path.is_file():
+        return False
+    tensors, described = load_checkpoint(path)
+    if described["identity"] != json.loads(json.dumps(identity)):
+        return False
+    network.load_state_dict(tensors)
+    return True
 
 
 def _new(config: Chopra2021Config) -> Chopra2021:
@@ -239,30 +270,24 @@ def _new(config: Chopra2021Config) -> Chopra2021:
 
 
 def _meta_train(
-    network: Chopra2021, train: Part, settings: MetaSettings, rng: np.random.Generator
+    network: Chopra2021,
+    train: Part,
+    sources: Sequence[str],
+    settings: MetaSettings,
+    rate: float,
+    rng: np.random.Generator,
 ) -> None:
-    cells = _cells(train)
-    corpora = [corpus for corpus in SOURCES if corpus in cells]
+    cells = cells_of(train)
+    corpora = [corpus for corpus in sources if corpus in cells]
     optimizer = torch.optim.Adam(network.parameters(), settings.meta_rate)
     for _ in progress(range(settings.episodes), "Episodes"):
         tasks = []
         for corpus in rng.permutation(corpora)[: settings.tasks]:
-            drawn = _draw(cells[str(corpus)], settings.support + settings.query, rng)
+            drawn = draw(cells[str(corpus)], settings.support + settings.query, rng)
             support = [i for row in drawn for i in row[: settings.support]]
             query = [i for row in drawn for i in row[settings.support :]]
-            tasks.append((_loss(train, support), _loss(train, query)))
-        outer_step(network, tasks, optimizer, rate=settings.task_rate)
-
-
-def _best_rate(way: _Way, known: Sequence[Language], settings: MetaSettings, seed: int) -> float:
-    """The rate that gives the best mean over the sources."""
-    usable = [each for each in known if each.test and each.cells]
-
-    def mean(rate: float) -> float:
-        found = [_adapted(way, each, _CHOICE_SHOTS, rate, settings, seed) for each in usable]
-        return float(np.mean(found)) if found else 0.0
-
-    return max(RATES, key=mean)
+            tasks.append((loss_of(train, support), loss_of(train, query)))
+        outer_step(network, tasks, optimizer, rate=rate)
 
 
 def _adapted(
@@ -271,49 +296,12 @@ def _adapted(
     """Mean unweighted accuracy after adaptation with k clips a class, over some draws."""
     found = []
     batch, truth = batch_of(target.dev, target.test), target.dev.labels[target.test]
-    for draw in range(settings.draws):
-        rng = np.random.default_rng((seed, 4, draw))
-        support = [i for row in _draw(target.cells, k, rng) for i in row]
-        loss = _loss(target.train, support)
+    for number in range(settings.draws):
+        rng = np.random.default_rng((seed, 4, number))
+        support = [i for row in draw(target.cells, k, rng) for i in row]
+        loss = loss_of(target.train, support)
         adapted = adapt(way.network, loss, steps=settings.steps, rate=rate, only=way.only)
         with torch.no_grad():
             scores = functional_call(way.network, adapted, (batch,))
         found.append(mean_recall(scores.logits.argmax(1), truth))
     return round(float(np.mean(found)), 4)
-
-
-def _loss(part: Part, places: Sequence[int]) -> Loss:
-    """The mean cross-entropy of some clips, by a network that is given."""
-    batch, labels = batch_of(part, places), part.labels[list(places)]
-
-    def loss(call: Callable[..., object]) -> Tensor:
-        scores = call(batch)
-        assert isinstance(scores, Scores)  # noqa: S101 - the network's
-        return nn.functional.cross_entropy(scores.logits, Targets(labels).labels)
-
-    return loss
-
-
-def batch_of(part: Part, places: Sequence[int]) -> Utterances:
-    """Clips of a part, as a network takes them."""
-    windows = [(part.audio(place),) for place in places]
-    return Utterances.of(windows, (part.features[0].shape[1], 1, 1), None)
-
-
-def _cells(part: Part) -> dict[str, dict[int, list[int]]]:
-    """Corpus -> class -> places."""
-    cells: defaultdict[str, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for place, (corpus, label) in enumerate(zip(part.corpora, part.labels.tolist(), strict=True)):
-        cells[corpus][label].append(place)
-    return {corpus: dict(by_label) for corpus, by_label in cells.items()}
-
-
-def _draw(cells: dict[int, list[int]], count: int, rng: np.random.Generator) -> list[list[int]]:
-    """So many places of each class, as far as there are."""
-    return [rng.permutation(places)[:count].tolist() for _, places in sorted(cells.items())]
-
-
-def mean_recall(predicted: Tensor, truth: Tensor) -> float:
-    """The mean over the classes of the share that is found."""
-    recalls = [float((predicted[truth == c] == c).float().mean()) for c in set(truth.tolist())]
-    return float(np.mean(recalls))
