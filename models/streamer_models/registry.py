@@ -55,6 +55,7 @@ AUDIO_ENCODERS = Registry(
         "leaf_cnn": "streamer_models.encoders.leaf_cnn:LeafCnn",
         "whisper": "streamer_models.encoders.whisper:Whisper",
         "whisper_frames": "streamer_models.encoders.whisper_frames:WhisperFrames",
+        "speaker_frames": "streamer_models.encoders.speaker_frames:SpeakerFrames",
         "hub_speech": "streamer_models.encoders.hub_speech:HubSpeech",
         "mel_frames": "streamer_models.encoders.mel_frames:MelFrames",
     },

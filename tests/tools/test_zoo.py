@@ -16,7 +16,7 @@ from tests.tools.small_world import world
 from tools.training.recipes.zoo import ZooSettings, train_system
 from tools.training.recipes.zoo_material import Encoders
 from tools.training.tasks.zoo_data import Amount
-from tools.training.tasks.zoo_encoders import FrozenText
+from tools.training.tasks.zoo_encoders import FrozenText, speaker_frames
 from tools.training.tasks.zoo_speakers import equal_error_rate
 
 AMOUNT = Amount(clips=16, texts=16)
@@ -97,6 +97,19 @@ def test_learns_speakers_first_and_chooses_the_weight_of_the_fusion(data, tmp_pa
     assert 0.1 <= float(bundle.model.weight) <= 0.9
     assert 0 <= result["verification"]["eer"] <= 1
     assert result["verification"]["speakers"] == 2
+
+
+def test_takes_a_speaker_encoder_for_the_speakers(data, tmp_path):
+    settings = ZooSettings(epochs=1, batch=8)
+    only = Amount(clips=8, texts=8)
+    given = Encoders(speaker_frames(), encoders().text)
+    result = train_system(
+        "padi2022", data, tmp_path / "b", settings, only, cache=tmp_path, encoders=given
+    )
+    assert 0 <= result["verification"]["eer"] <= 1
+    model = Bundle.load(tmp_path / "b").model
+    assert model.resnet is None
+    assert model.speaker is None
 
 
 def test_reports_dimensions_and_texts_on_dialogues_not_used_for_choices(data, tmp_path):

@@ -8,10 +8,11 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from streamer_models.config import EncoderConfig, Width
+from streamer_models.encoders.frozen_frames import FrozenFrames
 from streamer_models.encoders.whisper import (
     HOP,
     WINDOW,
@@ -20,9 +21,6 @@ from streamer_models.encoders.whisper import (
     encoded,
     has_bfloat16,
 )
-
-_LIMIT = 8.0
-"""Deviations from the mean at which a value is cut off."""
 
 
 class WhisperFramesConfig(WhisperSizes, EncoderConfig):
@@ -40,33 +38,18 @@ class WhisperFramesConfig(WhisperSizes, EncoderConfig):
         return self
 
 
-class WhisperFrames(nn.Module):
-    """Waveform -> a vector every 100 ms of speech.
-
-    `mean` and `deviation` standardise the vectors; training sets them from its data, without a gradient.
-    """
+class WhisperFrames(FrozenFrames):
+    """Waveform -> a vector every 100 ms of speech."""
 
     config_class: ClassVar = WhisperFramesConfig
     receptive_field = WINDOW
 
     def __init__(self, config: WhisperFramesConfig) -> None:
-        super().__init__()
+        super().__init__(config.embedding)
         self.config = config
-        self.embedding_size = config.embedding
         self.max_samples = 2 * HOP * config.positions
         self.backbone = WhisperBackbone(config)
         self.reduced_precision = has_bfloat16()
-        self.mean: Tensor
-        self.deviation: Tensor
-        self.register_buffer("mean", nn.init.zeros_(torch.empty(config.width)))
-        self.register_buffer("deviation", nn.init.ones_(torch.empty(config.width)))
-
-    def forward(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Waveforms float32 [B, T] and their lengths int64 [B] (None: T) -> [B, F, width], zero in the padding."""
-        ends = [wave.shape[1]] * len(wave) if lengths is None else lengths.tolist()
-        rows = [self.standardised(self.frames(row[:n])) for row, n in zip(wave, ends, strict=True)]
-        longest = max(map(len, rows))
-        return torch.stack([functional.pad(row, (0, 0, 0, longest - len(row))) for row in rows])
 
     def frames(self, wave: Tensor) -> Tensor:
         """Samples [T] -> frames [F, width], not standardised."""
@@ -78,7 +61,3 @@ class WhisperFrames(nn.Module):
         steps = steps[int(places[0]) : int(places[-1]) + 1]
         pieces = torch.split(steps, self.config.joined)
         return torch.stack([piece.mean(dim=0) for piece in pieces])
-
-    def standardised(self, frames: Tensor) -> Tensor:
-        """Frames by the mean and deviation of the training."""
-        return ((frames - self.mean) / self.deviation).clamp(-_LIMIT, _LIMIT)

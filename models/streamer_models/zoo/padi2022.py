@@ -3,13 +3,16 @@
 Odyssey 2022, arXiv 2202.08974; its audio part: arXiv 2108.02510. A ResNet over log-mel frames with statistics pooling
 is trained to tell speakers first; BERT's tokens are classified by themselves; their scores are fused with one weight.
 
-Deviations: fewer channels than ResNet-34; trained on the speakers at hand; mask sizes of SpecAugment are LEAF's, as
-the paper's are not known; the weight of the fusion is chosen on development data and stored as a buffer.
+Deviations: fewer channels than ResNet-34; trained on the speakers at hand or, without channels, over the frames of a
+speaker encoder that others trained, which stay as they are (`speaker_frames`); mask sizes of SpecAugment are LEAF's,
+as the paper's are not known; the weight of the fusion is chosen on development data and stored as a buffer.
 """
 
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -24,7 +27,8 @@ from streamer_models.zoo.base import UtteranceConfig, UtteranceSystem
 class Padi2022Config(UtteranceConfig):
     """Sizes of the two branches."""
 
-    channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] = (16, 32, 64, 128)
+    channels: Annotated[tuple[Width, ...], Field(max_length=6)] = (16, 32, 64, 128)
+    """Of the ResNet's blocks; none: frames are pooled as they are."""
     hidden: Width = 128
     """Of the speaker embedding and of the text branch."""
     speakers: Annotated[int, Field(ge=0, le=100_000)] = 0
@@ -42,8 +46,9 @@ class Padi2022(UtteranceSystem):
     def __init__(self, config: Padi2022Config) -> None:
         super().__init__(config)
         audio, text, _ = config.sizes
-        self.resnet = ResNet(config.channels)
-        self.embed = nn.Linear(2 * self.resnet.width(audio), config.hidden)
+        self.resnet = ResNet(config.channels) if config.channels else None
+        width = self.resnet.width(audio) if self.resnet else audio
+        self.embed = nn.Linear(2 * width, config.hidden)
         self.speaker = nn.Linear(config.hidden, config.speakers) if config.speakers else None
         self.text_hidden = nn.Sequential(nn.Linear(text, config.hidden), nn.ReLU())
         self.audio_classifier = nn.Linear(config.hidden, len(config.labels))
@@ -65,8 +70,15 @@ class Padi2022(UtteranceSystem):
 
     def speaker_embedding(self, audio: Sequences) -> Tensor:
         """Speaker embedding, [B, hidden]."""
-        embedding: Tensor = self.embed(statistics(*self.resnet(audio)))
+        frames = self.resnet(audio) if self.resnet else (audio.values, audio.mask)
+        embedding: Tensor = self.embed(statistics(*frames))
         return embedding
+
+    @torch.inference_mode()
+    def voice(self, frames: Tensor) -> NDArray[np.float32]:
+        """The speaker embedding [hidden] of frames [T, bands]."""
+        audio = Sequences.of([frames], self.config.sizes[0], self.device)
+        return np.asarray(self.speaker_embedding(audio)[0].cpu())
 
     def speaker_logits(self, audio: Sequences) -> Tensor:
         """Logits [B, speakers] of the pre-training."""

@@ -11,11 +11,12 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from streamer_models.bundle import Bundle
+from streamer_models.encoders.speaker_frames import SpeakerFrames
 from streamer_models.heads.calibration import Calibration
 from streamer_models.registry import SYSTEMS
 from streamer_models.zoo.base import UtteranceSystem
@@ -26,7 +27,13 @@ from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.loop import fit
 from tools.training.recipes.zoo_evaluation import choose_fusion_weight, evaluate, figures_of
 from tools.training.recipes.zoo_learning import Learning, Material
-from tools.training.recipes.zoo_material import Encoders, encoders_of, material_of, new_system
+from tools.training.recipes.zoo_material import (
+    Encoders,
+    Features,
+    encoders_of,
+    material_of,
+    new_system,
+)
 from tools.training.tasks.zoo_data import Amount
 from tools.training.tasks.zoo_dialogues import (
     ContextSettings,
@@ -88,9 +95,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--features",
-        choices=("whisper", "mel"),
+        choices=get_args(Features),
         default="whisper",
-        help="frames of the bundle's Whisper encoder, or log-mel (default %(default)s)",
+        help="frames of the bundle's Whisper encoder, log-mel, or the states of the speaker encoder that comes with "
+        "the program (default %(default)s)",
     )
     parser.add_argument(
         "--cache", type=Path, default=DEFAULT_CACHE, help="decoded clips (default %(default)s)"
@@ -144,6 +152,9 @@ def train_system(
     learning = Learning(model, material)
     identity = {"name": name, "settings": asdict(settings), "amount": asdict(amount)}
     first: dict[str, Any] = {}
+    if isinstance(material.encoder, SpeakerFrames):
+        voice = material.encoder.voice
+        first = {"verification": verification(voice, material.speech["dev"])}
     if isinstance(model, Padi2022) and material.voices is not None:
         first = _speakers_first(model, material, out, identity, amount.seed, settings)
     fit(
@@ -219,7 +230,7 @@ def _speakers_first(
     kept = out / "unfinished-speakers.safetensors"
     learn_speakers(model, material.voices, settings, kept=kept, identity=identity, seed=seed)
     model.eval()
-    figures = verification(model, material.speech["dev"])
+    figures = verification(model.voice, material.speech["dev"])
     save_checkpoint(done, model.state_dict(), {"identity": identity, "verification": figures})
     return {"verification": figures}
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streamer.errors import UserError
+from streamer_models.encoders.mel_frames import MelFrames
+from streamer_models.encoders.speaker_frames import SpeakerFrames
 from streamer_models.registry import SYSTEMS
 from streamer_models.zoo.base import UtteranceSystem
 from tools.evaluate.output import load_bundle
@@ -24,6 +26,7 @@ from tools.training.tasks.zoo_encoders import (
     FrozenText,
     frozen_text,
     mel_frames,
+    speaker_frames,
     standardise,
     whisper_frames,
 )
@@ -31,12 +34,12 @@ from tools.training.tasks.zoo_sounds import SOUNDS, sound_part
 from tools.training.tasks.zoo_speakers import voices
 
 BANDS = ("padi2022",)
-"""Systems that convolve over bands, and so need log-mel frames."""
+"""Systems that learn speakers first, by convolutions over log-mel bands, or take a speaker encoder for it."""
 
 SEGMENTS = {"hsu2021": 5, "gao2021": 3}
 """Frames of 100 ms in a segment, of systems that cut an utterance into segments."""
 
-Features = Literal["whisper", "mel"]
+Features = Literal["whisper", "mel", "speaker"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,12 @@ class Encoders:
 def encoders_of(name: str, backbones: str, features: Features) -> Encoders:
     """The encoders of a bundle, for a system of a name."""
     bundle = load_bundle(backbones)
-    mel = features == "mel" or name in BANDS
-    return Encoders(None if mel else whisper_frames(bundle), frozen_text(bundle))
+    audio: AudioFrames | None = None
+    if features == "speaker":
+        audio = speaker_frames()
+    elif features == "whisper" and name not in BANDS:
+        audio = whisper_frames(bundle)
+    return Encoders(audio, frozen_text(bundle))
 
 
 def material_of(name: str, data: Path, cache: Path, amount: Amount, encoders: Encoders) -> Material:
@@ -66,7 +73,7 @@ def material_of(name: str, data: Path, cache: Path, amount: Amount, encoders: En
     parts = [*speech.values(), *sounds.values()]
     standardise(encoder, *(part.features for part in parts))
     heard = None
-    if "speakers" in type(config).model_fields and name in BANDS:
+    if name in BANDS and encoders.audio is None:
         heard = voices(data, cache, speech["train"], encoder)
     if config.text is None or encoders.text is None:
         return Material(speech, {}, encoder, None, sounds, heard)
@@ -91,17 +98,17 @@ def new_system(name: str, material: Material, **changes: Any) -> UtteranceSystem
     changes |= {"labels": LABELS, "audio": material.encoder.config}
     if material.text is not None:
         changes["text"] = material.text.tokens.config
-    if material.encoder.config.encoder == "whisper_frames" and name in SEGMENTS:
+    if not isinstance(material.encoder, MelFrames) and name in SEGMENTS:
         changes["segment"] = SEGMENTS[name]
+    if isinstance(material.encoder, SpeakerFrames) and name in BANDS:
+        changes["channels"] = ()
     fields = system.config_class.model_fields
     if "sounds" in fields:
         changes["sounds"] = SOUNDS
-    domains = {
-        "speakers": len(set(material.speech["train"].groups)),
-        "corpora": len(set(material.speech["train"].corpora)),
-    }
-    if material.voices is not None:
-        domains["speakers"] = material.voices.count
+    people = len(set(material.speech["train"].groups))
+    if name in BANDS:
+        people = 0 if material.voices is None else material.voices.count
+    domains = {"speakers": people, "corpora": len(set(material.speech["train"].corpora))}
     changes |= {field: count for field, count in domains.items() if field in fields}
     model = system(system.config_class(**changes))
     if not isinstance(model, UtteranceSystem):

@@ -13,8 +13,10 @@ from streamer_models.bundle import Bundle
 from streamer_models.encoders.bert_gru import BertGru, BertSizes
 from streamer_models.encoders.bert_tokens import BertTokens, BertTokensConfig
 from streamer_models.encoders.mel_frames import MelFrames, MelFramesConfig
+from streamer_models.encoders.speaker_frames import SpeakerFrames, SpeakerFramesConfig
 from streamer_models.encoders.whisper import Whisper, WhisperSizes
 from streamer_models.encoders.whisper_frames import WhisperFrames, WhisperFramesConfig
+from streamer_models.speaker_encoder import load_speaker_encoder
 from streamer_models.tokenizer import TextTokenizer
 from tools.progress import progress
 
@@ -24,7 +26,7 @@ MAX_TOKENS = 48
 _BATCH = 32
 """Texts that go through the encoder together."""
 
-AudioFrames = MelFrames | WhisperFrames
+AudioFrames = MelFrames | WhisperFrames | SpeakerFrames
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,13 @@ def whisper_frames(bundle: Bundle) -> WhisperFrames:
     return frames.eval().requires_grad_(requires_grad=False)
 
 
+def speaker_frames() -> SpeakerFrames:
+    """The frames of the speaker encoder that comes with the program, not standardised yet."""
+    frames = SpeakerFrames(SpeakerFramesConfig())
+    frames.network.load_state_dict(load_speaker_encoder().state_dict())
+    return frames.eval().requires_grad_(requires_grad=False)
+
+
 def mel_frames(bands: int, *, cepstra: bool) -> MelFrames:
     """Log-mel frames, or their cepstra, of so many values."""
     return MelFrames(MelFramesConfig(embedding=bands, cepstra=cepstra)).eval()
@@ -100,15 +109,15 @@ def mel_frames(bands: int, *, cepstra: bool) -> MelFrames:
 @torch.inference_mode()
 def frames_of(encoder: AudioFrames, wave: Tensor) -> Tensor:
     """Frames [F, embedding] of samples [T], float16, not standardised."""
-    if isinstance(encoder, WhisperFrames):
-        return encoder.frames(wave).half()
-    made: Tensor = encoder(wave[None])[0]
-    return made.half()
+    if isinstance(encoder, MelFrames):
+        made: Tensor = encoder(wave[None])[0]
+        return made.half()
+    return encoder.frames(wave).half()
 
 
 def standardise(encoder: AudioFrames, learnt: list[Tensor], *others: list[Tensor]) -> None:
     """Set the encoder's mean and deviation by the frames that are learnt from, and apply them to all, in place."""
-    if not isinstance(encoder, WhisperFrames):
+    if isinstance(encoder, MelFrames):
         return
     total = torch.cat([frames.float() for frames in learnt])
     encoder.mean.copy_(total.mean(dim=0))
