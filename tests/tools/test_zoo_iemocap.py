@@ -7,8 +7,9 @@ from streamer_models.contract import UtteranceEmbedding
 from streamer_models.heads.dimensions import concordance
 from tests.tools.iemocap_corpus import write_features
 from tests.tools.test_zoo import encoders
-from tools.training.recipes.zoo_iemocap import IemocapSettings, protocol, read_corpus
+from tools.training.recipes.zoo_iemocap import IemocapSettings, protocol
 from tools.training.tasks.zoo_dialogues import Dialogue
+from tools.training.tasks.zoo_iemocap_data import read_corpus
 from tools.training.tasks.zoo_stages import staged
 
 QUICK = IemocapSettings(epochs=2, batch=16, context=3)
@@ -28,6 +29,16 @@ def test_leaves_each_session_out_and_adds_the_past(tmp_path):
     assert 0 <= result["session_left_out"]["ua"]["value"] <= 1
     sessions = result["session_left_out"]["sessions"]
     assert sum(each["n"] for each in sessions.values()) == count
+
+
+def test_the_system_of_dialogues_is_judged_in_three_forms(tmp_path):
+    text = encoders().text
+    folder = write_features(tmp_path / "iemocap", (1, 2))
+    dialogues = read_corpus(folder, (1, 2), text, tmp_path / "cache")
+    result = protocol("dutta2022", dialogues, text, QUICK, tmp_path / "out", seed=0)
+    count = sum(label >= 0 for dialogue in dialogues for label in dialogue.labels)
+    for form in ("session_left_out", "with_the_past", "whole_conversation"):
+        assert result[form]["n"] == count
 
 
 def test_dimensions_are_learnt_from_the_ratings_and_pass_through_the_stages(tmp_path):

@@ -10,6 +10,7 @@ corpus's own ratings. What learns from IEMOCAP is not shipped.
 import argparse
 import json
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -27,14 +28,15 @@ from streamer_models.registry import SYSTEMS
 from streamer_models.sequences import Utterances
 from streamer_models.zoo.base import Targets, UtteranceSystem
 from tools.data.cache import DEFAULT_CACHE
-from tools.data.iemocap import LABELS, Utterance, data_hashes, read_features, read_utterances
+from tools.data.iemocap import BANDS as MEL_BANDS
+from tools.data.iemocap import LABELS
 from tools.evaluate.concordance import concordance_report
 from tools.evaluate.output import load_bundle, write_json
 from tools.training.loop import fit
 from tools.training.recipes.zoo_evaluation import dimensions_of, figures_of, scores
+from tools.training.recipes.zoo_iemocap_dialogues import DialogueSettings, judge_dialogues
 from tools.training.recipes.zoo_material import BANDS
 from tools.training.tasks.rated_texts import DIMENSIONS
-from tools.training.tasks.zoo_data import kept_features
 from tools.training.tasks.zoo_dialogues import (
     UNKNOWN,
     ContextSettings,
@@ -44,14 +46,14 @@ from tools.training.tasks.zoo_dialogues import (
     learn_context,
 )
 from tools.training.tasks.zoo_encoders import FrozenText, frozen_text
+from tools.training.tasks.zoo_iemocap_data import JOINED, read_corpus
 from tools.training.tasks.zoo_stages import staged
 
-JOINED = 3
-"""Frames of 32 ms that are averaged to one."""
-MOST_FRAMES = 62
-"""Six seconds."""
-_BANDS = 64
 _RANDOM_FOLDS = 5
+IN_DIALOGUES = "dutta2022"
+"""The system that has stages of its own for conversations."""
+DIMENSIONAL = ("dimensions", "dimensions_after_stages")
+"""Figures that are concordances with the ratings."""
 
 
 @dataclass(frozen=True)
@@ -116,64 +118,6 @@ def run(arguments: argparse.Namespace) -> None:
     print(json.dumps(result, indent=2))
 
 
-def read_corpus(
-    folder: Path, sessions: Sequence[int], text: FrozenText | None, cache: Path
-) -> list[Dialogue]:
-    """The dialogues of some sessions; the name of each begins with its session, as in Ses01.
-
-    Args:
-        folder: Holds the features.
-        sessions: Their numbers.
-        text: Makes the tokens; None: utterances have no text.
-        cache: Where tokens are kept.
-
-    Raises:
-        UserError: A file is missing or damaged.
-    """
-    read = read_utterances(folder, sessions)
-    everyone = [utterance for dialogue in read for utterance in dialogue]
-    features = read_features(folder, everyone)
-    tokens = iter(_tokens(folder, sessions, everyone, text, cache))
-    dialogues = []
-    for dialogue in read:
-        people = sorted({utterance.speaker for utterance in dialogue})
-        said = [
-            UtteranceEmbedding(
-                people.index(u.speaker),
-                audio=_frames(features.frames(u)) if u in features else None,
-                text=next(tokens, None),
-            )
-            for u in dialogue
-        ]
-        labels = [LABELS.index(u.emotion4) if u.emotion4 else UNKNOWN for u in dialogue]
-        ratings = [(u.valence, u.arousal) for u in dialogue]
-        dialogues.append(Dialogue(dialogue[0].dialogue, said, labels, ratings))
-    return dialogues
-
-
-def _tokens(
-    folder: Path,
-    sessions: Sequence[int],
-    utterances: Sequence[Utterance],
-    text: FrozenText | None,
-    cache: Path,
-) -> list[Tensor]:
-    """Tokens of all utterances, float32; none without an encoder."""
-    if text is None:
-        return []
-    key = {"iemocap": data_hashes(folder, sessions)} | text.identity
-    said = [each.text for each in utterances]
-    rows = kept_features(cache, "tokens", key, lambda: text.embed(said))
-    return [tokens.float() for tokens in rows]
-
-
-def _frames(stored: Any) -> Tensor:
-    """Frames uint8 [F, 64] -> [ceil(F / 3), 64] around zero."""
-    frames = torch.from_numpy(np.asarray(stored, np.float32))[: JOINED * MOST_FRAMES]
-    means = torch.stack([piece.mean(dim=0) for piece in torch.split(frames, JOINED)])
-    return (means - means.mean()) / 8
-
-
 def protocol(
     name: str,
     dialogues: Sequence[Dialogue],
@@ -197,28 +141,24 @@ def protocol(
     """
     watch = time.process_time()
     sessions = sorted({dialogue.name[:5] for dialogue in dialogues})
-    judged: dict[str, list[Tensor]] = {"session_left_out": [], "with_the_past": []}
-    estimated: dict[str, list[Tensor]] = {"dimensions": [], "dimensions_after_stages": []}
+    judged: dict[str, list[Tensor]] = defaultdict(list)
     for fold, session in enumerate(sessions):
         learnt = [d for d in dialogues if not d.name.startswith(session)]
         held = [d for d in dialogues if d.name.startswith(session)]
-        model = _trained(name, labelled(learnt), text, settings, out / session, seed * 10 + fold)
-        judged["session_left_out"].append(scores(model, [each.said for each in labelled(held)]))
-        if model.past is not None:
-            vectors = Vectors.of(model, held)
-            _learn_past(model, learnt, settings, out / session, seed * 10 + fold)
-            judged["with_the_past"].append(context_scores(model, vectors, size=model.window))
-        if model.dimensions is not None:
-            estimate = partial(dimensions_of, model)
-            estimated["dimensions"].append(estimate([u for d in held for u in d.said]))
-            estimated["dimensions_after_stages"].append(staged(estimate, learnt, held))
+        place, fold_seed = out / session, seed * 10 + fold
+        if name == IN_DIALOGUES:
+            pace = DialogueSettings(window=2 * settings.context)
+            found = judge_dialogues(learnt, held, pace, place, seed=fold_seed)
+        else:
+            found = _judge(name, learnt, held, text, settings, place, fold_seed)
+        for key, rows in found.items():
+            judged[key].append(rows)
     figures: dict[str, Any] = {}
     for key, parts in judged.items():
-        if parts:
-            figures[key] = _figures_by_session(torch.cat(parts), labelled(dialogues))
-    for key, parts in estimated.items():
-        if parts:
+        if key in DIMENSIONAL:
             figures[key] = _concordance(torch.cat(parts), dialogues)
+        else:
+            figures[key] = _figures_by_session(torch.cat(parts), labelled(dialogues))
     if random_split:
         figures["random_split"] = _random_split(name, dialogues, text, settings, out, seed)
     minutes = round((time.process_time() - watch) / 60, 1)
@@ -229,6 +169,29 @@ def protocol(
         "cpu_minutes": minutes,
         **figures,
     }
+
+
+def _judge(
+    name: str,
+    learnt: Sequence[Dialogue],
+    held: Sequence[Dialogue],
+    text: FrozenText | None,
+    settings: IemocapSettings,
+    out: Path,
+    seed: int,
+) -> dict[str, Tensor]:
+    """What a system that learns from some dialogues says of others: logits, and dimensions where it estimates them."""
+    model = _trained(name, labelled(learnt), text, settings, out, seed)
+    found = {"session_left_out": scores(model, [each.said for each in labelled(held)])}
+    if model.past is not None:
+        vectors = Vectors.of(model, held)
+        _learn_past(model, learnt, settings, out, seed)
+        found["with_the_past"] = context_scores(model, vectors, size=model.window)
+    if model.dimensions is not None:
+        estimate = partial(dimensions_of, model)
+        found["dimensions"] = estimate([u for d in held for u in d.said])
+        found["dimensions_after_stages"] = staged(estimate, learnt, held)
+    return found
 
 
 def _figures_by_session(logits: Tensor, examples: Sequence[Labelled]) -> dict[str, Any]:
@@ -285,7 +248,7 @@ def _trained(
     fields = getattr(system.config_class, "model_fields", {})
     if not issubclass(system, UtteranceSystem):
         raise UserError(f"{name}: not a system that this recipe can train")
-    changes: dict[str, Any] = {"labels": LABELS, "audio": MelFramesConfig(embedding=_BANDS)}
+    changes: dict[str, Any] = {"labels": LABELS, "audio": MelFramesConfig(embedding=MEL_BANDS)}
     if text is not None:
         changes["text"] = text.tokens.config
         changes["context"] = 1 if name in BANDS else settings.context
