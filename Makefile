@@ -4,21 +4,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS := $(shell nproc 2>/dev/null || echo 2)
 DEBIAN := libportaudio2 mosquitto openssl pulseaudio pulseaudio-utils libasound2-plugins espeak-ng chromium
 
-.PHONY: demo test test-long package lint format bench clean setup
+.PHONY: demo test package lint format bench clean setup
 
 demo: setup
 	$(BIN)/streamer replay streamer/samples/call.ogg --channels agent,customer --report build/demo.html
 
 test: lint
 	@$(MAKE) --no-print-directory debian
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 	@$(MAKE) --no-print-directory package
-
-# The few tests of 10 to 30 seconds each, before a release.
-test-long: setup
-	$(BIN)/python -m pytest -m long
 
 # The wheel in empty environments: what its base can do, and a replay with [analyze]. No network.
 package: setup

@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +15,18 @@ hypothesis.settings.load_profile("repeatable")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def unchanged_logging() -> Iterator[None]:
+    """Undo what a program that a test runs in this process changes of logging: levels, the form of lines."""
+    root, ours = logging.getLogger(), logging.getLogger("streamer")
+    formatters = [(handler, handler.formatter) for handler in root.handlers]
+    yield
+    root.setLevel(logging.WARNING)
+    ours.setLevel(logging.NOTSET)
+    for handler, formatter in formatters:
+        handler.setFormatter(formatter)
 
 
 @pytest.fixture(scope="session")

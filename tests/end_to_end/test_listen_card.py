@@ -121,7 +121,6 @@ def test_what_is_heard_is_what_a_replay_of_its_recording_hears(card, environment
     assert all(e.latency_ms.total >= e.latency_ms.endpoint >= 200 for e in heard)
 
 
-@pytest.mark.long
 def test_it_hears_the_utterances_that_a_replay_of_what_is_played_hears(
     card, environment, shared_data, tmp_path
 ):
@@ -166,7 +165,6 @@ def frozen(card, on):
     card.freeze(frozen=on)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("silence", [suspended, frozen])
 def test_silence_of_a_device_is_told_while_it_lasts(card, environment, turns, silence):
     with Listening(environment) as listening:

@@ -29,7 +29,6 @@ def test_composed_calls_have_all_lengths(tmp_path):
     assert len([*(tmp_path / "calls").iterdir()]) == 3
 
 
-@pytest.mark.long
 def test_a_killed_archive_ends_with_one_whole_file_for_each_call(random_bundle, tmp_path):
     pytest.importorskip("pyarrow")
     composed.compose(tmp_path / "calls", [4.0] * 6)
@@ -72,7 +71,6 @@ def test_utterances_of_one_side_count_as_different():
     assert result.equal == pytest.approx(1 / 3)
 
 
-@pytest.mark.long
 def test_the_engines_of_archives_are_measured(tmp_path, monkeypatch):
     pytest.importorskip("pyarrow")
     monkeypatch.setattr(archive, "_cases", lambda *_: [archive.Case("local", 1, 1, 1, "local")])

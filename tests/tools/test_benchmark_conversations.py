@@ -113,7 +113,6 @@ def test_the_margin_of_a_slope_holds_the_truth_most_of_the_time():
     assert 0.9 < inside < 0.98
 
 
-@pytest.mark.long
 def test_archive_goes_through_all_calls(measure, short):
     figures, _ = measure("archive", "--hours", "0.001", "--rounds", "1", "--data", str(short))
     assert figures["files"] >= 1

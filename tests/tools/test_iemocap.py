@@ -221,7 +221,6 @@ def test_calibration_and_threshold_are_found_on_sessions_left_out(trained):
     assert 0.25 < bundle.threshold < 1
 
 
-@pytest.mark.long
 def test_a_single_session_is_learned_from_too_and_by_several_processes_alike(folder, tmp_path):
     one, several = tmp_path / "one", tmp_path / "several"
     settings = replace(QUICK, members=1)

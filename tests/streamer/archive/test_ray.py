@@ -92,7 +92,6 @@ def test_gives_the_same_events_as_the_local_engine(calls, expected, random_bundl
     assert events(tmp_path) == expected
 
 
-@pytest.mark.long
 def test_lost_nodes_workers_and_drivers_cost_no_call(
     cluster, calls, expected, random_bundle, tmp_path
 ):
