@@ -82,7 +82,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
 def _pull(options: argparse.Namespace) -> int:
     from streamer.transcription import whisper_models
 
-    files = whisper_models.obtain(options.model, offline=False, wait=PULL_SECONDS)
+    files = whisper_models.obtain(options.model, wait=PULL_SECONDS)
     print(files.directory)
     return OK
 

@@ -38,7 +38,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         parents=parents,
         help="have a server analyse a recording",
         description="Send a recording to `streamer serve` and show its events. The token comes from "
-        "STREAMER_WEB_TOKEN, --token-file or web.token_file. After a lost connection the conversation goes on.",
+        "STREAMER_WEB_TOKEN, --token-file or web.token.file. After a lost connection the conversation goes on.",
     )
     parser.add_argument("file", metavar="FILE", help="recording (wav, mp3, flac, ogg, m4a, ...)")
     parser.add_argument(
@@ -69,8 +69,8 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
 
 def run(options: argparse.Namespace) -> int:
     """Send the recording; give the exit code."""
-    token_file = str(options.token_file) if options.token_file else None
-    settings = load_settings(options, audio__channels=options.channels, web__token_file=token_file)
+    token = {"file": str(options.token_file)} if options.token_file else None
+    settings = load_settings(options, audio__channels=options.channels, web__token=token)
     return asyncio.run(_send(options, settings, _server(options, settings)))
 
 

@@ -30,7 +30,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         parents=parents,
         help="analyse conversations that arrive over the network",
         description="A server: a dashboard at /, audio in and events out at /ws. On loopback unless --host "
-        "names another address; then a token is needed (web.token_file, or STREAMER_WEB_TOKEN).",
+        "names another address; then a token is needed (web.token.file, or STREAMER_WEB_TOKEN).",
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default %(default)s)"

@@ -25,7 +25,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         parents=parents,
         help="show events received over MQTT",
         description="Subscribe over MQTT and show events, until interrupted. "
-        "The password comes from STREAMER_MQTT_PASSWORD or mqtt.password_file.",
+        "The password comes from STREAMER_MQTT_PASSWORD or mqtt.password.file.",
     )
     parser.add_argument(
         "--mqtt", metavar="URL", help="broker: mqtt[s]:// or ws[s]://[USER@]HOST[:PORT][/PREFIX]"

@@ -13,6 +13,7 @@ from streamer.errors import UserError
 from streamer.mqtt.identity import kept_name, state_directory
 from streamer.mqtt.settings import Mqtt
 from streamer.mqtt.topics import Topics, check_prefix, segment
+from streamer.settings.secrets import SecretFile, read_secret
 
 DEFAULT_PREFIX = "streamer"
 CREDENTIAL = "mqtt-password"
@@ -24,7 +25,6 @@ FORM = "mqtt[s]://[USER@]HOST[:PORT][/PREFIX] (or ws[s]://)"
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _TLS_SCHEMES = {"mqtts", "wss"}
 _TLS_PROBE_TIMEOUT = 1.0
-_MAX_PASSWORD = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,6 @@ def broker(settings: Mqtt, url: str | None = None) -> Broker:
         UserError: if the URL, a certificate or the password cannot be used.
     """
     scheme, username, host, port, prefix = _parse(url or settings.url or "")
-    username = username or settings.username
     password = _password(settings)
     if password is not None and username is None:
         raise UserError("MQTT: a password without a user name; write mqtt://USER@HOST")
@@ -102,7 +101,7 @@ def _parse(url: str) -> tuple[str, str | None, str, int, str]:
     if parts.password is not None:
         raise UserError(
             "MQTT URL: other users can read a password there; "
-            "put it into a file (mqtt.password_file) or into STREAMER_MQTT_PASSWORD"
+            "put it into a file (mqtt.password.file) or into STREAMER_MQTT_PASSWORD"
         )
     # "?" and "#" would be cut off, also where nothing stands behind them.
     if parts.scheme not in _PORTS or not parts.hostname or "?" in url or "#" in url:
@@ -114,27 +113,11 @@ def _parse(url: str) -> tuple[str, str | None, str, int, str]:
 
 
 def _password(settings: Mqtt) -> str | None:
-    if settings.password is not None:
-        return settings.password.get_secret_value()
-    if settings.password_file is not None:
-        return _read_password(settings.password_file)
+    secret = settings.password
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and (file := Path(credentials) / CREDENTIAL).exists():
-        return _read_password(file)
-    return None
-
-
-def _read_password(file: Path) -> str:
-    try:
-        with file.expanduser().open("rb") as handle:
-            secret = handle.read(_MAX_PASSWORD + 1).decode().rstrip("\r\n")
-    except OSError as error:
-        raise UserError(f"mqtt.password_file {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"mqtt.password_file {file}: not UTF-8 text") from None
-    if not secret or len(secret) > _MAX_PASSWORD or "\n" in secret:
-        raise UserError(f"mqtt.password_file {file}: expected one line with the password")
-    return secret
+    if secret is None and credentials and (file := Path(credentials) / CREDENTIAL).exists():
+        secret = SecretFile(file=file)
+    return read_secret(secret, "mqtt.password")
 
 
 def _tls(settings: Mqtt) -> ssl.SSLContext:

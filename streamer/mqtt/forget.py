@@ -31,7 +31,7 @@ async def forget(settings: config.Settings, url: str | None = None, *, force: bo
             found = await _retained(connection, f"{topics.root}/#", f"{topics.root}/forget")
             if found.get(topics.availability) == ONLINE.encode() and not force:
                 raise UserError(f"MQTT: node {topics.node} is online; stop it first, or --force")
-            discovery = discovery_topic(settings.mqtt.discovery_prefix, topics)
+            discovery = discovery_topic(topics)
             # Without the right to publish there, no device was announced either.
             with suppress(RefusedError):
                 await connection.publish(discovery, "")

@@ -11,18 +11,19 @@ from typing import Any
 from streamer import __version__
 from streamer.mqtt.topics import Topics, segment
 
+PREFIX = "homeassistant"
+"""Where Home Assistant looks for discovery, unless it was told otherwise there."""
 BIRTH = "online"
 """Payload that Home Assistant publishes to its status topic when it has started."""
 
 
-def status_topic(prefix: str) -> str:
-    """Topic on which Home Assistant announces its start."""
-    return f"{prefix}/status"
+STATUS_TOPIC = f"{PREFIX}/status"
+"""Topic on which Home Assistant announces its start."""
 
 
-def discovery_topic(prefix: str, topics: Topics) -> str:
+def discovery_topic(topics: Topics) -> str:
     """Topic on which a node announces itself."""
-    return f"{prefix}/device/{device_id(topics)}/config"
+    return f"{PREFIX}/device/{device_id(topics)}/config"
 
 
 def device_id(topics: Topics) -> str:

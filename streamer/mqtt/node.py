@@ -21,6 +21,8 @@ from streamer.settings.tree import Settings
 
 log = logging.getLogger(__name__)
 
+OUTBOX_BYTES = 64_000_000
+"""Size limit of undelivered events."""
 MAX_BEHIND = 200
 """Events that may wait for the disk before `put` waits."""
 
@@ -64,7 +66,7 @@ class Node:
         self.file = outbox_file(broker, state_directory(settings.mqtt.outbox))
         self._outbox = Outbox(
             self.file,
-            limit=settings.mqtt.outbox_megabytes * 1e6,
+            limit=OUTBOX_BYTES,
             max_age=settings.mqtt.retention,
             problem=self._report,
             given_up=self._count_given_up,

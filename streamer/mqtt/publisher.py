@@ -182,7 +182,7 @@ class Publisher:
         if self._commands:
             topics.append(self._topics.command)
         if self._mqtt.home_assistant:
-            topics.append(home_assistant.status_topic(self._mqtt.discovery_prefix))
+            topics.append(home_assistant.STATUS_TOPIC)
         for topic in await connection.subscribe(topics):
             log.warning("broker %s: not permitted to read %s", self._broker, topic)
         await self._presence.claim(connection)
@@ -242,7 +242,7 @@ class Publisher:
 
     async def _announce(self, connection: Connection) -> None:
         if self._mqtt.home_assistant and (discovery := self._discovery()):
-            topic = home_assistant.discovery_topic(self._mqtt.discovery_prefix, self._topics)
+            topic = home_assistant.discovery_topic(self._topics)
             await connection.publish(topic, discovery)
             self._announced = discovery
 

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamer.settings.secrets import Secret
 
 
 class Mqtt(BaseModel):
@@ -29,13 +31,9 @@ class Mqtt(BaseModel):
         description="exit with code 1 if events are undelivered at the end, instead of leaving them to "
         "the next run",
     )
-    username: str | None = Field(default=None, max_length=200, description="instead of the URL's")
-    password: SecretStr | None = Field(
-        default=None, description="better given in the environment, STREAMER_MQTT_PASSWORD"
-    )
-    password_file: Path | None = Field(
+    password: Secret | None = Field(
         default=None,
-        description="file that holds the password; null: systemd's credential mqtt-password, if any",
+        description="of the URL's user, or {file: FILE}; null: systemd's credential mqtt-password, if any",
     )
     protocol: Literal["auto", "5", "3.1.1"] = Field(
         default="auto", description="version of MQTT; auto: 5, or 3.1.1 if the broker has no 5"
@@ -77,17 +75,8 @@ class Mqtt(BaseModel):
         description="directory of undelivered events and the node's name; null: streamer's own state "
         "directory",
     )
-    outbox_megabytes: float = Field(
-        default=64.0, ge=0.01, le=100_000, description="size limit of undelivered events"
-    )
     home_assistant: bool = Field(
         default=False, description="announce the speakers to Home Assistant"
-    )
-    discovery_prefix: str = Field(
-        default="homeassistant",
-        min_length=1,
-        max_length=100,
-        description="Home Assistant discovery topic prefix",
     )
     commands: bool = Field(
         default=False, description="accept the commands pause, resume, mark and summary over MQTT"

@@ -1,9 +1,10 @@
 """The settings of alerts: rules, and where alerts are sent."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from streamer.settings.secrets import Secret
 
 
 class _Section(BaseModel):
@@ -113,12 +114,8 @@ class Alerts(_Section):
         pattern="^https?://",
         description="URL to which each alert is posted as JSON",
     )
-    webhook_secret: SecretStr | None = Field(
-        default=None,
-        description="key of the signature; better in the environment, STREAMER_ALERTS_WEBHOOK_SECRET",
-    )
-    webhook_secret_file: Path | None = Field(
-        default=None, description="file that holds the key of the signature"
+    webhook_secret: Secret | None = Field(
+        default=None, description="key of the signature, or {file: FILE}"
     )
     exec: tuple[str, ...] = Field(
         default=(),

@@ -107,7 +107,7 @@ def _constants(tree: Any, kind: Any, path: tuple[str, ...]) -> Iterator[tuple[st
 
 def _secrets(path: Sequence[str], value: Any) -> Iterator[str]:
     """The paths of secrets that a value for a path sets."""
-    if is_secret(annotation_of(Settings, tuple(path))):
+    if is_secret(annotation_of(Settings, tuple(path))) and not isinstance(value, dict):
         yield ".".join(path)
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -199,6 +199,9 @@ def _path_of_variable(name: str) -> str:
             key = rest.removeprefix(f"{section}_")
             if key in kind.model_fields:
                 return f"{section}.{key}"
+            secret = kind.model_fields.get(key.removesuffix("_file"))
+            if secret and is_secret(secret.annotation):
+                return f"{section}.{key.removesuffix('_file')}.file"
     raise UserError(f"environment {name[:_SHOWN]}: no such setting; `streamer config` lists all")
 
 
@@ -213,12 +216,20 @@ def _put(tree: dict[str, Any], path: str, value: Any) -> None:
 
 
 def _explain(error: Mapping[str, Any], file: Path | None, origins: Mapping[str, str]) -> str:
-    path = [str(part) for part in error["loc"]]
+    path = _untagged([str(part) for part in error["loc"]])
     if error["type"] == "extra_forbidden":
-        return _unknown(error["loc"], file, origins)
+        return _unknown(path, file, origins)
     message = _cut(str(error["msg"]).removeprefix("Value error, "), 3 * _SHOWN)
     shown = "" if next(_secrets(path, error["input"]), None) else f" (got {_short(error['input'])})"
     return f"{_where(path, file, origins)}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _untagged(path: list[str]) -> list[str]:
+    """Return a path without the name of a secret's form, which stands in no file."""
+    for end in range(1, len(path)):
+        if is_secret(annotation_of(Settings, path[:end])):
+            return path[:end] + path[end + 1 :]
+    return path
 
 
 def _unknown(path: Sequence[str | int], file: Path | None, origins: Mapping[str, str]) -> str:

@@ -26,10 +26,6 @@ class Audio(Section):
         max_length=64,
         description="names of the speakers, one for each channel in order; empty: made up",
     )
-    dual_mono: bool = Field(
-        default=True,
-        description="treat a stereo recording as one channel if both carry the same signal",
-    )
 
 
 class Segmentation(Section):
@@ -50,8 +46,8 @@ class Segmentation(Section):
     hysteresis: float = constant(
         0.05, ge=0, lt=1, description="how far below it a frame is silence while someone speaks"
     )
-    pre_roll: float = Field(
-        default=0.3, ge=0, le=2, description="seconds kept before the first voiced frame"
+    pre_roll: float = constant(
+        0.3, ge=0, le=2, description="seconds kept before the first voiced frame"
     )
     end_silence: float | None = Field(
         default=None,
@@ -161,14 +157,10 @@ class Asr(Section):
         min_length=1,
         description="whisper model: a directory, a name (`streamer models list`), or auto: the best on this machine",
     )
-    offline: bool = Field(default=False, description="never ask the hub for a model")
     language: str = Field(
         default="en",
         pattern="^(auto|[a-z]{2,3})$",
         description="language spoken (ISO 639), or auto: recognise it, with a model of many languages",
-    )
-    compute_type: Literal["auto", "int8", "int8_float16", "float16", "float32"] = Field(
-        default="auto", description="arithmetic of whisper; auto: int8 on CPU, float16 on GPU"
     )
     words: bool = Field(
         default=False, description="say when each word was spoken, and with what probability"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from streamer import __version__
-from streamer.errors import UserError
 from streamer.events import Alert
 from streamer.registry import Plugin, SinkContext
+from streamer.settings.secrets import read_secret
 from streamer.sinks.alerting import AlertSink
 
 if TYPE_CHECKING:
@@ -124,15 +124,7 @@ def _make(*, context: SinkContext) -> WebhookSink | None:
     alerts = context.settings.alerts
     if alerts.webhook is None:
         return None
-    secret = alerts.webhook_secret.get_secret_value() if alerts.webhook_secret else None
-    if secret is None and (file := alerts.webhook_secret_file):
-        try:
-            secret = file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = (getattr(error, "strerror", None) or "not text").lower()
-            raise UserError(f"alerts.webhook_secret_file {file}: {reason}") from None
-        if not secret:
-            raise UserError(f"alerts.webhook_secret_file {file}: empty")
+    secret = read_secret(alerts.webhook_secret, "alerts.webhook_secret")
     return WebhookSink(
         alerts.webhook,
         secret=secret,

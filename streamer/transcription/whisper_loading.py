@@ -25,7 +25,7 @@ def load(asr: Asr, cores: int) -> tuple[str, WhisperNetwork, Tokens]:
     """
     if asr.model.endswith(".en"):
         _require_english(asr)
-    files = obtain(asr.model, language=asr.spoken, offline=asr.offline)
+    files = obtain(asr.model, language=asr.spoken)
     contents = files.read()
     network, compute_type = _load(asr, cores, files, contents)
     tokens = _tokens(files, contents, network)
@@ -67,9 +67,7 @@ def _load_on(
 ) -> tuple[WhisperNetwork, str]:
     from ctranslate2.models import Whisper
 
-    compute_type = asr.compute_type
-    if compute_type == "auto":
-        compute_type = "float16" if device == "cuda" else "int8"
+    compute_type = "float16" if device == "cuda" else "int8"
     try:
         model = Whisper(
             str(files.directory),

@@ -93,7 +93,6 @@ def obtain(
     model: str,
     *,
     language: str | None = "en",
-    offline: bool,
     wait: float = whisper_hub.SECONDS,
 ) -> ModelFiles:
     """A model by directory or name, downloaded if it must be (with a progress bar on stderr).
@@ -101,7 +100,6 @@ def obtain(
     Args:
         model: see `find`; `auto` downloads the smallest model where there is none.
         language: see `find`.
-        offline: never ask the hub.
         wait: seconds for the hub to answer at all.
 
     Raises:
@@ -110,8 +108,7 @@ def obtain(
     if files := find(model, language=language):
         return files
     name = wanted(model, language=language)
-    problem = "asr.offline is on" if offline else whisper_hub.problem(_repository(name), wait)
-    if problem:
+    if problem := whisper_hub.problem(_repository(name), wait):
         raise UserError(f"whisper model {name}: not on this machine, and {problem}; {advice(name)}")
     directory = whisper_hub.download(name, _repository(name), FILES)
     if missing := _missing(directory):

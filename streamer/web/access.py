@@ -2,11 +2,11 @@
 
 import hmac
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from streamer.errors import UserError
+from streamer.settings.secrets import read_secret
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -83,23 +83,7 @@ def read_token(web: "Web") -> str | None:
     Raises:
         UserError: if the file cannot be read, or the token is too short to be a secret.
     """
-    if web.token is not None:
-        found, source = web.token.get_secret_value(), "web.token"
-    elif web.token_file is not None:
-        found, source = _read(web.token_file), f"web.token_file {web.token_file}"
-    else:
-        return None
-    if not _MIN_TOKEN <= len(found) <= _MAX_TOKEN:
-        raise UserError(f"{source}: a token has {_MIN_TOKEN} to {_MAX_TOKEN} characters")
-    return found
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open() as file:
-            return file.read(_MAX_TOKEN + 2).strip()
-    except OSError as error:
-        reason = (error.strerror or "no access").lower()
-    except UnicodeDecodeError:
-        reason = "not UTF-8 text"
-    raise UserError(f"web.token_file {path}: {reason}")
+    token = read_secret(web.token, "web.token")
+    if token is not None and not _MIN_TOKEN <= len(token) <= _MAX_TOKEN:
+        raise UserError(f"web.token: a token has {_MIN_TOKEN} to {_MAX_TOKEN} characters")
+    return token

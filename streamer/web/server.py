@@ -77,7 +77,7 @@ async def serve(  # noqa: PLR0913 - each is an option of its own
     access = Access(read_token(web), web.origins)
     if not address.loopback and not access.needs_token:
         raise UserError(
-            f"--host {address.host}: reachable by others; set web.token_file or STREAMER_WEB_TOKEN"
+            f"--host {address.host}: reachable by others; set web.token.file or STREAMER_WEB_TOKEN"
         )
     hub = Hub(engine, sinks, most=web.max_conversations)
     limits = Limits(ahead=web.max_ahead)

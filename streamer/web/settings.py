@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamer.settings.secrets import Secret
 
 
 class Web(BaseModel):
@@ -12,13 +14,8 @@ class Web(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     token: Annotated[
-        SecretStr | None,
-        Field(
-            description="secret that clients must send; beyond loopback it or token_file is needed"
-        ),
-    ] = None
-    token_file: Annotated[
-        Path | None, Field(description="file that holds the token, instead of token")
+        Secret | None,
+        Field(description="secret that clients must send, or {file: FILE}; needed beyond loopback"),
     ] = None
     origins: Annotated[
         tuple[str, ...],

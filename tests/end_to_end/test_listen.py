@@ -242,7 +242,9 @@ def test_a_terminal_whose_size_changes_is_written_anew(in_terminal):
     in_terminal.until(clear, escapes=True)
     in_terminal.shown = in_terminal.shown.split(clear)[-1]
     in_terminal.until("latency p50")
-    lines = re.split(r"[\r\n]+", in_terminal.plain())  # a return begins the next of several drawings
+    lines = re.split(
+        r"[\r\n]+", in_terminal.plain()
+    )  # a return begins the next of several drawings
     assert lines[0].startswith("endless")
     assert max(map(len, lines)) <= 44
 

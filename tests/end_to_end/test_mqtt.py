@@ -116,7 +116,7 @@ def test_a_replay_that_is_killed_and_done_again_leaves_no_hole(broker, environme
         (("watch", "--mqtt", "mqtt://localhost:1"), "connection refused"),
         (("watch", "--mqtt", "http://localhost"), "expected mqtt"),
         (("mqtt", "forget", "--mqtt", "mqtt://localhost:1"), "connection refused"),
-        (("watch", "--mqtt", "mqtt://ann:secret@localhost"), "mqtt.password_file"),
+        (("watch", "--mqtt", "mqtt://ann:secret@localhost"), "mqtt.password.file"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(streamer, arguments, reason):

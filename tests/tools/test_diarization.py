@@ -130,7 +130,6 @@ def test_measures_composed_dialogues_through_the_pipeline(clips, tmp_path):
     assert result["n"] == 1
     assert 0 < result["der"]["value"] <= 1
     assert set(result["groups"]["group"]) == {"room"}
-    assert result["settings"]["segmentation"]["pre_roll"] == 0
 
 
 def test_measures_a_real_telephone_call(shared_data, tmp_path):

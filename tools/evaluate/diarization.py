@@ -6,7 +6,7 @@ is named in one is in the other.
 
 `der` is the diarization error rate without a collar, overlaps counted; the other forms leave out .25 s on either side
 of each boundary, or the time in which several speak. Utterances begin up to 0.3 s before the voice, which is an error
-in forms without a collar: they are cut without it unless `--set segmentation.pre_roll=...` says otherwise.
+in forms without a collar: they are cut without it.
 `speakers_right` is the share of recordings in which as many speakers were found as there are. The latency of a label is
 the audio waited for: since the voice ended, and since the utterance began. Of composed dialogues, whose turns have
 emotions, `emotion` has the accuracy of the labels: what a turn was called is the mean of the utterances that overlap
@@ -75,8 +75,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, prints, writes."""
-    overrides = {"asr.backend": "none", "segmentation.pre_roll": 0.0} | overrides_of(arguments)
+    overrides = {"asr.backend": "none"} | overrides_of(arguments)
     settings = configuration.load(arguments.config, overrides=overrides)
+    segmentation = settings.segmentation.model_copy(update={"pre_roll": 0.0})
+    settings = settings.model_copy(update={"segmentation": segmentation})
     found = list(conversations(arguments))
     one_thread_per_computation()
     with Engine.load(settings, print) as engine:

@@ -202,7 +202,6 @@ def _overlap(turn: SpokenTurn, utterance: Utterance) -> float:
 
 async def _replay(file: Path, engine: Engine) -> list[Utterance]:
     clock, sink = VirtualClock(), Collected()
-    settings = engine.settings.audio
-    source = RecordingSource(file, clock, channels=settings.channels, dual_mono=settings.dual_mono)
+    source = RecordingSource(file, clock, channels=engine.settings.audio.channels)
     await engine.run(source, [sink], clock)
     return sink.utterances

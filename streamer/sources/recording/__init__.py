@@ -55,7 +55,6 @@ def recording_source(
         context.clock,
         speed=context.speed,
         channels=context.audio.channels,
-        dual_mono=context.audio.dual_mono,
         tracks=options.tracks,
         started=options.started_at,
         headerless=headerless,

@@ -60,7 +60,7 @@ def test_refuses_invalid_urls(url):
 
 
 def test_a_password_in_the_url_is_refused_and_not_repeated():
-    with pytest.raises(UserError, match="password_file") as caught:
+    with pytest.raises(UserError, match=r"password\.file") as caught:
         broker(settings(), "mqtt://ann:secret@broker")
     assert "secret" not in str(caught.value)
 
@@ -74,7 +74,7 @@ def test_the_password_of_the_environment_is_taken_as_it_stands():
 def test_the_password_of_a_file(tmp_path):
     file = tmp_path / "password"
     file.write_text(f"{SECRET}\n")
-    assert broker(settings(url="mqtt://a@h", password_file=file)).password == SECRET
+    assert broker(settings(url="mqtt://a@h", password={"file": file})).password == SECRET
 
 
 def test_the_password_of_systemd(tmp_path, monkeypatch):
@@ -87,8 +87,8 @@ def test_the_password_of_systemd(tmp_path, monkeypatch):
 def test_refuses_a_file_without_a_password(tmp_path, content):
     file = tmp_path / "password"
     file.write_bytes(content)
-    with pytest.raises(UserError, match="password_file"):
-        broker(settings(url="mqtt://a@h", password_file=file))
+    with pytest.raises(UserError, match=r"password\.file"):
+        broker(settings(url="mqtt://a@h", password={"file": file}))
 
 
 def test_a_secret_on_the_command_line_is_refused():

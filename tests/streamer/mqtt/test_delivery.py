@@ -210,11 +210,12 @@ async def test_gives_up_and_reports_only_the_event_that_is_too_large(
 
 
 async def test_a_full_outbox_gives_up_updates_first_and_reports_their_number(
-    make_broker, make_sink
+    make_broker, make_sink, monkeypatch
 ):
+    monkeypatch.setattr("streamer.mqtt.node.OUTBOX_BYTES", 160_000)
     broker = make_broker(start=False)
     reports = []
-    sink = make_sink(broker, outbox_megabytes=0.16, flush=20)
+    sink = make_sink(broker, flush=20)
     sink.report = reports.append
     async with sink:
         for event in conversation(500):

@@ -50,9 +50,9 @@ async def test_a_wrong_password(make_broker, make_sink, passwords, tmp_path, pro
     broker = make_broker("allow_anonymous false", f"password_file {passwords}")
     options = {"user": "ann", "protocol": protocol}
     assert "not authori" in await refused(make_sink(broker, **options))
-    wrong = make_sink(broker, password_file=tmp_path / "wrong", **options)
+    wrong = make_sink(broker, password={"file": tmp_path / "wrong"}, **options)
     assert "not authori" in await refused(wrong)
-    await works(make_sink(broker, password_file=tmp_path / "secret", **options))
+    await works(make_sink(broker, password={"file": tmp_path / "secret"}, **options))
 
 
 async def test_reports_a_password_revoked_while_running_and_keeps_events(
@@ -61,7 +61,7 @@ async def test_reports_a_password_revoked_while_running_and_keeps_events(
     broker = make_broker("allow_anonymous false", f"password_file {passwords}")
     good = passwords.read_text()
     reports = []
-    sink = make_sink(broker, user="ann", password_file=tmp_path / "secret", flush=20)
+    sink = make_sink(broker, user="ann", password={"file": tmp_path / "secret"}, flush=20)
     sink.report = reports.append
     async with sink:
         broker.stop()

@@ -6,9 +6,10 @@ import yaml
 from streamer.errors import UserError
 from streamer.settings import load as configuration
 from streamer.settings import shipped as resources
-from streamer.settings.load import load, scalar
+from streamer.settings.load import effective, load, scalar
 from streamer.settings.parsing import MAX_BYTES
 from streamer.settings.reference import reference
+from streamer.settings.secrets import read_secret
 from streamer.settings.tree import Settings
 from tests.conftest import REPOSITORY
 
@@ -98,16 +99,16 @@ def test_a_mistake_says_where_it_came_from():
 
 @pytest.mark.parametrize("text", ["0123", "12345", "2026-01-01", "yes", "1e3", "a: b", "[x"])
 def test_text_settings_keep_what_was_written(text):
-    assert load(environment={"STREAMER_MQTT_USERNAME": text}).mqtt.username == text
-    value = scalar("--set", text, "mqtt.username")
-    assert load(environment={}, overrides={"mqtt.username": value}).mqtt.username == text
-    assert load(environment={"STREAMER_MQTT_USERNAME": "null"}).mqtt.username is None
+    assert load(environment={"STREAMER_MQTT_NODE": text}).mqtt.node == text
+    value = scalar("--set", text, "mqtt.node")
+    assert load(environment={}, overrides={"mqtt.node": value}).mqtt.node == text
+    assert load(environment={"STREAMER_MQTT_NODE": "null"}).mqtt.node is None
 
 
 def test_texts_in_a_file_keep_what_was_written(tmp_path):
-    text = "mqtt: {username: 0123, node: 2026-01-01, protocol: 5, qos: 0, password: 0x10}"
+    text = "mqtt: {url: 0123, node: 2026-01-01, protocol: 5, qos: 0, password: 0x10}"
     mqtt = load(write(tmp_path / "a.yaml", text), environment={}).mqtt
-    assert (mqtt.username, mqtt.node, mqtt.protocol, mqtt.qos) == ("0123", "2026-01-01", "5", 0)
+    assert (mqtt.url, mqtt.node, mqtt.protocol, mqtt.qos) == ("0123", "2026-01-01", "5", 0)
     assert mqtt.password.get_secret_value() == "0x10"
     text = (
         "privacy: {channels: {1: exclude}}\nsegmentation: {detector_options: {aggressiveness: 3}}"
@@ -115,6 +116,32 @@ def test_texts_in_a_file_keep_what_was_written(tmp_path):
     settings = load(write(tmp_path / "b.yaml", text), environment={})
     assert settings.privacy.channels == {"1": "exclude"}
     assert settings.segmentation.detector_options == {"aggressiveness": 3}
+
+
+def test_a_secret_may_be_a_file(tmp_path):
+    (tmp_path / "key").write_text("0x10\n")
+    key = str(tmp_path / "key")
+    tree = write(tmp_path / "a.yaml", f"web: {{token: {{file: {key}}}}}")
+    for settings in (
+        load(tree, environment={}),
+        load(environment={"STREAMER_WEB_TOKEN_FILE": key}),
+        load(environment={}, overrides={"web.token.file": scalar("--set", key, "web.token.file")}),
+    ):
+        assert read_secret(settings.web.token, "web.token") == "0x10"
+        assert effective(settings).count(key) == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("[x]", r"web\.token: input should be a valid string$"),
+        ("{}", r"web\.token\.file: field required"),
+        ("{file: a, b: 1}", r"web\.token\.b: no such setting"),
+    ],
+)
+def test_a_wrong_secret_is_not_repeated(tmp_path, token, message):
+    with pytest.raises(UserError, match=message):
+        load(write(tmp_path / "a.yaml", f"web: {{token: {token}}}"), environment={})
 
 
 def test_secrets_never_stand_on_the_command_line():

@@ -136,7 +136,7 @@ def made(plugin, **alerts):
 
 def test_the_settings_say_where_alerts_go(tmp_path):
     (tmp_path / "key").write_text("key\n")
-    hook = {"webhook": "https://host/hook", "webhook_secret_file": str(tmp_path / "key")}
+    hook = {"webhook": "https://host/hook", "webhook_secret": {"file": tmp_path / "key"}}
     assert isinstance(made(webhook.PLUGIN, **hook), WebhookSink)
     assert isinstance(made(execute.PLUGIN, exec=["page"]), ExecuteSink)
     assert made(webhook.PLUGIN) is None
@@ -146,5 +146,5 @@ def test_the_settings_say_where_alerts_go(tmp_path):
 @pytest.mark.parametrize("name", ["none", "empty"])
 def test_a_secret_that_cannot_be_read_is_refused(tmp_path, name):
     (tmp_path / "empty").write_text("")
-    with pytest.raises(UserError, match=f"webhook_secret_file .*{name}: "):
-        made(webhook.PLUGIN, webhook="https://host", webhook_secret_file=str(tmp_path / name))
+    with pytest.raises(UserError, match=f"webhook_secret\\.file .*{name}: "):
+        made(webhook.PLUGIN, webhook="https://host", webhook_secret={"file": tmp_path / name})

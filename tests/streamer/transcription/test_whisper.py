@@ -253,12 +253,3 @@ def test_a_gpu_that_does_not_work_is_replaced_unless_it_was_asked_for(
     assert "the CPU stands in" in caplog.text
     with pytest.raises(UserError, match="cannot be loaded"):
         WhisperTranscriber(Asr(model=str(tiny_whisper), device="cuda"), CORES)
-
-
-def test_arithmetic_that_the_machine_lacks_is_one_line(tiny_whisper):
-    import ctranslate2
-
-    if "float16" in ctranslate2.get_supported_compute_types("cpu"):
-        pytest.skip("this processor computes in float16")
-    with pytest.raises(UserError, match="float16"):
-        WhisperTranscriber(Asr(model=str(tiny_whisper), compute_type="float16"), CORES)
