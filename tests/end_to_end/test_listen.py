@@ -189,9 +189,10 @@ class Terminal:
         termios.tcsetwinsize(self.side, (24, 80))
         self.before = termios.tcgetattr(self.side)
         self.shown = ""
+        inherited = {k: v for k, v in environment.items() if k not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
             command,
-            env=environment | {"TERM": "xterm-256color"},
+            env=inherited | {"TERM": "xterm-256color"},
             stdin=self.side,
             stdout=self.side,
             stderr=self.side,

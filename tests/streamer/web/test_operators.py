@@ -123,10 +123,13 @@ def list_until_closed(websocket):
 def test_many_conversations_end_properly_when_stopped(random_bundle):
     with server(random_bundle) as (address, process), contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(client.connect(f"ws://{address}/ws")) for _ in range(20)]
-        for socket_ in sockets:
+        spoken, silent = samples(2).tobytes(), bytes(640)
+        for number, socket_ in enumerate(sockets):
             socket_.send(json.dumps({"type": "start", "channels": ["a", "b"]}))
-            socket_.send(samples(2).tobytes())
+            socket_.send(spoken)
             assert json.loads(socket_.recv())["type"] == "session_started"
+            for earlier in sockets[:number]:  # a connection that says nothing for long is ended
+                earlier.send(silent)
         process.terminate()
         for socket_ in sockets:
             last = None
