@@ -1,8 +1,6 @@
-"""All benchmarks in one go, and their picture."""
+"""All benchmarks in one go."""
 
 import json
-
-import pytest
 
 from tools.benchmark import everything
 from tools.benchmark.__main__ import COMMANDS, with_command
@@ -63,15 +61,14 @@ def test_without_a_command_all_is_measured():
 
 def test_one_table_and_one_file_for_all(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(everything.SHORT, "startup", ["--rounds", "1", "--asr", "none"])
-    file, picture = tmp_path / "all.json", tmp_path / "all.png"
-    options = ["--only", "startup", "--json", str(file), "--plot", str(picture)]
+    file = tmp_path / "all.json"
+    options = ["--only", "startup", "--json", str(file)]
     assert dispatch("benchmark", "", COMMANDS, ["all", *options]) == 0
     assert "All in short" in capsys.readouterr().out
     figures = json.loads(file.read_text())
     assert figures["missing"] == []
     seconds = {r["name"]: r["wall_s"] for r in figures["results"]["startup"]["results"]}
     assert seconds["ready, transcriber none"] > seconds["streamer --help"] > 0
-    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_table_tells_what_was_and_what_was_not_measured(capsys):
@@ -89,22 +86,3 @@ def test_the_table_tells_what_was_and_what_was_not_measured(capsys):
     assert rows["archive, all cores / one"] == "1.90"
     assert rows["memory, MB / 10,000 utterances"] == "+0.10 ± 0.20"
     assert rows["streamer --help, s"] == "not measured"
-
-
-@pytest.mark.parametrize("only", [None, "soak"])
-def test_figures_are_drawn_from_their_file(tmp_path, only):
-    file, picture = tmp_path / "figures.json", tmp_path / "figures.png"
-    document = {"benchmark": "all", "results": FIGURES}
-    if only:
-        document = {"benchmark": only, **FIGURES[only]}
-    file.write_text(json.dumps(document))
-    assert dispatch("benchmark", "", COMMANDS, ["plot", str(file), str(picture)]) == 0
-    assert picture.read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"benchmark": "mqtt"}'])
-def test_what_cannot_be_drawn_is_a_mistake(tmp_path, capsys, text):
-    file = tmp_path / "figures.json"
-    file.write_text(text)
-    assert dispatch("benchmark", "", COMMANDS, ["plot", str(file), str(tmp_path / "x.png")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1

@@ -34,10 +34,9 @@ COMMANDS = {
         "tools.benchmark.load",
         "what live listening gives up beside busy processes, and whether it says so",
     ),
-    "day": ("tools.benchmark.day", "24 h of conversation: memory and cost of each hour"),
     "soak": (
         "tools.benchmark.soak",
-        "memory and cost over hours of one conversation",
+        "memory and cost over hours, or a day, of one conversation",
     ),
     "archive": (
         "tools.benchmark.archive",
@@ -78,10 +77,6 @@ COMMANDS = {
     "server": (
         "tools.benchmark.server",
         "conversations over WebSockets at a server, alone and beside connections that misbehave",
-    ),
-    "plot": (
-        "tools.benchmark.plot",
-        "figures that were written as JSON, as a picture",
     ),
 }
 

@@ -18,7 +18,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tools.benchmark import plot
 from tools.benchmark.analysis import WHOLE
 from tools.benchmark.measuring import conditions, write_json
 
@@ -53,13 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", nargs="+", choices=SHORT, default=list(SHORT), help="leave out the others"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here, too")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the figures")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes and draws."""
-    if arguments.plot:
-        plot.require_matplotlib()
+    """Measure, prints and writes."""
     results: dict[str, Document] = {}
     with tempfile.TemporaryDirectory() as folder:
         for command in arguments.only:
@@ -74,8 +70,6 @@ def run(arguments: argparse.Namespace) -> None:
     _print(results, arguments.only)
     missing = [command for command in arguments.only if command not in results]
     write_json(arguments.json, "all", {"results": results, "missing": missing})
-    if arguments.plot:
-        plot.draw(results, arguments.plot)
 
 
 def _print(results: Mapping[str, Document], commands: list[str]) -> None:

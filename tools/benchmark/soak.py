@@ -1,6 +1,7 @@
 """Thousands of utterances in one conversation, as fast as they go: memory and cost must not grow with its length.
 
-The utterances are the beginnings of those of the sample call, a second each.
+The utterances are the beginnings of those of the sample call, a second each; with `--data`, the recordings of a folder,
+one after the other, with as much silence behind each. Mono ones change the channel, so that two speakers converse.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamer import events
+from streamer.audio import to_samples
 from streamer.clock import VirtualClock
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, write_json
@@ -27,6 +29,9 @@ _SETTLING = 0.2
 
 _SHOWN = 10
 """Rows of the table."""
+
+_LONGEST = 120.0
+"""Seconds of each recording that are played at most."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,9 @@ class Slope:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    calls.add_data_option(parser)
     parser.add_argument("--utterances", type=int, default=10_000, help="how many (default 10000)")
+    parser.add_argument("--hours", type=float, help="of audio, instead of --utterances")
     parser.add_argument("--points", type=int, default=50, help="stretches measured (default 50)")
     parser.add_argument(
         "--asr", choices=calls.ASR, default=calls.KNOWN, help=f"transcriber (default {calls.KNOWN})"
@@ -65,14 +72,17 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure and prints."""
     clock = VirtualClock()
     with calls.load_engine(arguments.asr) as engine, one_thread():
-        call = calls.brief_call(
-            calls.read_call(calls.recordings(None)[0]), engine.settings.segmentation
-        )
+        recordings = [calls.read_call(path) for path in calls.recordings(arguments.data)]
+        segmentation = engine.settings.segmentation
+        brief = None if arguments.data else calls.brief_call(recordings[0], segmentation)
+        call = brief or composed(recordings)
         seconds = arguments.utterances * calls.BRIEF_SECONDS
+        if arguments.hours:
+            seconds = 3600 * arguments.hours
         source = calls.Endless(call, clock, seconds=seconds, live=False)
-        meter = Meter(max(1, arguments.utterances // arguments.points))
+        meter = Meter(seconds / arguments.points)
         asyncio.run(calls.analyse(source, engine, clock, sinks=[meter]))
-    settled = [p for p in meter.points if p.utterances > _SETTLING * arguments.utterances]
+    settled = [point for point in meter.points if 3600 * point.hours > _SETTLING * seconds]
     counts = [point.utterances / 10_000 for point in settled]
     memory = slope(counts, [point.memory_mb for point in settled])
     cost = slope(counts, [point.cpu_ms for point in settled])
@@ -85,13 +95,27 @@ def run(arguments: argparse.Namespace) -> None:
     write_json(arguments.json, "soak", results)
 
 
-class Meter(calls.Tally):
-    """A sink that reads memory and CPU time after each so many utterances."""
+def composed(recordings: Sequence[calls.Call]) -> calls.Call:
+    """Two channels of all recordings in turn."""
+    pieces = []
+    for number, recording in enumerate(recordings):
+        samples = recording.samples[:2, : to_samples(_LONGEST)]
+        if len(samples) == 1:
+            pair = np.zeros((2, samples.shape[1]), np.float32)
+            pair[number % 2] = samples[0]
+            samples = pair
+        pieces += [samples, np.zeros_like(samples)]
+    return calls.Call("composed", ("first", "second"), np.concatenate(pieces, axis=1))
 
-    def __init__(self, every: int) -> None:
+
+class Meter(calls.Tally):
+    """A sink that reads memory and CPU time at the first utterance behind each so many seconds."""
+
+    def __init__(self, every: float) -> None:
         super().__init__()
         self.points: list[Point] = []
         self._every = every
+        self._utterances = 0
         self._process = psutil.Process(os.getpid())
         self._cpu = time.process_time()
 
@@ -99,17 +123,15 @@ class Meter(calls.Tally):
         """Look at an event."""
         await super().emit(event)
         count = len(self.latencies)
-        if isinstance(event, events.Utterance) and count % self._every == 0:
-            cpu, before = time.process_time(), self._cpu
-            self.points.append(
-                Point(
-                    count,
-                    event.end / 3600,
-                    self._process.memory_info().rss / 1e6,
-                    1000 * (cpu - before) / self._every,
-                )
-            )
-            self._cpu = cpu
+        if (
+            isinstance(event, events.Utterance)
+            and event.end >= (len(self.points) + 1) * self._every
+        ):
+            cpu = time.process_time()
+            cost = 1000 * (cpu - self._cpu) / (count - self._utterances)
+            memory = self._process.memory_info().rss / 1e6
+            self.points.append(Point(count, event.end / 3600, memory, cost))
+            self._cpu, self._utterances = cpu, count
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> Slope:
