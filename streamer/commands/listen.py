@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamer.commands import Subparsers, add_settings_options, load_settings
+from streamer.commands import Subparsers, load_settings
 from streamer.commands.keys import keys, on_key
 from streamer.commands.outputs import (
-    add_output_options,
-    add_plugin_options,
+    add_conversation_options,
     exit_code,
     has_standard_output,
     notify,
@@ -50,9 +49,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         metavar="FILE.flac",
         help="also record the audio to a new file (FLAC)",
     )
-    add_output_options(parser)
-    parser.later(lambda: add_plugin_options(parser, "listen"))
-    add_settings_options(parser)
+    add_conversation_options(parser, "listen")
     parser.set_defaults(run=run)
 
 

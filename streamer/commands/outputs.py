@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from streamer.commands import FAILED, INTERRUPTED, OK
+from streamer.commands import FAILED, INTERRUPTED, OK, add_settings_options
 from streamer.commands.logs import say
 from streamer.errors import UserError
 from streamer.registry import SINKS, SOURCES, Option
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from streamer.sinks import Sink
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what conversations are called and where their events go."""
+def add_conversation_options(parser: Any, command: str) -> None:
+    """Add the options of every command that shows a conversation: names, sources and outputs, settings."""
     parser.add_argument(
         "--channels",
         type=lambda names: tuple(name.strip() for name in names.split(",")),
@@ -31,6 +31,8 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--session", metavar="ID", help="the session's id (default: made up)")
     parser.add_argument("--quiet", action="store_true", help="show no table")
+    parser.later(lambda: add_plugin_options(parser, command))
+    add_settings_options(parser)
 
 
 def notify(line: str) -> None:

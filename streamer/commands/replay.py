@@ -16,13 +16,11 @@ from streamer.commands import (
     OK,
     WRONG,
     Subparsers,
-    add_settings_options,
     load_settings,
 )
 from streamer.commands.durations import durations
 from streamer.commands.outputs import (
-    add_output_options,
-    add_plugin_options,
+    add_conversation_options,
     exit_code,
     has_standard_output,
     notify,
@@ -75,9 +73,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         metavar="N",
         help="replay N files at the same time (with --speed max: an archive, on as many cores; default 1)",
     )
-    add_output_options(parser)
-    parser.later(lambda: add_plugin_options(parser, "replay"))
-    add_settings_options(parser)
+    add_conversation_options(parser, "replay")
     parser.set_defaults(run=run)
 
 

@@ -12,12 +12,10 @@ from streamer.commands import (
     INTERRUPTED,
     OK,
     Subparsers,
-    add_settings_options,
     load_settings,
 )
 from streamer.commands.outputs import (
-    add_output_options,
-    add_plugin_options,
+    add_conversation_options,
     has_standard_output,
     notify,
     stopped_by_signals,
@@ -61,9 +59,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         metavar="SECONDS",
         help="give up after so long without a connection (default %(default)s)",
     )
-    add_output_options(parser)
-    parser.later(lambda: add_plugin_options(parser, "send"))
-    add_settings_options(parser)
+    add_conversation_options(parser, "send")
     parser.set_defaults(run=run)
 
 
