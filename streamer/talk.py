@@ -26,6 +26,16 @@ class Series:
         self.points.append((start, end, weight, value))
         self.weight += weight
         self.total += weight * value
+        self._bound()
+
+    def include(self, other: "Series") -> None:
+        """Add all values of another series."""
+        self.points += other.points
+        self.weight += other.weight
+        self.total += other.total
+        self._bound()
+
+    def _bound(self) -> None:
         if len(self.points) > _SERIES:
             self.points.sort()
             self.points = [
@@ -109,6 +119,17 @@ class Speaker:
         value = valence(event)
         if value is not None:
             self.valence.add(start, end, value)
+
+    def include(self, other: "Speaker") -> None:
+        """Add all that another speaker said, who turned out to be this one."""
+        self.seconds += other.seconds
+        self.utterances += other.utterances
+        self._count_words(other.words, other.worded)
+        self.power += other.power
+        self.heard += other.heard
+        for label, seconds in other.emotions.items():
+            self.emotions[label] = self.emotions.get(label, 0.0) + seconds
+        self.valence.include(other.valence)
 
     def _count_words(self, words: float, seconds: float) -> None:
         self.words += words

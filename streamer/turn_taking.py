@@ -58,6 +58,21 @@ class TurnTaking:
         self._cover(start, end)
         return interrupting
 
+    def merge(self, speaker: str, into: str) -> None:
+        """Count a speaker's turns as those of another, who turned out to be the same."""
+        if self._holder == speaker:
+            self._holder = into
+        if (old := self.speakers.pop(speaker, None)) is None:
+            return
+        own = self.speakers.setdefault(into, Turns())
+        own.count += old.count
+        own.longest = max(own.longest, old.longest)
+        own.interruptions += old.interruptions
+        own.interruption_seconds += old.interruption_seconds
+        own.responses.extend(old.responses)
+        if old.end > own.end:
+            own.began, own.end = old.began, old.end
+
     def silence_until(self, duration: float) -> tuple[float, float]:
         """Return the seconds without speech in [0, duration), and the longest stretch of them."""
         rest = max(0.0, duration - self.covered)

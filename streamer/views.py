@@ -16,8 +16,8 @@ from streamer import events
 from streamer.talk import Speaker, score, speaker_of, wire
 from streamer.turn_taking import Turns, TurnTaking
 
-_REORDERED = 256
-"""Utterances that may arrive before one that began earlier."""
+_OPEN = 4096
+"""Latest utterances whose order and speakers may still change without leaving a trace in the figures."""
 _MOODS = 24
 _LATENCIES = 500
 
@@ -84,18 +84,16 @@ class View:
         match event:
             case events.SessionStarted():
                 self._begin(event)
-            case events.SpeechStarted():
-                self._channel(event).begin(event.utterance)
-            case events.SpeechUpdate():
-                channel = self._channel(event)
-                channel.speaking, channel.estimate = event.utterance, event.probabilities
-                channel.text = event.text or ""
+            case events.SpeechStarted() | events.SpeechUpdate():
+                self._speech(event)
             case events.Utterance():
                 self._utterance(event)
             case events.Mood():
                 channel = self._channel(event)
                 channel.mood = event
                 channel.moods.append(event.probabilities)
+            case events.SpeakerMerged():
+                self._merge(event.speaker, event.into)
             case events.Gap():
                 self.gaps += 1
                 self.lost += max(0.0, wire(event.end) - wire(event.start))
@@ -106,8 +104,6 @@ class View:
                 self.errors += 1
             case events.SessionEnded():
                 self._end(event)
-            case _:
-                pass
         self.session = event.session or self.session
 
     def reach(self, position: float) -> None:
@@ -183,9 +179,25 @@ class View:
         self.abstained += event.abstained
         self.latencies.append(event.latency_ms.total)
         heapq.heappush(self._recent, (start, end, name))
-        if len(self._recent) > _REORDERED:
+        if len(self._recent) > _OPEN:
             first, last, earliest = heapq.heappop(self._recent)
             self._turns.add(earliest, first, last)
+
+    def _speech(self, event: events.SpeechStarted | events.SpeechUpdate) -> None:
+        channel = self._channel(event)
+        channel.begin(event.utterance)
+        if isinstance(event, events.SpeechUpdate):
+            channel.estimate, channel.text = event.probabilities, event.text or ""
+
+    def _merge(self, speaker: str, into: str) -> None:
+        """Count what a speaker said as another's, who turned out to be the same."""
+        old = self.speakers.pop(speaker, None)
+        if old is None or speaker == into:
+            return
+        self.speakers.setdefault(into, Speaker(into, old.channel)).include(old)
+        self._turns.merge(speaker, into)
+        self._recent = [(a, b, into if name == speaker else name) for a, b, name in self._recent]
+        heapq.heapify(self._recent)
 
     def _alert(self, event: events.Alert) -> None:
         key = event.rule, event.speaker

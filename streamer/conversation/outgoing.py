@@ -200,7 +200,9 @@ class Outgoing:
             )
 
     async def speaker_merged(self, merged: SpeakersMerged) -> None:
-        """Report that two speakers of a channel turned out to be one."""
+        """Report that two speakers of a channel turned out to be one; so are their moods."""
+        if said := self._moods.pop(merged.speaker, None):
+            self._moods[merged.into].include(said)
         if self._privacy.reports(merged.channel):
             await self._bus.emit(
                 events.SpeakerMerged,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import streamer
 from streamer import events, talk
 from streamer.views import View, view
-from tests.composed_calls import Said, certain, compose
+from tests.composed_calls import BEGIN, Said, certain, compose
 from tests.event_streams import conversation
 
 
@@ -137,15 +137,15 @@ def test_nothing_at_all_gives_figures_of_nothing():
 
 
 times = st.floats(0, 500, allow_nan=False)
-spoken = st.lists(
-    st.tuples(
-        st.sampled_from(["a", "b"]),
-        times,
-        st.floats(0, 20),
-        st.sampled_from(["angry", "happy", "neutral", None]),
-    ),
-    max_size=25,
-)
+
+
+def spoken_by(*speakers):
+    emotions = st.sampled_from(["angry", "happy", "neutral", None])
+    said_ = st.tuples(st.sampled_from(speakers), times, st.floats(0, 20), emotions)
+    return st.lists(said_, max_size=25)
+
+
+spoken = spoken_by("a", "b")
 
 
 def said(drawn):
@@ -198,6 +198,37 @@ def test_can_be_asked_at_any_time_without_changing_what_follows(drawn):
     assert state.figures() == view(call).figures()
 
 
+@given(spoken_by("a", "b", "c"), st.data())
+def test_merged_speakers_have_the_figures_of_one(drawn, chance):
+    """Whenever it turns out, as if it had been known all along."""
+    call = compose(said(drawn), 520.0)
+    known = [event.model_copy(update={"channel": "a"}) if by_b(event) else event for event in call]
+    place = chance.draw(st.integers(1, len(call)))
+    common = {"session": "call", "seq": 0, "time": BEGIN, "channel": "mono", "at": 1.0}
+    merged = events.SpeakerMerged(**common, speaker="b", into="a")
+    found = view([*call[:place], merged, *known[place:]]).figures()
+    assert _close(found.model_dump(), view(known).figures().model_dump())
+
+
+def by_b(event):
+    return getattr(event, "channel", None) == "b"
+
+
+def test_a_speaker_merged_after_hours_keeps_talk_time_and_turns():
+    state = View()
+    at = 0.0
+    for event in conversation(60_000):
+        if isinstance(event, events.Utterance):
+            at += 2.5
+            state.take(event.model_copy(update={"start": at, "end": at + 1.5}))
+    common = {"session": "call", "seq": 0, "time": BEGIN, "channel": "mono", "at": at}
+    state.take(events.SpeakerMerged(**common, speaker="customer", into="agent"))
+    talk_ = state.figures().talk
+    assert talk_.keys() == {"agent"}
+    assert talk_["agent"].seconds == pytest.approx(9_999 * 1.5)
+    assert talk_["agent"].share == 1
+
+
 def test_memory_stays_bounded_over_very_many_utterances():
     chance = random.Random(1)
     state = View()
@@ -208,7 +239,7 @@ def test_memory_stays_bounded_over_very_many_utterances():
             state.take(event.model_copy(update={"start": at, "end": at + 1.5}))
     assert state.utterances == 9_999
     assert all(len(each.valence.points) <= 8192 for each in state.speakers.values())
-    assert len(state._recent) <= 256
+    assert len(state._recent) <= 4096
     assert state.figures().talk["agent"].seconds == 7500
 
 

@@ -45,3 +45,23 @@ def test_the_trend_follows_the_pleasantness():
     assert tracker.update(10, sure("happy"))[1] == "improving"
     assert tracker.update(400, sure("happy"))[1] == "improving"
     assert tracker.update(405, sure("happy"))[1] == "steady"
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.floats(0, 50), st.sampled_from(LABELS)), min_size=1),
+    st.sampled_from(LABELS),
+)
+def test_the_moods_of_two_who_turn_out_to_be_one_become_one(turns, last):
+    one, other, known = (MoodTracker(half_life=30) for _ in range(3))
+    at = 0.0
+    for first, pause, label in turns:
+        at += pause
+        (one if first else other).update(at, sure(label))
+        known.update(at, sure(label))
+    one.include(other)
+    found, trend = one.update(at + 1, sure(last))
+    expected, expected_trend = known.update(at + 1, sure(last))
+    assert {k: v for k, v in found.items() if v} == pytest.approx(
+        {k: v for k, v in expected.items() if v}
+    )
+    assert trend == expected_trend
