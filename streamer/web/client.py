@@ -25,8 +25,8 @@ from streamer.control import Control
 from streamer.errors import StreamerError, UserError
 from streamer.sources import AudioSource
 
-KEPT = 30.0
-"""Seconds of audio that can be sent once more."""
+KEPT = 120.0
+"""Seconds of audio that can be sent once more: a busy server may be a minute behind what it was sent."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 """Seconds between two attempts to connect."""
 _FINAL = (1009, 4400, 4401, 4408, 4429)
