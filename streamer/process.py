@@ -1,10 +1,8 @@
 """Process-wide state of a process that analyses conversations."""
 
 import gc
-import multiprocessing
 import os
 import threading
-from multiprocessing.connection import wait
 
 
 def one_thread_per_computation() -> None:
@@ -31,12 +29,14 @@ def end_with_parent() -> None:
 
     It would finish its job for nobody, beside the one that does it again.
     """
+    import multiprocessing.connection
+
     parent = multiprocessing.parent_process()
     if parent is None:
         return
 
     def watch() -> None:
-        wait([parent.sentinel])
+        multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-from datetime import UTC, datetime
 
 from streamer.text import well_formed
 
@@ -16,6 +15,8 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
+        from datetime import UTC, datetime
+
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
