@@ -191,8 +191,8 @@ class AudioStream(Protocol):
     def push(self, samples: Samples) -> None:
         """Take the samples that follow, any number of them."""
 
-    def estimate(self) -> Tensor:
-        """The embedding of what was pushed, or of a little less where that is cheaper."""
+    def estimate(self) -> Tensor | None:
+        """About the embedding of what was pushed, or of less, where that is cheaper; None: it is too early for one."""
 
     def embedding(self, end: int | None = None) -> Tensor:
         """The embedding as if the utterance ended at a sample; None: at the last one pushed.
@@ -208,6 +208,17 @@ class Streaming(Protocol):
 
     def streams(self) -> Callable[[], AudioStream]:
         """Prepare the weights once, for a stream for each utterance."""
+
+
+@runtime_checkable
+class Pooling(Protocol):
+    """An audio encoder that pools frames: what parts of an utterance are encoded on their own is pooled as well."""
+
+    def voiced_frames(self, wave: Tensor) -> Tensor:
+        """The frames that hold speech, [N, size] with N >= 1, of samples [T]."""
+
+    def pooled(self, mean: Tensor, deviation: Tensor) -> Tensor:
+        """The embedding [embedding_size] by the mean and the standard deviation of frames, [size] each."""
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
 """Audio encoders while someone speaks: the embedding of the whole utterance, as the samples arrive.
 
-`LeafCnnStream` computes LEAF-CNN's piece by piece; `Buffered` wraps any other encoder: it keeps the samples and
-evaluates the encoder for each estimate and at the end.
+`LeafCnnStream` computes LEAF-CNN's piece by piece; `Buffered` wraps any other encoder: it keeps the samples, evaluates
+the encoder at the end, and for a few estimates before.
 
 LEAF's columns need 25 ms around their centre, PCEN is a recursion, the CNN's convolutions are valid ones and its
 mean over time is a running sum. So each block of frames is work done once, and little is left for the end.
@@ -18,9 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamer_models.contract import SAMPLE_RATE, AudioEncoder, AudioStream, Samples, Streaming
+from streamer_models.contract import (
+    SAMPLE_RATE,
+    AudioEncoder,
+    AudioStream,
+    Pooling,
+    Samples,
+    Streaming,
+)
 from streamer_models.encoders.leaf_cnn import COLUMN_HOP, RECEPTIVE_FIELD, LeafCnn
 from streamer_models.fast.leaf_cnn import FastLeafCnn, State
+from streamer_models.layers.pooling import RunningStatistics
 
 LOOK_BACK = 3 * SAMPLE_RATE // 2
 """Samples that an embedding may end before the last one pushed."""
@@ -155,15 +163,18 @@ class LeafCnnStream:
         return self._network.energies(padded.to(self._network.device))
 
 
-_GROWTH = 1.5
-"""How much longer than at the last embedding a buffered utterance is before an estimate embeds it again."""
+_FIRST = SAMPLE_RATE
+"""Samples of a buffered utterance from which on there are estimates."""
+_GROWTH = 1.9
+"""How much longer than at the last estimate a buffered utterance is before the next is made: after 1, 2, 4 ... s."""
+_NEW = 2 * SAMPLE_RATE
+"""Samples that an estimate encodes at most where the encoder pools frames."""
 
 
 class Buffered:
     """One utterance's embedding by any encoder: its samples are kept, and embedded when asked for.
 
-    Of a longer utterance than the encoder takes, the last so many samples before its end are embedded. An embedding
-    that was made is not made again.
+    Of a longer utterance than the encoder takes, the last so many samples before its end are embedded.
 
     Args:
         encoder: Its weights are final; streams share it.
@@ -179,8 +190,11 @@ class Buffered:
         self._first = 0
         """Index of the first sample kept."""
         self._pushed = 0
-        self._made: tuple[int, Tensor] | None = None
-        """The last end that was asked for, and the embedding there."""
+        self._estimated = 0
+        """Samples known at the last estimate."""
+        self._estimate: Tensor | None = None
+        self._frames = RunningStatistics()
+        """Of the parts that estimates encoded."""
 
     def push(self, samples: Samples) -> None:
         """Take the samples that follow, float32 in [-1, 1], any number of them."""
@@ -189,14 +203,18 @@ class Buffered:
         while self._pushed - self._first - len(self._pieces[0]) >= self._most + self.look_back:
             self._first += len(self._pieces.pop(0))
 
-    def estimate(self) -> Tensor:
-        """The embedding of all that was pushed, or the last one made while the utterance is not half as long again.
+    @torch.inference_mode()
+    def estimate(self) -> Tensor | None:
+        """About the embedding of what was pushed, or the last one made while that is not about twice as long.
 
-        So the work for the estimates of an utterance is a small multiple of its length, not its square.
+        So estimates cost less than the embedding at the end: where the encoder pools frames, each encodes the last
+        two seconds at most, and pools them with what was encoded before.
         """
-        if self._made is not None and self._pushed < self._made[0] * _GROWTH:
-            return self._made[1]
-        return self.embedding()
+        if self._pushed >= max(_FIRST, _GROWTH * self._estimated):
+            begin = max(self._estimated, self._pushed - _NEW)
+            self._estimated = self._pushed
+            self._estimate = self._pooled(begin)
+        return self._estimate
 
     @torch.inference_mode()
     def embedding(self, end: int | None = None) -> Tensor:
@@ -213,15 +231,22 @@ class Buffered:
             raise ValueError(f"the utterance has {self._pushed} samples, not {end}")
         if self._pushed - end > self.look_back:
             raise ValueError("that end lies too far back")
-        if self._made is None or self._made[0] != end:
-            kept = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
-            self._pieces = [kept]
-            wave = kept[max(0, end - self._most - self._first) : end - self._first]
-            if not len(wave):
-                wave = np.zeros(1, np.float32)
-            made = self._encoder(torch.from_numpy(wave).to(self._device)[None])[0]
-            self._made = end, made.float().cpu()
-        return self._made[1]
+        made = self._encoder(self._wave(max(0, end - self._most), end)[None])[0]
+        return made.float().cpu()
+
+    def _pooled(self, begin: int) -> Tensor:
+        """The embedding by what was encoded before and what was pushed from a sample on."""
+        if not isinstance(self._encoder, Pooling):
+            return self.embedding()
+        self._frames.push(self._encoder.voiced_frames(self._wave(begin, self._pushed)))
+        return self._encoder.pooled(*self._frames.moments()).float().cpu()
+
+    def _wave(self, begin: int, end: int) -> Tensor:
+        """Samples [T], T >= 1, of those kept."""
+        kept = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
+        self._pieces = [kept]
+        wave = kept[max(0, begin - self._first) : end - self._first]
+        return torch.from_numpy(wave if len(wave) else np.zeros(1, np.float32)).to(self._device)
 
 
 def _device_of(encoder: Any) -> torch.device:

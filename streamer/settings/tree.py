@@ -212,7 +212,10 @@ class Emotion(Section):
         description="features of a recording's video, for models that take it: an npz of times and features",
     )
     estimate_interval: float = Field(
-        default=0.5, ge=0.1, le=60, description="least seconds between estimates while speaking"
+        default=0.5,
+        ge=0.1,
+        le=60,
+        description="least seconds between estimates while speaking; a Whisper encoder makes them after 1, 2, 4 ... s",
     )
     mood_half_life: float = Field(
         default=30.0, gt=0, le=3600, description="seconds after which an utterance counts half"

@@ -85,8 +85,8 @@ class _UtteranceEncoder:
         """Go on after a pause."""
         self._pausing = False
 
-    def update(self, at: int) -> "Tensor":
-        """Return the embedding of the utterance up to a sample; in a pause, up to the pause."""
+    def update(self, at: int) -> "Tensor | None":
+        """Return about the embedding of the utterance up to a sample, or to a pause; None: it is too early."""
         self.due = _frame_end(at + self._interval)
         if not self._pausing:
             self._push(at)
@@ -184,7 +184,8 @@ class ChannelProcessor:
         encoder = self._encoder
         while encoder and self.updating and encoder.due <= end:
             at = max(encoder.due, self._position)
-            embedding = encoder.update(at)
+            if (embedding := encoder.update(at)) is None:
+                continue
             samples = encoder.partial(at) if self._partial else None
             speaker = self._segmenter.speaker_at(at)
             yield SpeechUpdate(self._channel, encoder.start, at, embedding, samples, speaker)

@@ -93,7 +93,7 @@ class _Noted:
         self.uses.append(lambda stream: stream.push(samples))
         self._stream.push(samples)
 
-    def estimate(self) -> torch.Tensor:
+    def estimate(self) -> torch.Tensor | None:
         self.uses.append(lambda stream: stream.estimate())
         return self._stream.estimate()
 

@@ -179,12 +179,26 @@ class Whisper(nn.Module):
         Returns:
             [2 * pooled layers * width]: for each layer its means, then its deviations.
         """
+        frames = self._voiced(wave)
+        moments = (frames.mean(dim=1), frames.std(dim=1, correction=0))
+        return torch.stack(moments, dim=1).flatten()
+
+    def voiced_frames(self, wave: Tensor) -> Tensor:
+        """See `Pooling.voiced_frames`: [N, pooled layers * width]."""
+        return self._voiced(wave).transpose(0, 1).flatten(1)
+
+    def pooled(self, mean: Tensor, deviation: Tensor) -> Tensor:
+        """See `Pooling.pooled`."""
+        moments = torch.stack([mean, deviation]).view(2, len(self.config.pooled), -1)
+        embedding: Tensor = self.head(moments.transpose(0, 1).flatten())
+        return embedding
+
+    def _voiced(self, wave: Tensor) -> Tensor:
+        """[pooled layers, N, width] of samples [T]."""
         layers, speech = encoded(
             self.backbone, self.config, wave, reduced_precision=self.reduced_precision
         )
-        frames = layers[:, speech]
-        moments = (frames.mean(dim=1), frames.std(dim=1, correction=0))
-        return torch.stack(moments, dim=1).flatten()
+        return layers[:, speech]
 
 
 def encoded(

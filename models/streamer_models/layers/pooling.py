@@ -67,3 +67,13 @@ class RunningStatistics:
             raise ValueError("statistics of nothing")
         deviation = (self.deviations / self.count + SMALL).sqrt() - SMALL**0.5
         return torch.stack([self.highest, self.mean, deviation])
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation so far, [D] each, without the small term that gradients need.
+
+        Raises:
+            ValueError: Nothing was pushed.
+        """
+        if self.mean is None or self.deviations is None:
+            raise ValueError("statistics of nothing")
+        return self.mean, (self.deviations / self.count).sqrt()

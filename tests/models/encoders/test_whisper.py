@@ -85,6 +85,23 @@ def test_pools_over_speech_and_not_over_the_pauses():
     assert not speaking[102:].any()
 
 
+def test_estimates_encode_each_part_once_and_pool_them(encoder, monkeypatch):
+    encoded, frames = [], encoder.voiced_frames
+    monkeypatch.setattr(
+        encoder, "voiced_frames", lambda wave: (encoded.append(len(wave)), frames(wave))[1]
+    )
+    wave = speech(4.0).numpy()
+    stream = Buffered(encoder)
+    for start in range(0, len(wave), SECOND // 2):
+        stream.push(wave[start : start + SECOND // 2])
+        estimate = stream.estimate()
+        if start + SECOND // 2 == SECOND:
+            torch.testing.assert_close(estimate, stream.embedding(), atol=1e-3, rtol=1e-3)
+    assert encoded == [SECOND, SECOND, 2 * SECOND]
+    assert (estimate - stream.embedding()).abs().max() < 0.2
+    assert torch.equal(stream.embedding(), encoder(torch.from_numpy(wave)[None])[0])
+
+
 def test_bfloat16_changes_little(encoder):
     wave = speech(1.0)
     encoder.reduced_precision = True
