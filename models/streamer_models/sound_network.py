@@ -1,18 +1,10 @@
 """Sounds that are no speech, every 40 ms: a small causal network over mel power, exact as a stream."""
 
-from functools import cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-
-from streamer_models.bundle import read_shipped
-from streamer_models.encoders.log_mel import mel_power
-from streamer_models.shapes import built
-from streamer_models.storage import unpack
 
 CLASSES = ("laugh", "sigh", "cry", "cough", "music")
 BANDS = 40
@@ -37,14 +29,11 @@ SOUNDS = Shipped(
     "not for commercial use, see its MODEL_CARD.md; sounds.detect=false does without",
 )
 
-_FOLDER = SOUNDS.name
-_SHA256 = "0cda913a0789b2a45becb2f15344b6fdd27bcd8ecd6e771747392ed1f65678bb"
 _WIDTH = 64
 _DILATIONS = (1, 2, 4, 8, 16)
-_FLOOR = 1e-7
+FLOOR = 1e-7
+"""Least power in a band."""
 
-Samples = NDArray[np.float32]
-Scores = NDArray[np.float32]
 State = tuple[Tensor, ...]
 """For each convolution the inputs that its next output needs, [B, channels, kept]."""
 
@@ -81,8 +70,6 @@ class SoundNetwork(nn.Module):
         self.dropout = nn.Dropout(0.1)
         self.scores = nn.Conv1d(_WIDTH, len(CLASSES) + 1, 1)
 
-    delay = DELAY
-
     def begin(self, batch: int = 1) -> State:
         """The state before the first column: silence."""
         layers = (*self.stem, *self.blocks)
@@ -98,7 +85,7 @@ class SoundNetwork(nn.Module):
         Returns:
             Logits [B, T / 4, classes + 1], the one at n about the moment n - `DELAY`; and the state after them.
         """
-        x = self.scale(power.clamp(min=_FLOOR).log10().transpose(1, 2))
+        x = self.scale(power.clamp(min=FLOOR).log10().transpose(1, 2))
         after = []
         for layer, before in zip(self.stem, state[: len(self.stem)], strict=True):
             x, kept = layer(x, before)
@@ -108,32 +95,3 @@ class SoundNetwork(nn.Module):
             x = x + out
             after.append(kept)
         return self.scores(self.dropout(x)).transpose(1, 2), tuple(after)
-
-    @torch.inference_mode()
-    def score(self, samples: Samples, state: State) -> tuple[Scores, State]:
-        """Score the next samples.
-
-        Args:
-            samples: float32 [240 + 640 n]: the last 240 of those before, then those that follow.
-            state: After those before.
-
-        Returns:
-            Probabilities of the classes, float32 [n, classes], and the state.
-        """
-        power = torch.from_numpy(mel_power(samples, BANDS).T)
-        logits, state = self(power[None], state)
-        scores: Scores = logits[0, :, : len(CLASSES)].sigmoid().numpy()
-        return scores, state
-
-
-@cache
-def load_sound_network() -> SoundNetwork:
-    """Load the network that comes with the program, once for a process.
-
-    Raises:
-        BundleError: It is missing or damaged.
-    """
-    content = read_shipped(f"{_FOLDER}/weights.safetensors", _SHA256)
-    network = built(SoundNetwork, lambda like: unpack([content], like))
-    assert isinstance(network, SoundNetwork)  # noqa: S101 - built above
-    return network.eval().requires_grad_(requires_grad=False)

@@ -71,7 +71,7 @@ def sound_detectors(settings: Sounds) -> Callable[[int], SoundDetector | None]:
     if not settings.detect:
         return lambda _: None
     from streamer_models.bundle import BundleError
-    from streamer_models.sound_network import load_sound_network
+    from streamer_models.fast.sound_network import load_sound_network
 
     try:
         network = load_sound_network()

@@ -14,7 +14,7 @@ from streamer.audio import FRAME, AudioChunk, Samples
 from streamer.speech import SoundHeard
 
 if TYPE_CHECKING:
-    from streamer_models.sound_network import SoundNetwork
+    from streamer_models.fast.sound_network import FastSoundNetwork
 
 BLOCK: Final = 32 * FRAME
 """Samples (0.96 s) that are scored at a time."""
@@ -90,7 +90,7 @@ class SoundDetector:
         channel: Index of the channel.
     """
 
-    def __init__(self, network: "SoundNetwork", channel: int) -> None:
+    def __init__(self, network: "FastSoundNetwork", channel: int) -> None:
         self._network = network
         self._channel = channel
         self._end = self._due = 0
