@@ -1,7 +1,7 @@
 """Load shedding of a live conversation: the only place that decides it.
 
 The lag is the audio that was captured but not yet analysed, in seconds. While it grows, work is shed in
-this order: transcriptions, estimates while people speak, and, at the bound, audio.
+this order: estimates while people speak, asking turns if they sound complete, transcriptions, and, at the bound, audio.
 """
 
 import math
@@ -9,10 +9,14 @@ import math
 from streamer.audio import SAMPLE_RATE
 from streamer.control import LiveStatus
 
-_NO_TRANSCRIPTS, _NO_ESTIMATES = 0.25, 0.5
-"""Shares of the bound from which transcriptions and estimates are shed."""
+_NO_ESTIMATES, _NO_TURN_ENDS, _NO_TRANSCRIPTS = 0.06, 0.12, 0.25
+"""Shares of the bound from which each is shed; by default .3, .6 and 1.25 s."""
 
-_SHED = {1: "no transcription", 2: "no transcription and no estimates while people speak"}
+_SHED = {
+    1: "no estimates while people speak, and silence alone ends turns,",
+    2: "no transcription, no estimates while people speak, and silence alone ends turns,",
+}
+"""What is said at each level. That there are no estimates for a moment is not worth a word."""
 
 
 class LoadPolicy:
@@ -35,6 +39,11 @@ class LoadPolicy:
         return self._status.lag < self._max_lag * _NO_TRANSCRIPTS
 
     @property
+    def turn_ends(self) -> bool:
+        """Whether turns are asked if they sound complete."""
+        return self._status.lag < self._max_lag * _NO_TURN_ENDS
+
+    @property
     def estimates(self) -> bool:
         """Whether estimates are made while people speak."""
         return self._status.lag < self._max_lag * _NO_ESTIMATES
@@ -51,7 +60,7 @@ class LoadPolicy:
 
     def escalation(self) -> str:
         """Return a message for the user when the shedding level has risen since the last call, else ""."""
-        level = (not self.transcribes) + (not self.estimates)
+        level = (not self.turn_ends) + (not self.transcribes)
         before, self._level = self._level, level
         if level <= before:
             return ""

@@ -85,7 +85,8 @@ class SourceReader:
             if isinstance(item, AudioChunk) and item.captured is not None:
                 self._origins[item.channel] = item.captured - item.end / SAMPLE_RATE
             self._speech.push(item)
-        self._speech.set_updating(updating=self._policy.estimates)
+        policy = self._policy
+        self._speech.set_effort(updating=policy.estimates, asking=policy.turn_ends)
         if message := self._policy.escalation():
             await self._outgoing.error("live", message)
         if self._speech.due:

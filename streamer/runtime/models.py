@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamer_models.contract import AudioStream, Window
     from streamer_models.memory import ConversationState
 
-_AUDIO_BATCH = 8
+_AUDIO_BATCH = 2
 """Conversations whose audio is processed in one call at most: each waits until all of them are done."""
 
 R = TypeVar("R")

@@ -12,12 +12,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamer.audio import FRAME, AudioChunk, Gap, Samples
+from streamer.audio import FRAME, AudioChunk, Gap, Samples, to_samples
 
 
 def row_of(sample: int) -> int:
     """Return the row that a sample belongs to."""
     return sample // FRAME
+
+
+def whole_frames(seconds: float) -> int:
+    """The length in samples of the frames nearest to a time, one at least."""
+    return max(1, round(to_samples(seconds) / FRAME)) * FRAME
 
 
 class _Channel:

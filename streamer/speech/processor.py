@@ -138,14 +138,18 @@ class ChannelProcessor:
         self._encoder: _UtteranceEncoder | None = None
         self._position = 0
         """End of the audio whose events have been passed on."""
-        self.updating = True
-        """Whether updates are made while somebody speaks."""
+        self._updating = True
+
+    def set_effort(self, *, updating: bool, asking: bool) -> None:
+        """See `SpeechProcessor.set_effort`."""
+        self._updating = updating
+        self._segmenter.asking = asking
 
     @property
     def next_event(self) -> int:
         """First sample at which this channel can produce its next event."""
         first = self._segmenter.next_event
-        if self._encoder and self.updating:
+        if self._encoder and self._updating:
             first = min(first, self._encoder.due)
         return min(first, self._sounds.next_event) if self._sounds else first
 
@@ -182,7 +186,7 @@ class ChannelProcessor:
     def _updates(self, end: int) -> Iterator[SpeechUpdate]:
         """Make the updates that are due up to a sample."""
         encoder = self._encoder
-        while encoder and self.updating and encoder.due <= end:
+        while encoder and self._updating and encoder.due <= end:
             at = max(encoder.due, self._position)
             if (embedding := encoder.update(at)) is None:
                 continue
@@ -229,11 +233,16 @@ class SpeechProcessor:
         """Buffer audio of one channel."""
         self._order.push(item)
 
-    def set_updating(self, *, updating: bool) -> None:
-        """Say whether updates are made while somebody speaks; a live conversation that is behind does without."""
+    def set_effort(self, *, updating: bool, asking: bool = True) -> None:
+        """Say what a live conversation that is behind does without.
+
+        Args:
+            updating: whether updates are made while somebody speaks.
+            asking: whether turns are asked if they sound complete; else silence alone ends them.
+        """
         for channel in self._channels:
             if channel:
-                channel.updating = updating
+                channel.set_effort(updating=updating, asking=asking)
 
     @property
     def due(self) -> bool:

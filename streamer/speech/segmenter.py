@@ -20,6 +20,7 @@ from streamer.speech import (
     VoiceChange,
     VoiceDetector,
 )
+from streamer.speech.frames import whole_frames
 from streamer.speech.tape import QUIET_HALF, Tape
 
 if TYPE_CHECKING:
@@ -81,15 +82,17 @@ class Segmenter:
         self._stop_threshold = settings.threshold - settings.hysteresis
         self._pre_roll = to_samples(settings.pre_roll)
         self._tail = to_samples(settings.tail)
-        self._hangover = _whole_frames(settings.silence)
+        self._hangover = whole_frames(settings.silence)
         self._turn_end = turn_end
+        self.asking = True
+        """Whether it is asked if turns sound complete; else silence alone ends them."""
         self._voices = voices
         self._complete = settings.complete
-        self._ask_after = _whole_frames(settings.complete_silence)
-        self._pause = _whole_frames(settings.pause)
-        self._min_speech = self._confirm = _whole_frames(settings.min_speech) // FRAME
+        self._ask_after = whole_frames(settings.complete_silence)
+        self._pause = whole_frames(settings.pause)
+        self._min_speech = self._confirm = whole_frames(settings.min_speech) // FRAME
         self._longest = to_samples(settings.max_utterance)
-        self._search = _whole_frames(settings.split_search)
+        self._search = whole_frames(settings.split_search)
 
         self._tape = Tape()
         self._due = FRAME
@@ -259,7 +262,8 @@ class Segmenter:
 
     def _sounds_complete(self, silence: int, at: int) -> bool:
         """Whether the turn is over by its sound; asked once in a pause."""
-        if self._turn_end is None or self._turn is None or self._asked or silence < self._ask_after:
+        asking = self.asking and not self._asked and silence >= self._ask_after
+        if self._turn_end is None or self._turn is None or not asking:
             return False
         self._asked = True
         turn = self._tape.view(max(self._turn, at - self._turn_end.window), at)
@@ -343,8 +347,3 @@ class Segmenter:
         if self._turn_end and self._turn is not None:
             before = min(before, max(self._turn, at - self._turn_end.window))
         self._tape.discard(before)
-
-
-def _whole_frames(seconds: float) -> int:
-    """The length in samples of the frames nearest to a time, one at least."""
-    return max(1, round(to_samples(seconds) / FRAME)) * FRAME

@@ -8,20 +8,29 @@ from streamer.control import LiveStatus
 from streamer.conversation.load import LoadPolicy
 
 
-def test_sheds_transcripts_first_then_estimates():
+def test_sheds_what_is_cheapest_to_lose_first():
     policy, states = LoadPolicy(4.0), []
-    for lag in (0.0, 1.1, 2.1, 3.9, 0.5):
+    for lag in (0.2, 0.3, 0.5, 1.0, 0.2):
         policy.measure(lag)
-        states.append((policy.transcribes, policy.estimates))
-    assert states == [(True, True), (False, True), (False, False), (False, False), (True, True)]
+        states.append((policy.estimates, policy.turn_ends, policy.transcribes))
+    assert states == [
+        (True, True, True),
+        (False, True, True),
+        (False, False, True),
+        (False, False, False),
+        (True, True, True),
+    ]
 
 
 def test_reports_each_escalation_once():
     policy, messages = LoadPolicy(4.0), []
-    for lag in (0.0, 1.1, 1.2, 2.1, 3.0, 1.5, 2.2, 0.0, 1.1):
+    for lag in (0.3, 0.5, 0.6, 1.1, 3.0, 0.5, 1.2, 0.0, 0.5):
         policy.measure(lag)
         messages.append(policy.escalation())
-    assert messages[1] == "1.1 s of audio behind: no transcription until it has caught up"
+    assert messages[1] == (
+        "0.5 s of audio behind: no estimates while people speak, and silence alone ends turns, "
+        "until it has caught up"
+    )
     assert [place for place, message in enumerate(messages) if message] == [1, 3, 6, 8]
 
 
