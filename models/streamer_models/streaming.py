@@ -184,6 +184,7 @@ class Buffered:
 
     def __init__(self, encoder: AudioEncoder) -> None:
         self._encoder = encoder
+        self._pooling = encoder if isinstance(encoder, Pooling) else None
         self._device = _device_of(encoder)
         self._most = encoder.max_samples
         self._pieces: list[Samples] = []
@@ -236,10 +237,10 @@ class Buffered:
 
     def _pooled(self, begin: int) -> Tensor:
         """The embedding by what was encoded before and what was pushed from a sample on."""
-        if not isinstance(self._encoder, Pooling):
+        if self._pooling is None:
             return self.embedding()
-        self._frames.push(self._encoder.voiced_frames(self._wave(begin, self._pushed)))
-        return self._encoder.pooled(*self._frames.moments()).float().cpu()
+        self._frames.push(self._pooling.voiced_frames(self._wave(begin, self._pushed)))
+        return self._pooling.pooled(*self._frames.moments()).float().cpu()
 
     def _wave(self, begin: int, end: int) -> Tensor:
         """Samples [T], T >= 1, of those kept."""
