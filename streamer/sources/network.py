@@ -10,8 +10,8 @@ from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples
 from streamer.errors import SourceError
 from streamer.sources import SourceInfo
 
-_QUEUED = 64
-"""Pieces of audio that wait at most; a full queue makes the sender wait."""
+_QUEUED, _QUEUED_LIVE = 64, 4096
+"""Pieces of audio that wait at most; a full queue makes the sender wait. Live, what is too far ahead ends it before."""
 
 
 _AT_ONCE, _CATCH_UP = 0.25, 15.0
@@ -37,7 +37,9 @@ class NetworkSource:
     def __init__(self, info: SourceInfo, max_ahead: float) -> None:
         self._info = info
         self._max_ahead = max_ahead
-        self._queue: asyncio.Queue[AudioChunk | Gap | SourceError | None] = asyncio.Queue(_QUEUED)
+        self._queue: asyncio.Queue[AudioChunk | Gap | SourceError | None] = asyncio.Queue(
+            _QUEUED_LIVE if info.live else _QUEUED
+        )
         self._positions = [0] * len(info.channels)
         self._skipped = [0] * len(info.channels)
         """Samples of gaps, which no sender can be ahead by."""
