@@ -5,6 +5,7 @@ import contextlib
 import logging
 import re
 import secrets
+import statistics
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ _FINISHED = 50
 """Finished conversations that can still be looked at."""
 _LAST_EVENTS = 1.0
 """Seconds that watchers have to receive the last events when the server is stopped."""
+_BEHIND = 0.5
+"""Share of `live.max_lag` that half of the live conversations may be behind before no more are taken."""
 _ENDING = 5.0
 """Seconds in which a conversation ends."""
 _SESSION = re.compile(r"\w[\w.:@-]{0,99}")
@@ -132,17 +135,27 @@ class Hub:
         """Start a conversation.
 
         Raises:
-            BusyError: if as many run as are allowed, or the server is shutting down.
+            BusyError: if as many run as are allowed, analysis is behind, or the server is shutting down.
         """
         if self._closing:
             raise BusyError("the server is shutting down")
         if len(self._running) >= self._most:
             raise BusyError(f"{self._most} conversations are running, no more are taken")
+        if self._lag > _BEHIND * self._engine.settings.live.max_lag:
+            raise BusyError(
+                f"analysis is {self._lag:.1f} s behind, no more conversations are taken"
+            )
         running = Running(session, source, datetime.now(UTC))
         self._running[session] = running
         running.task = asyncio.create_task(self._run(running), name=f"conversation {session}")
         self._notify()
         return running
+
+    @property
+    def _lag(self) -> float:
+        """Seconds that half of the live conversations are behind, or more."""
+        live = (each for each in self._running.values() if each.source.info.live)
+        return statistics.median_low([each.status.lag for each in live] or [0.0])
 
     async def _run(self, running: Running) -> Outcome:
         try:

@@ -1,0 +1,28 @@
+"""Which conversations a server takes."""
+
+import pytest
+
+from streamer.sources import SourceInfo
+from streamer.sources.network import NetworkSource
+from streamer.web.hub import BusyError, Hub
+from tests.end_to_end.conversations import engine_for
+
+
+def start(hub, session, *, live=True):
+    source = NetworkSource(SourceInfo(session, ("agent",), live, session), 30.0)
+    return hub.start(session, source)
+
+
+async def test_takes_no_more_while_half_of_the_live_conversations_are_behind(random_bundle):
+    with engine_for(random_bundle) as engine:
+        hub = Hub(engine, lambda *_: (), most=10)
+        first, second, third = (start(hub, session) for session in "abc")
+        start(hub, "recording", live=False).status.lag = 60.0
+        first.status.lag = 3.0
+        start(hub, "d")
+        second.status.lag = third.status.lag = 3.0
+        with pytest.raises(BusyError, match=r"3.0 s behind"):
+            start(hub, "e")
+        second.status.lag = 0.0
+        start(hub, "e")
+        await hub.close(20.0)
