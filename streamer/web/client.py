@@ -204,15 +204,25 @@ async def _converse(
 
 
 async def _send(socket: ClientConnection, call: "_Call", *, live: bool) -> None:
+    """Send the audio and its end, also the end of what breaks off.
+
+    Raises:
+        StreamerError: The recording is damaged; all of it that there is has been sent.
+    """
+    end = json.dumps({"type": "end"})
     with contextlib.suppress(ConnectionClosed):  # the reader learns the reason
         begun, sent = time.monotonic(), 0.0
-        async for frames in call:
-            if live:
-                due = begun + max(sent / _CATCH_UP, sent - _MOST_AHEAD)
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-            await socket.send(frames.tobytes())
-            sent += len(frames) / SAMPLE_RATE
-        await socket.send(json.dumps({"type": "end"}))
+        try:
+            async for frames in call:
+                if live:
+                    due = begun + max(sent / _CATCH_UP, sent - _MOST_AHEAD)
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await socket.send(frames.tobytes())
+                sent += len(frames) / SAMPLE_RATE
+        except StreamerError:
+            await socket.send(end)
+            raise
+        await socket.send(end)
 
 
 class _Call:

@@ -49,6 +49,18 @@ def test_gives_the_events_of_a_recording(address, tmp_path):
     assert {channel for channel, _, _ in utterances(events)} == {"agent", "customer"}
 
 
+def test_a_damaged_recording_is_sent_to_its_damage_and_said(address, tmp_path, capsys):
+    damaged, events = tmp_path / "cut.ogg", tmp_path / "events.jsonl"
+    damaged.write_bytes(SAMPLE.read_bytes()[:60_000])
+    code = send(str(damaged), "--to", f"ws://{address}", "--speed", "max", "--jsonl", str(events))
+    assert code == 1
+    assert "cut.ogg: damaged at" in capsys.readouterr().err
+    last = json.loads(events.read_text().splitlines()[-1])
+    assert (last["type"], last["reason"]) == ("session_ended", "finished")
+    assert last["duration"] > 5
+    assert utterances(events)
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_loses_nothing_when_the_server_dies_and_comes_back(random_bundle, tmp_path, end):
     whole, received, stored = tmp_path / "whole.jsonl", tmp_path / "got.jsonl", tmp_path / "stored"
