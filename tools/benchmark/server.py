@@ -77,6 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clients", type=int, default=30, help="conversations (default 30)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each phase (default 60)")
     parser.add_argument(
+        "--minutes", type=float, metavar="N", help="of each phase, instead of --seconds"
+    )
+    parser.add_argument(
         "--misbehaving", type=int, default=200, help="of the second phase (default 200; 0: none)"
     )
     parser.add_argument(
@@ -111,7 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
     _print(phases, growth, sorted(set(losses)))
     results: dict[str, Any] = {
         "clients": arguments.clients,
-        "seconds": arguments.seconds,
+        "seconds": 60 * arguments.minutes if arguments.minutes else arguments.seconds,
         "phases": phases,
         "memory_mb": memory,
         "growth_mb_per_hour": growth,
@@ -185,7 +188,8 @@ class _Clients:
         self._piece = round(arguments.piece * SAMPLE_RATE / 1000)
         self._tail = Segmentation().tail
         self.count: int = arguments.clients
-        self.seconds: float = arguments.seconds
+        minutes: float | None = arguments.minutes
+        self.seconds: float = 60 * minutes if minutes else arguments.seconds
         self.delays = Delays()
 
     async def run(self) -> None:
