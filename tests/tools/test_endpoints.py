@@ -34,7 +34,11 @@ def test_where_a_long_utterance_was_split_nothing_was_decided():
     first, last = ended(2.0, 0.0), ended(5.0, 0.5)
     events = [first, SpeechStarted(0, first.end, first.at), last]
     assert decided(events) == [last]
-    assert decided([first, SpeechStarted(0, first.end + 480, last.at)]) == [first]
+
+
+def test_an_utterance_that_reaches_back_to_the_end_of_the_last_one_is_no_split():
+    first = ended(2.0, 0.21)
+    assert decided([first, SpeechStarted(0, first.end, first.at + 4800)]) == [first]
 
 
 def test_reports_sums_medians_and_intervals():

@@ -99,12 +99,16 @@ async def cut(annotated: Annotated, settings: Segmentation) -> list[Endpoints]:
 
 
 def decided(events: Sequence[SegmenterEvent]) -> list[SpeechEnded]:
-    """Return the ends of utterances that silence made: not the places where a long one was split."""
+    """Return the ends of utterances that silence made: not the places where a long one was split.
+
+    The part after a split begins with it. After a short silence, too, the next utterance may begin where the last
+    one ended, by its pre-roll, but that is known later.
+    """
     return [
         event
         for event, after in zip_longest(events, events[1:])
         if isinstance(event, SpeechEnded)
-        and not (isinstance(after, SpeechStarted) and after.start == event.end)
+        and not (isinstance(after, SpeechStarted) and after.at == event.at)
     ]
 
 
