@@ -38,7 +38,11 @@ class SmartTurn:
 
 @cache
 def _session() -> Any:
-    """Load the network, once for all channels; one thread keeps its sums the same."""
+    """Load the network, once for all channels.
+
+    One thread keeps its sums the same. Unsigned weights do, too: on processors without VNNI the products of signed ones
+    are cut off at 16 bits.
+    """
     import onnxruntime
 
     from streamer_models.bundle import BundleError, read_shipped
@@ -49,6 +53,5 @@ def _session() -> Any:
         raise UserError(f"segmentation.endpoint adaptive: {error}; set it to fixed") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # Without it, sums of its 8-bit weights overflow on processors that lack VNNI: .77 becomes .95.
     options.add_session_config_entry("session.x64quantprecision", "1")
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
