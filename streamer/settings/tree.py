@@ -66,7 +66,7 @@ class Segmentation(Section):
         description="adaptive: probability at which a turn sounds complete and the utterance ends",
     )
     complete_silence: float = constant(
-        0.21, ge=0.06, le=2, description="adaptive: seconds of silence after which it may"
+        0.27, ge=0.06, le=2, description="adaptive: seconds of silence after which it may"
     )
     pause: float = constant(
         0.15, ge=0.03, le=2, description="seconds of silence after which work ahead begins"
