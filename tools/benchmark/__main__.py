@@ -74,6 +74,10 @@ COMMANDS = {
         "tools.benchmark.fleet",
         "many simulated nodes at one broker: messages per second, delay and memory of a watcher",
     ),
+    "realtimestt": (
+        "tools.benchmark.realtimestt",
+        "words, latency and CPU beside RealtimeSTT, the same recording in real time",
+    ),
     "server": (
         "tools.benchmark.server",
         "conversations over WebSockets at a server, alone and beside connections that misbehave",
