@@ -12,7 +12,7 @@ from streamer.settings.tree import Asr
 from streamer.transcription import Transcript, Word
 from streamer.transcription.gates import invented, refused
 from streamer.transcription.whisper_loading import load
-from streamer.transcription.whisper_network import STATES, WINDOW, Context, Hypothesis
+from streamer.transcription.whisper_network import WINDOW, Context, Hypothesis
 from streamer_models.encoders.log_mel import HOP, log_mel
 
 LONGEST = (WINDOW - 200) * HOP
@@ -39,7 +39,7 @@ SILENCE = 500
 """States of silence (10 s) that the first reading is shown: with 4 s, one text in six is said twice."""
 SILENT = 0.7
 """Probability of no speech over which there is no other reading."""
-SURE = -0.3
+SURE = -0.8
 """Mean log probability of a text's tokens from which no second reading is made."""
 
 
@@ -119,23 +119,20 @@ class WhisperTranscriber:
     def _recognise(self, samples: Samples, language: str | None) -> Transcript:
         """Recognise audio of one window.
 
-        It is read with little silence, and if that is not sure, with more: the likelier text counts. Where neither
-        passes the gates, the whole window is encoded as Whisper was trained. Only where the first reading finds no
-        speech, there is no other: more readings of noise only invent more.
+        It is read with little silence, and if that is not sure, in a whole window, as Whisper was trained: the likelier
+        text counts. Where the first reading finds no speech, there is no other: more readings of noise only invent
+        more.
         """
         network = self._network
         features = log_mel(samples, network.bands)
         seconds = len(samples) / SAMPLE_RATE
-        encoding = network.encode(features)
-        context = network.context(encoding, SILENCE)
+        context = network.context(network.encode(features), SILENCE)
         language = language or self._language(context)
         reading = self._read(context, language, seconds)
         if not (reading.sure or reading.silent):
-            again = self._read(network.context(encoding, STATES), language, seconds)
+            whole = network.context(network.encode_window(features), 0)
+            again = self._read(whole, language, seconds)
             reading = max(reading, again, key=lambda one: one.rank)
-            if reading.reason:
-                whole = network.context(network.encode_window(features), 0)
-                reading = self._read(whole, language, seconds)
         transcript = self._transcript(reading, language)
         if self._asr.words and transcript.status == "ok":
             return replace(transcript, words=self._words(reading, language, seconds))
