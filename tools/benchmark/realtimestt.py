@@ -41,7 +41,7 @@ from tools.evaluate.transcription import edit_distance, words_of
 
 _BLOCK = 480
 _REST = 3 * SAMPLE_RATE
-_READY = 120.0
+_READY = 300.0
 """Seconds that loading may take."""
 _LATE = 10.0
 """Seconds by which the last text may come after the recording."""
