@@ -55,7 +55,7 @@ def record_calls(folder, events):
     events.mkdir()
     for name in ("asr_text", "call_desk", "meet_hall", "tel_home"):
         soundfile.write(folder / f"{name}.ogg", tone(6.0), RATE)
-        lines = [{"type": "session_started", "channels": ["mono"]}]
+        lines = [{"type": "session_started", "source": f"{name}.ogg", "channels": ["mono"]}]
         lines += [
             {"type": "utterance", "channel": "mono", "start": start, "end": start + 1.5}
             for start in (0.5, 3.0)

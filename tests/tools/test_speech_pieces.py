@@ -61,17 +61,24 @@ def test_cuts_calls_where_the_events_say_by_channel(tmp_path):
     stereo = np.stack([tone(3.0), -tone(3.0)], axis=1)
     soundfile.write(tmp_path / "call.ogg", stereo, SECOND, format="OGG", subtype="OPUS")
     events = [
-        {"type": "session_started", "channels": ["agent", "caller"]},
+        {"type": "session_started", "source": "call.ogg", "channels": ["agent", "caller"]},
         {"type": "utterance", "channel": "caller", "start": 1.0, "end": 2.0},
     ]
     folder = tmp_path / "events"
     folder.mkdir()
-    (folder / "call.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+    (folder / "call-024013a5.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
     calls = Calls.of(tmp_path, folder)
     assert [len(wave) for wave in calls.waves] == [SECOND]
     assert [clip.speaker for clip in calls.clips] == ["call"]
     assert calls.durations == {"call": pytest.approx(3, rel=0.05)}
     assert not len(calls.only(set()).waves[0])
+
+
+def test_says_in_one_line_that_a_file_holds_several_sessions(tmp_path):
+    started = {"type": "session_started", "source": "call.ogg", "channels": ["mono"]}
+    (tmp_path / "both.jsonl").write_text(f"{json.dumps(started)}\n" * 2)
+    with pytest.raises(UserError, match=r"both\.jsonl: 2 sessions instead of one"):
+        Calls.of(tmp_path, tmp_path)
 
 
 def test_says_in_one_line_that_events_are_missing(tmp_path):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -168,7 +169,7 @@ class Calls:
 
         Args:
             recordings: Folder of FILE.ogg.
-            events: Folder of FILE.jsonl, by `streamer replay --speed max --set asr.backend=none --jsonl FOLDER/ ...`.
+            events: Folder of JSON lines, by `streamer replay --speed max --set asr.backend=none --jsonl FOLDER/ ...`.
 
         Raises:
             UserError: There are no events, or the recording of some is missing.
@@ -180,11 +181,13 @@ class Calls:
         waves: list[Wave] = []
         durations: dict[str, float] = {}
         for file in files:
-            name = file.stem
-            channels = decode_channels(recordings / f"{name}.ogg")
+            session, utterances = _session(file)
+            source = Path(session["source"]).name
+            name = Path(source).stem
+            channels = decode_channels(recordings / source)
             durations[name] = channels.shape[1] / SAMPLE_RATE
-            for wave in _utterances(file, channels):
-                clips.append(Clip(f"{name}.ogg#{len(clips)}", name, corpus="calls", split="train"))
+            for wave in _utterances(utterances, session["channels"], channels):
+                clips.append(Clip(f"{source}#{len(clips)}", name, corpus="calls", split="train"))
                 waves.append(wave)
         return cls(clips, waves, durations)
 
@@ -228,14 +231,20 @@ def _cut(number: int, length: int) -> Iterator[Piece]:
         start, part = stop, part + 1
 
 
-def _utterances(events: Path, channels: Wave) -> Iterator[Wave]:
-    """The utterances in one file of events, cut out of a recording [channels, samples]."""
-    names: list[str] = []
-    for line in events.read_text(encoding="utf-8").splitlines():
-        event = json.loads(line)
-        if event["type"] == "session_started":
-            names = list(event["channels"])
-        elif event["type"] == "utterance":
-            is_one = len(channels) > 1 and event["channel"] in names
-            wave = channels[names.index(event["channel"])] if is_one else channels.mean(axis=0)
-            yield wave[int(event["start"] * SAMPLE_RATE) : int(event["end"] * SAMPLE_RATE)]
+def _session(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The start and the utterances of the session in a file of events."""
+    events = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    started = [event for event in events if event["type"] == "session_started"]
+    if len(started) != 1:
+        raise UserError(f"{file}: {len(started)} sessions instead of one")
+    return started[0], [event for event in events if event["type"] == "utterance"]
+
+
+def _utterances(
+    events: Sequence[dict[str, Any]], names: Sequence[str], channels: Wave
+) -> Iterator[Wave]:
+    """Utterances cut out of a recording [channels, samples] whose channels have names."""
+    for event in events:
+        is_one = len(channels) > 1 and event["channel"] in names
+        wave = channels[names.index(event["channel"])] if is_one else channels.mean(axis=0)
+        yield wave[int(event["start"] * SAMPLE_RATE) : int(event["end"] * SAMPLE_RATE)]
