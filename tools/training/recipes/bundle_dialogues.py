@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from tools.training.folds import (
     speaker_folds,
     without,
 )
+from tools.training.precision import reduced_precision
 from tools.training.recipes.bundle_run import BundleRun
 from tools.training.recipes.open_dialogues import open_dialogues
 from tools.training.tasks import audio as audio_stage
@@ -140,7 +140,7 @@ def _kept(
         tensors, found = load_checkpoint(place)
         if found == identity:
             return tensors[kind]
-    with torch.autocast("cpu", torch.bfloat16):  # errors far below those that noise makes
+    with reduced_precision():  # errors far below those that noise makes
         embeddings = make()
     save_checkpoint(place, {kind: embeddings}, identity)
     return embeddings

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from streamer_models.encoders.leaf_cnn import ConvolutionalEncoder
 from tools.data.iemocap import BANDS, Features, Utterance
+from tools.training.precision import reduced_precision
 
 _LARGEST = 4.0
 """Statistics are cut off at so many standard deviations."""
@@ -59,7 +60,7 @@ class AcousticEncoder(nn.Module):
         """
         parts = [self.statistics(statistics)]
         if self.cnn is not None:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
+            with reduced_precision(wanted=self.training):
                 parts.append(self.cnn(frames, counts).float())
         out: Tensor = self.projection(torch.cat(parts, dim=1))
         return out

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from streamer_models.encoders.leaf_cnn import RECEPTIVE_FIELD, LeafCnn
+from tools.training.precision import reduced_precision
 from tools.training.tasks.audio_data import EMOTIONS, LABELS
 
 _DB = math.log(10) / 10
@@ -30,7 +31,7 @@ class AudioNetwork(nn.Module):
         features = self.encoder.leaf.compress(energies)
         if masks is not None:
             features = masks(features)
-        with torch.autocast("cpu", torch.bfloat16):
+        with reduced_precision():
             embedding = self.encoder.cnn(features)
         embedding = self.dropout(embedding.float())
         return self.emotion(embedding), self.speaker(embedding)

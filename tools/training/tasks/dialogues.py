@@ -17,6 +17,7 @@ from streamer_models.layers.recurrent import last_real, lengths_of
 from streamer_models.windows import Dialogue, WindowBatch
 from streamer_models.zoo.dutta2022 import Dutta2022
 from tools.training.loop import Loop, adamw, warm_cosine
+from tools.training.precision import reduced_precision
 
 MODALITIES = ("audio", "text")
 
@@ -165,7 +166,7 @@ class FusionClassifier(nn.Module):
         with torch.no_grad():
             text = text_context(w.text, w.has_text, w.same_speaker, w.mask)
             audio = audio_context(w.audio, w.has_audio, w.same_speaker, w.mask)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
+        with reduced_precision(wanted=self.training):
             lengths = lengths_of(w.mask) if last else None
             logits: Tensor = self.fusion(text, audio, w.mask, lengths).logits
         return logits.float()

@@ -23,6 +23,7 @@ from streamer_models.tokenizer import TextTokenizer
 from tools.progress import progress
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.loop import Loop, triangle
+from tools.training.precision import reduced_precision
 from tools.training.resume import Unfinished, require_same
 from tools.training.tasks.minilm import pretrained_text_encoder, pretrained_tokenizer
 from tools.training.tasks.text_noise import RecogniserNoise
@@ -139,7 +140,7 @@ def train_text(
 
     def loss(batch: TextBatch) -> Tensor:
         ids, mask, targets = batch
-        with torch.autocast("cpu", torch.bfloat16):
+        with reduced_precision():
             embedding = encoder(ids, mask)
         return functional.cross_entropy(
             head(embedding.float()), targets, label_smoothing=settings.smoothing
