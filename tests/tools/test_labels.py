@@ -16,6 +16,7 @@ from tests.whisper_model import make_whisper
 from tools.training.recipes.label_data import TERMS, LabelData
 from tools.training.recipes.label_figures import CROSSED
 from tools.training.recipes.labels import LabelSettings, train_labels
+from tools.training.recipes.open_dialogues import LABELS
 from tools.training.tasks.score_fusion import FusionSettings
 from tools.training.tasks.statistics_head import HeadSettings
 from tools.training.tasks.text import TextSettings
@@ -87,14 +88,19 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def load(tmp_path_factory):
     folder = tmp_path_factory.mktemp("labels")
     world = small_world.world(folder / "data")
     add_calm_speech_and_noise(world / "speech")
     record_calls(world / "calls", folder / "events")
     write_texts(world / "text")
     terms = TERMS["streamer-en-2"]
-    return LabelData(world, folder / "events", folder / "cache", terms)
+    return lambda heard: LabelData(world, folder / "events", folder / "cache", terms, heard)
+
+
+@pytest.fixture(scope="module")
+def data(load):
+    return load({})
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +167,13 @@ def test_finished_stages_are_kept_and_equal_seeds_give_equal_bundles(train, trai
     (trained / "weights.safetensors").unlink()
     train(trained)
     assert (trained / "weights.safetensors").read_bytes() == whole
+
+
+def test_a_quarter_of_the_talk_is_what_a_recogniser_heard(load, data):
+    before = data.talk_texts()
+    sad = next(text for text in before.texts if text.startswith(small_world.SAID["sad"]))
+    after = load({sad: "eye am sat two day", "never said": "whatever"}).talk_texts()
+    heard = slice(len(before.texts), None)
+    assert set(after.texts[heard]) == {"eye am sat two day"}
+    assert {LABELS[place] for place in after.targets[heard]} == {"sad"}
+    assert after.weights[heard].sum() == pytest.approx(0.25 * after.weights.sum())

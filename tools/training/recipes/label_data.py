@@ -46,6 +46,8 @@ _HELD_OUT = 4
 """Of so many calm speakers one is kept for measuring."""
 _NAMES = {"[NAME]": "John", "[RELIGION]": "Christian"}
 _GOEMOTIONS_SHARE = 0.2
+_HEARD_SHARE = 0.25
+"""Of what the text encoder learns of talk, the share of what a recogniser made of it, where there is such."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,19 @@ class LabelData:
         call_events: See `Calls.of`.
         cache: Where decoded clips are kept.
         terms: What may be learnt from.
+        heard: Text of talk -> what a recogniser made of it, for as many texts as there are.
     """
 
-    def __init__(self, data: Path, call_events: Path, cache: Path, terms: Terms) -> None:
+    def __init__(
+        self,
+        data: Path,
+        call_events: Path,
+        cache: Path,
+        terms: Terms,
+        heard: Mapping[str, str] | None = None,
+    ) -> None:
         self.terms = terms
+        self._heard = heard or {}
         self._data = data
         self._clips: DecodedClips = open_clips(data / "speech", cache)
         self.sha256 = self._clips.sha256
@@ -194,20 +205,21 @@ class LabelData:
         return LabelledTexts([t.text for t in learnt], np.array(classes, np.int64), weights)
 
     def talk_texts(self) -> LabelledTexts:
-        """What it learns then, where the terms allow: talk, and a fifth of comments."""
+        """What it learns then, where the terms allow: talk, what was heard of it, and a fifth of comments."""
         talk = labelled_texts(open_dialogues(self._data, "train"))
-        comments = self.first_texts()
-        weights = [
-            texts.weights / texts.weights.sum() * share
-            for share, texts in (
-                (1 - _GOEMOTIONS_SHARE, talk),
-                (_GOEMOTIONS_SHARE, comments),
+        parts = [(1 - _GOEMOTIONS_SHARE, talk), (_GOEMOTIONS_SHARE, self.first_texts())]
+        if places := [i for i, text in enumerate(talk.texts) if text in self._heard]:
+            heard = LabelledTexts(
+                [self._heard[talk.texts[i]] for i in places],
+                talk.targets[places],
+                talk.weights[places],
             )
-        ]
+            parts = [(share * (1 - _HEARD_SHARE), texts) for share, texts in parts]
+            parts.append((_HEARD_SHARE, heard))
         return LabelledTexts(
-            [*talk.texts, *comments.texts],
-            np.concatenate([talk.targets, comments.targets]),
-            np.concatenate(weights),
+            [text for _, texts in parts for text in texts.texts],
+            np.concatenate([texts.targets for _, texts in parts]),
+            np.concatenate([t.weights / t.weights.sum() * share for share, t in parts]),
         )
 
     def talk(self) -> list[str]:

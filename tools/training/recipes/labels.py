@@ -25,6 +25,7 @@ from streamer_models.encoders.bert_gru import BertGru
 from streamer_models.encoders.whisper import Whisper, WhisperConfig
 from streamer_models.tokenizer import TextTokenizer
 from tools.data.cache import DEFAULT_CACHE
+from tools.data.hypotheses import read_hypotheses
 from tools.data.manifest import Clip
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.folds import speaker_folds
@@ -81,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--whisper", type=Path, required=True, help="folder of CTranslate2's Whisper tiny"
     )
+    parser.add_argument(
+        "--heard", type=Path, help="what a recogniser makes of talk, by tools.data.hypotheses"
+    )
     parser.add_argument("--out", type=Path, required=True, help="where stages and bundle go")
     parser.add_argument("--bundle", choices=list(TERMS), default="streamer-en-2")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
@@ -94,7 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains the bundle."""
     torch.set_num_threads(arguments.threads)
     terms = TERMS[arguments.bundle]
-    data = LabelData(arguments.data, arguments.call_events, arguments.cache, terms)
+    heard = read_hypotheses(arguments.heard) if arguments.heard else {}
+    data = LabelData(arguments.data, arguments.call_events, arguments.cache, terms, heard)
     settings = LabelSettings(head=HeadSettings(calm=terms.calm))
     config = WhisperConfig(hidden=settings.head.hidden, dropout=settings.head.dropout)
     encoder = pretrained_whisper(arguments.whisper, config)
