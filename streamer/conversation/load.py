@@ -34,6 +34,11 @@ class LoadPolicy:
         self._overdue = False
 
     @property
+    def live(self) -> bool:
+        """Whether audio cannot wait."""
+        return math.isfinite(self._max_lag)
+
+    @property
     def transcribes(self) -> bool:
         """Whether utterances are transcribed."""
         return self._status.lag < self._max_lag * _NO_TRANSCRIPTS

@@ -86,7 +86,8 @@ class SourceReader:
                 self._origins[item.channel] = item.captured - item.end / SAMPLE_RATE
             self._speech.push(item)
         policy = self._policy
-        self._speech.set_effort(updating=policy.estimates, asking=policy.turn_ends)
+        crowded = policy.live and self._runtime.crowded
+        self._speech.set_effort(updating=policy.estimates and not crowded, asking=policy.turn_ends)
         if message := self._policy.escalation():
             await self._outgoing.error("live", message)
         if self._speech.due:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _AUDIO_BATCH = 2
 """Conversations whose audio is processed in one call at most: each waits until all of them are done."""
 
+_CROWDED = 2
+"""Calls that wait for each worker of the audio pool while it is crowded: tens of milliseconds of work."""
+
 R = TypeVar("R")
 
 
@@ -50,6 +53,7 @@ class Runtime:
         language: str | None = None,
     ) -> None:
         self.bundle = bundle
+        self._cores = cores
         self.asr = AsrPool(transcribers, self._embed, language=language)
         self._new_stream = bundle.audio_streams()
         self._text_embedder = bundle.text_embedder()
@@ -83,6 +87,11 @@ class Runtime:
     def new_stream(self) -> "Callable[[], AudioStream] | None":
         """Factory of the audio stream of a new utterance; None for a bundle without audio."""
         return self._new_stream
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many conversations wait for their audio to be processed that each should do without luxuries."""
+        return self._audio.statistics().waiting > _CROWDED * self._cores
 
     def new_state(self) -> "ConversationState":
         """Return the memory of a conversation that begins."""

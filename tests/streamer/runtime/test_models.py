@@ -1,0 +1,22 @@
+"""The pools that all conversations of a process share."""
+
+import asyncio
+import threading
+
+from tests.end_to_end.conversations import engine_for
+
+
+async def test_is_crowded_while_many_calls_wait_for_a_worker(random_bundle):
+    free = threading.Event()
+    with engine_for(random_bundle, cores=1) as engine:
+        runtime = engine.runtime
+        assert not runtime.crowded
+        calls = [asyncio.create_task(runtime.process_audio(free.wait)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert not runtime.crowded
+        calls += [asyncio.create_task(runtime.process_audio(free.wait)) for _ in range(1)]
+        await asyncio.sleep(0)
+        assert runtime.crowded
+        free.set()
+        await asyncio.gather(*calls)
+        assert not runtime.crowded
