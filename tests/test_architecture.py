@@ -1,11 +1,13 @@
 """The arrows of docs/architecture.md: which part of the program may import which."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 GROUND_FLOOR = {
     *(
@@ -105,3 +107,9 @@ def test_importing_the_package_loads_nothing_heavy():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.split() == []
+
+
+def test_the_places_that_contributing_names_are_there():
+    named = re.findall(r"`((?:streamer|models|tools|docs|tests)/[\w/.-]+)`", CONTRIBUTING)
+    assert len(named) > 20
+    assert [place for place in named if "NAME" not in place and not (ROOT / place).exists()] == []
