@@ -131,6 +131,16 @@ class Pace(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class StagePace:
+    """Pace of a stage that learns with `fit`; see `Pace`."""
+
+    epochs: int = 5
+    batch: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+
+
 def adamw(network: nn.Module, pace: Pace) -> torch.optim.Optimizer:
     """AdamW over all parameters of a network, as one group."""
     group = {"params": list(network.parameters()), "peak": pace.learning_rate}

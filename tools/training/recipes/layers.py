@@ -7,7 +7,6 @@ accuracy on other speakers, and how far each layer moved when all were free, rel
 """
 
 import argparse
-import json
 import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -22,11 +21,12 @@ from torch import Tensor, nn
 
 from streamer_models.zoo.chopra2021 import Chopra2021, Chopra2021Config
 from tools.data.augmentation import add_noise, telephone
-from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
+from tools.data.cache import DecodedClips, open_clips
 from tools.data.manifest import NOISE
-from tools.evaluate.output import load_bundle, write_json
-from tools.training.loop import fit
+from tools.evaluate.output import load_bundle
+from tools.training.loop import StagePace, fit
 from tools.training.recipes.metaser import SOURCES
+from tools.training.reporting import add_common_arguments, report
 from tools.training.tasks.zoo_data import AS_RECORDED, Amount, Condition, Part, speech_part
 from tools.training.tasks.zoo_encoders import AudioFrames, standardise, whisper_frames
 from tools.training.tasks.zoo_languages import Language, batch_of, language, mean_recall
@@ -58,7 +58,7 @@ SNR_DB = 5.0
 
 
 @dataclass(frozen=True)
-class StudySettings:
+class StudySettings(StagePace):
     """Pace of the first task, and of the fine-tuning.
 
     Attributes:
@@ -70,9 +70,6 @@ class StudySettings:
     """
 
     epochs: int = 6
-    batch: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
     shots: int = 20
     steps: int = 20
     rate: float = 1e-3
@@ -93,18 +90,12 @@ def conditions(speech: DecodedClips) -> list[Condition]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     parser.add_argument("--data", type=Path, required=True, help="folder with speech/")
-    parser.add_argument("--out", type=Path, required=True, help="where unfinished work is kept")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
-    parser.add_argument(
-        "--backbones",
+    add_common_arguments(
+        parser,
+        out="where unfinished work is kept",
+        backbones="bundle whose Whisper encoder makes the frames (default %(default)s)",
         default="streamer-en-2",
-        help="bundle whose Whisper encoder makes the frames (default %(default)s)",
     )
-    parser.add_argument(
-        "--cache", type=Path, default=DEFAULT_CACHE, help="decoded clips (default %(default)s)"
-    )
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -119,8 +110,7 @@ def run(arguments: argparse.Namespace) -> None:
         StudySettings(),
         seed=arguments.seed,
     )
-    write_json(arguments.json, result)
-    print(json.dumps(result, indent=2))
+    report(arguments, result)
 
 
 def study(

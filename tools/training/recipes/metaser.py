@@ -24,11 +24,11 @@ from torch.func import functional_call
 from streamer_models.bundle import Bundle
 from streamer_models.heads.calibration import Calibration
 from streamer_models.zoo.chopra2021 import Chopra2021, Chopra2021Config, adapt, outer_step
-from tools.data.cache import DEFAULT_CACHE
-from tools.evaluate.output import load_bundle, write_json
+from tools.evaluate.output import load_bundle
 from tools.progress import progress
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.loop import fit
+from tools.training.loop import StagePace, fit
+from tools.training.reporting import add_common_arguments, report
 from tools.training.tasks.zoo_data import Amount, Part, speech_part
 from tools.training.tasks.zoo_encoders import AudioFrames, mel_frames, standardise, whisper_frames
 from tools.training.tasks.zoo_languages import (
@@ -52,7 +52,7 @@ _CHOICE_SHOTS = (5, 25)
 
 
 @dataclass(frozen=True)
-class MetaSettings:
+class MetaSettings(StagePace):
     """Pace of both trainings, and of the adaptation.
 
     Attributes:
@@ -68,9 +68,6 @@ class MetaSettings:
     """
 
     epochs: int = 8
-    batch: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
     episodes: int = 300
     tasks: int = 4
     support: int = 5
@@ -92,23 +89,18 @@ class _Way:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     parser.add_argument("--data", type=Path, required=True, help="folder with speech/")
-    parser.add_argument("--out", type=Path, required=True, help="where the bundle goes")
+    add_common_arguments(
+        parser,
+        out="where the bundle goes",
+        backbones="bundle whose Whisper encoder makes the frames (default: cepstra, as in the paper)",
+        default=None,
+    )
     parser.add_argument(
         "--shots", type=int, nargs="+", default=[5, 10, 25, 125], help="clips a class"
     )
     parser.add_argument(
         "--clips", type=int, default=600, help="clips of a corpus at most (default %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
-    parser.add_argument(
-        "--cache", type=Path, default=DEFAULT_CACHE, help="decoded clips (default %(default)s)"
-    )
-    parser.add_argument(
-        "--backbones",
-        help="bundle whose Whisper encoder makes the frames (default: cepstra, as in the paper)",
-    )
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -134,8 +126,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     licence = "Trained on research data: non-commercial use only"
     Bundle("metaser", "1", meta.eval(), Calibration(), 0.5, None, card, licence).save(arguments.out)
-    write_json(arguments.json, result)
-    print(json.dumps(result, indent=2))
+    report(arguments, result)
 
 
 def compare(

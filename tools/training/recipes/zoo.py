@@ -9,7 +9,7 @@ was.
 import argparse
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,10 +21,8 @@ from streamer_models.heads.calibration import Calibration
 from streamer_models.registry import SYSTEMS
 from streamer_models.zoo.base import UtteranceSystem
 from streamer_models.zoo.padi2022 import Padi2022
-from tools.data.cache import DEFAULT_CACHE
-from tools.evaluate.output import write_json
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.loop import fit
+from tools.training.loop import StagePace, fit
 from tools.training.recipes.zoo_evaluation import choose_fusion_weight, evaluate, figures_of
 from tools.training.recipes.zoo_learning import Learning, Material
 from tools.training.recipes.zoo_material import (
@@ -34,28 +32,26 @@ from tools.training.recipes.zoo_material import (
     material_of,
     new_system,
 )
+from tools.training.reporting import add_common_arguments, report
 from tools.training.tasks.zoo_data import Amount
 from tools.training.tasks.zoo_dialogues import (
-    ContextSettings,
+    CONTEXT_PACE,
     Vectors,
     context_scores,
     learn_context,
 )
-from tools.training.tasks.zoo_speakers import SpeakerSettings, learn_speakers, verification
+from tools.training.tasks.zoo_speakers import SPEAKER_PACE, learn_speakers, verification
 
 OWN_RECIPES = ("dutta2022", "late_fusion")
 """Systems that are trained by `python -m tools.train bundle` and `labels`."""
 
 
 @dataclass(frozen=True)
-class ZooSettings:
+class ZooSettings(StagePace):
     """Pace of a training."""
 
     epochs: int = 10
-    batch: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    speaker_epochs: int = SpeakerSettings.epochs
+    speaker_epochs: int = SPEAKER_PACE.epochs
     """Of the stage that learns speakers, where a system has one."""
     context: int = 8
     """Utterances of a dialogue that one is classified with, where the system reads texts; 1: itself alone."""
@@ -68,8 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with speech/ and conversations/meld"
     )
-    parser.add_argument("--out", type=Path, required=True, help="where the bundle goes")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
+    add_common_arguments(
+        parser,
+        out="where the bundle goes",
+        backbones="bundle whose encoders make frames and tokens (default %(default)s)",
+        default="streamer-en-2",
+    )
     parser.add_argument(
         "--epochs", type=int, default=ZooSettings.epochs, help="passes (default %(default)s)"
     )
@@ -89,22 +89,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="utterances that a text is classified with, itself counted (default %(default)s)",
     )
     parser.add_argument(
-        "--backbones",
-        default="streamer-en-2",
-        help="bundle whose encoders make frames and tokens (default %(default)s)",
-    )
-    parser.add_argument(
         "--features",
         choices=get_args(Features),
         default="whisper",
         help="frames of the bundle's Whisper encoder, log-mel, or the states of the speaker encoder that comes with "
         "the program (default %(default)s)",
     )
-    parser.add_argument(
-        "--cache", type=Path, default=DEFAULT_CACHE, help="decoded clips (default %(default)s)"
-    )
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -119,8 +109,7 @@ def run(arguments: argparse.Namespace) -> None:
         cache=arguments.cache,
         encoders=encoders_of(arguments.name, arguments.backbones, arguments.features),
     )
-    write_json(arguments.json, result)
-    print(json.dumps(result, indent=2))
+    report(arguments, result)
 
 
 def train_system(
@@ -197,7 +186,7 @@ def _in_context(
 ) -> dict[str, Any]:
     """Train what past utterances say about the present one, and give figures of texts without and with it."""
     learnt, reported = (Vectors.of(model, material.dialogues[part]) for part in ("train", "report"))
-    settings = ContextSettings()
+    settings = CONTEXT_PACE
     identity = {**identity, "context": asdict(settings)}
     kept = out / "unfinished-context.safetensors"
     learn_context(model, learnt, settings, kept=kept, identity=identity, seed=seed)
@@ -220,7 +209,7 @@ def _speakers_first(
     """Train the audio branch on speakers, and tell how well it knows those of the development part."""
     assert material.voices is not None  # noqa: S101 - asked for only then
     done = out / "speakers.safetensors"
-    settings = SpeakerSettings(epochs=pace.speaker_epochs)
+    settings = replace(SPEAKER_PACE, epochs=pace.speaker_epochs)
     identity = {**identity, "speakers": asdict(settings)}
     if done.is_file():
         tensors, described = load_checkpoint(done)

@@ -8,7 +8,6 @@ corpus's own ratings. What learns from IEMOCAP is not shipped.
 """
 
 import argparse
-import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,19 +26,19 @@ from streamer_models.encoders.mel_frames import MelFramesConfig
 from streamer_models.registry import SYSTEMS
 from streamer_models.sequences import Utterances
 from streamer_models.zoo.base import Targets, UtteranceSystem
-from tools.data.cache import DEFAULT_CACHE
 from tools.data.iemocap import BANDS as MEL_BANDS
 from tools.data.iemocap import LABELS
 from tools.evaluate.concordance import concordance_report
-from tools.evaluate.output import load_bundle, write_json
-from tools.training.loop import fit
+from tools.evaluate.output import load_bundle
+from tools.training.loop import StagePace, fit
 from tools.training.recipes.zoo_evaluation import dimensions_of, figures_of, scores
 from tools.training.recipes.zoo_iemocap_dialogues import DialogueSettings, judge_dialogues
 from tools.training.recipes.zoo_material import BANDS
+from tools.training.reporting import add_common_arguments, report
 from tools.training.tasks.rated_texts import DIMENSIONS
 from tools.training.tasks.zoo_dialogues import (
+    CONTEXT_PACE,
     UNKNOWN,
-    ContextSettings,
     Dialogue,
     Vectors,
     context_scores,
@@ -57,13 +56,9 @@ DIMENSIONAL = ("dimensions", "dimensions_after_stages")
 
 
 @dataclass(frozen=True)
-class IemocapSettings:
+class IemocapSettings(StagePace):
     """Pace of a fold."""
 
-    epochs: int = 5
-    batch: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
     context: int = 8
 
 
@@ -83,19 +78,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with utterances.csv.gz and logmel64_*.npz"
     )
-    parser.add_argument("--out", type=Path, required=True, help="where unfinished work is kept")
+    add_common_arguments(
+        parser,
+        out="where unfinished work is kept",
+        backbones="bundle whose text encoder makes the tokens (default %(default)s)",
+        default="streamer-en-2",
+    )
     parser.add_argument("--sessions", default="1,2,3,4", help="their numbers (default %(default)s)")
     parser.add_argument("--random-split", action="store_true", help="utterances at random, too")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
     parser.add_argument("--epochs", type=int, default=IemocapSettings.epochs, help="passes")
-    parser.add_argument(
-        "--backbones",
-        default="streamer-en-2",
-        help="bundle whose text encoder makes the tokens (default %(default)s)",
-    )
-    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="for the tokens")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -114,8 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         random_split=arguments.random_split,
     )
-    write_json(arguments.json, result)
-    print(json.dumps(result, indent=2))
+    report(arguments, result)
 
 
 def protocol(
@@ -288,7 +278,7 @@ def _learn_past(
     learn_context(
         model,
         Vectors.of(model, learnt),
-        ContextSettings(),
+        CONTEXT_PACE,
         kept=out / "unfinished-context.safetensors",
         identity={"settings": asdict(settings), "n": len(learnt), "seed": seed},
         seed=seed,

@@ -12,7 +12,7 @@ from streamer_models.contract import UtteranceEmbedding
 from streamer_models.sequences import Utterances
 from streamer_models.zoo.base import UtteranceSystem
 from streamer_models.zoo.past import PastContext
-from tools.training.loop import fit
+from tools.training.loop import StagePace, fit
 
 UNKNOWN = -100
 _BATCH = 64
@@ -35,14 +35,8 @@ class Dialogue:
     ratings: list[tuple[float, float]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class ContextSettings:
-    """Pace of the stage."""
-
-    epochs: int = 5
-    batch: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
+CONTEXT_PACE = StagePace(batch=64, learning_rate=2e-3)
+"""Of the stage."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +114,7 @@ class Vectors:
 def learn_context(
     model: UtteranceSystem,
     vectors: Vectors,
-    settings: ContextSettings,
+    settings: StagePace,
     *,
     kept: Path,
     identity: Mapping[str, Any],

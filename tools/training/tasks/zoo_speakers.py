@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from streamer_models.sequences import Sequences
 from streamer_models.zoo.padi2022 import Padi2022, spec_augment
 from tools.data.cache import open_clips
-from tools.training.loop import fit
+from tools.training.loop import StagePace, fit
 from tools.training.tasks.zoo_data import Part, clip_frames
 from tools.training.tasks.zoo_encoders import AudioFrames
 
@@ -26,14 +26,8 @@ _LEAST_CLIPS = 2
 _MOST_PAIRS = 20_000
 
 
-@dataclass(frozen=True)
-class SpeakerSettings:
-    """Pace of the first stage."""
-
-    epochs: int = 4
-    batch: int = 32
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
+SPEAKER_PACE = StagePace(epochs=4, learning_rate=2e-3)
+"""Of the first stage."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ def voices(data: Path, cache: Path, speech: Part, encoder: AudioFrames) -> Voice
 def learn_speakers(
     model: Padi2022,
     heard: Voices,
-    settings: SpeakerSettings,
+    settings: StagePace,
     *,
     kept: Path,
     identity: Mapping[str, Any],
