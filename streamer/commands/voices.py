@@ -21,7 +21,7 @@ NOTE = (
 )
 LEAST, MOST = 10.0, 60.0
 """Seconds of speech that a voice print is made of."""
-_ONE_VOICE = 0.75
+_ONE_VOICE = 0.5
 """Cosine of the two halves of the speech under which it is taken to be more than one person's."""
 
 

@@ -15,6 +15,9 @@ from streamer.speech.sounds import SoundDetector
 if TYPE_CHECKING:
     from streamer.speech.voice_change import VoiceTracker
 
+_TOGETHER = 0.09
+"""Seconds for which a turn that sounds complete is waited for longer where the voice tells quick turns apart."""
+
 
 def make_segmenter(
     settings: Segmentation, channel: int, voices: "VoiceTracker | None" = None
@@ -34,6 +37,9 @@ def make_segmenter(
         return Segmenter(detector, settings, channel, voices=voices)
     from streamer.speech.turn_end import SmartTurn
 
+    if voices:
+        wait = settings.complete_silence + _TOGETHER
+        settings = settings.model_copy(update={"complete_silence": wait})
     return Segmenter(detector, settings, channel, SmartTurn(), voices)
 
 
@@ -47,18 +53,14 @@ def make_voices(settings: Speakers, channel: str) -> "VoiceTracker":
     from streamer.speech.speakers import SpeakerClusters
     from streamer.speech.voice_change import VoiceTracker
     from streamer_models.bundle import BundleError
-    from streamer_models.speaker_encoder import (
-        VoiceStream,
-        load_speaker_encoder,
-        load_strangers,
-    )
+    from streamer_models.speaker_encoder import VoiceStream, load_speaker_encoder
 
     try:
-        encoder, strangers = load_speaker_encoder(), load_strangers()
+        encoder = load_speaker_encoder()
     except BundleError as error:
         raise UserError(f"speakers: {error}; set speakers.channels to one") from None
     enrolled = voice_prints.load() if settings.enrolled else {}
-    speakers = SpeakerClusters(channel, settings.max, level=strangers, enrolled=enrolled)
+    speakers = SpeakerClusters(channel, settings.max, enrolled=enrolled)
     return VoiceTracker(partial(VoiceStream, encoder), speakers)
 
 

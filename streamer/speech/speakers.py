@@ -1,6 +1,6 @@
 """The speakers of one channel, by their voices: found as they speak, and never renamed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,35 +16,29 @@ _SETTLED = 3.0
 """Seconds of speech after which two speakers may turn out to be one."""
 
 
-Level = Callable[[Voice], float]
-"""How close strangers come to a voice, as a cosine: the level that similarities are counted from."""
-
-
-def absolute(voice: Voice) -> float:  # noqa: ARG001 - as any level
-    """The level 0: similarities are cosines."""
-    return 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Similarities that distinguish speakers: cosines over the level of strangers."""
+    """Similarities that distinguish speakers: cosines, 0 for people who have nothing in common."""
 
-    new: float = 0.025
+    new: float = 0.49
     """Speech of `long` seconds that is this far from all speakers is a new one's."""
-    short_new: float = -0.035
+    short_new: float = 0.39
     """The same for speech of `shortest` seconds; between the two the threshold rises evenly."""
+    further: float = 0.14
+    """A third speaker, or another, must be this much farther: most conversations have two."""
     shortest: float = 0.8
     """Seconds of speech from which a speaker may be a new one."""
     long: float = 2.4
-    enrolled: float = 0.82
+    enrolled: float = 0.55
     """Speech with this cosine to the voice print of an enrolled person is theirs (docs/speakers.md: error rates)."""
-    merge: float = 0.32
+    merge: float = 0.6
     """Speakers this close are one."""
 
-    def known(self, seconds: float) -> float:
-        """Return the cosine from which speech of so many seconds is a known speaker's."""
+    def known(self, seconds: float, speakers: int = 1) -> float:
+        """Return the cosine from which speech of so many seconds is one of so many known speakers'."""
         share = (seconds - self.shortest) / (self.long - self.shortest)
-        return self.short_new + (self.new - self.short_new) * min(1.0, max(0.0, share))
+        least = self.short_new + (self.new - self.short_new) * min(1.0, max(0.0, share))
+        return least - self.further if speakers > 1 else least
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +55,15 @@ class _Speaker:
     total: NDArray[np.float64]
     """The vectors of what was said, each times its seconds."""
     voice: Voice
-    level: float
     seconds: float = 0.0
     named: bool = False
     """Whether the label is the name of an enrolled person."""
 
-    def add(self, total: NDArray[np.float64], seconds: float, level: Level) -> None:
+    def add(self, total: NDArray[np.float64], seconds: float) -> None:
         kept = min(1.0, _MEMORY / (self.seconds + seconds))
         self.total = (self.total + total) * kept
         self.seconds = (self.seconds + seconds) * kept
         self.voice = _unit(self.total)
-        self.level = level(self.voice)
 
 
 class SpeakerClusters:
@@ -81,7 +73,6 @@ class SpeakerClusters:
         channel: The channel's name, which the labels begin with.
         most: How many there may be; further voices get the label of the closest.
         thresholds: What decisions depend on.
-        level: Of strangers.
         enrolled: Voices of people who may speak, by name: their labels are their names.
     """
 
@@ -90,13 +81,11 @@ class SpeakerClusters:
         channel: str,
         most: int,
         thresholds: Thresholds | None = None,
-        level: Level = absolute,
         enrolled: Mapping[str, Voice] | None = None,
     ) -> None:
         self._channel = channel
         self._most = most
         self._thresholds = thresholds or Thresholds()
-        self._level = level
         self._enrolled = dict(enrolled or {})
         """People who have not been recognised yet."""
         self._speakers: list[_Speaker] = []
@@ -109,17 +98,9 @@ class SpeakerClusters:
             return self._latest
         return self._closest(voice).label
 
-    def similarity(self, one: Voice, other: Voice) -> float:
-        """Return how alike two voices are: the cosine between them, over the level of strangers."""
-        return float(one @ other) - (self._level(one) + self._level(other)) / 2
-
     def similarities(self, voice: Voice) -> dict[str, float]:
         """Return how alike a voice and each speaker's are, by label."""
-        level = self._level(voice)
-        return {
-            each.label: float(each.voice @ voice) - (each.level + level) / 2
-            for each in self._speakers
-        }
+        return {each.label: float(each.voice @ voice) for each in self._speakers}
 
     def is_new(self, voice: Voice, seconds: float) -> bool:
         """Whether speech of so many seconds is of nobody known."""
@@ -129,7 +110,8 @@ class SpeakerClusters:
         return (
             len(self._speakers) < self._most
             and seconds >= thresholds.shortest
-            and max(self.similarities(voice).values()) < thresholds.known(seconds)
+            and max(self.similarities(voice).values())
+            < thresholds.known(seconds, len(self._speakers))
         )
 
     def assign(self, voice: Voice | None, seconds: float) -> str:
@@ -144,12 +126,12 @@ class SpeakerClusters:
         if self.is_new(voice, seconds):
             name = self._name(voice)
             label = name or self._new_label()
-            speaker = _Speaker(label, np.zeros(len(voice)), voice, 0.0, named=bool(name))
+            speaker = _Speaker(label, np.zeros(len(voice)), voice, named=bool(name))
             self._speakers.append(speaker)
         else:
             speaker = self._closest(voice)
         if seconds >= self._thresholds.shortest or not speaker.seconds:
-            speaker.add(voice * np.float64(seconds), seconds, self._level)
+            speaker.add(voice * np.float64(seconds), seconds)
         self._latest = speaker.label
         return speaker.label
 
@@ -163,9 +145,9 @@ class SpeakerClusters:
                 return merged
         for place, one in enumerate(settled):
             for other in settled[place + 1 :]:
-                if self.similarity(one.voice, other.voice) >= self._thresholds.merge:
+                if float(one.voice @ other.voice) >= self._thresholds.merge:
                     kept, gone = (other, one) if other.named and not one.named else (one, other)
-                    kept.add(gone.total, gone.seconds, self._level)
+                    kept.add(gone.total, gone.seconds)
                     self._speakers.remove(gone)
                     return self._relabelled(gone.label, kept.label)
         return None
@@ -187,7 +169,7 @@ class SpeakerClusters:
         return name
 
     def _closest(self, voice: Voice) -> _Speaker:
-        return max(self._speakers, key=lambda each: float(each.voice @ voice) - each.level / 2)
+        return max(self._speakers, key=lambda each: float(each.voice @ voice))
 
 
 def _unit(total: NDArray[np.float64]) -> Voice:

@@ -1,8 +1,8 @@
 """Where one voice follows another within an utterance, and whose each is.
 
-Speech is cut into pieces at short pauses. Each piece goes through the speaker encoder once, as far as that is needed;
-when 0.7 s of it are known, it is compared with what was said before it in the same utterance and with the speakers that
-are known. All times are samples on the audio's clock.
+Speech is cut into pieces at short pauses. Each piece is judged by what the speaker encoder says of its beginning: when
+0.7 s of it are known, it is compared with what was said before it in the same utterance and with the speakers that are
+known, and once more at 1.5 s if that was not sure. All times are samples on the audio's clock.
 """
 
 from collections import deque
@@ -35,31 +35,21 @@ _JUDGED = 64
 
 @dataclass(frozen=True, slots=True)
 class Margins:
-    """Similarities that a change of the voice depends on: cosines over the level of strangers."""
+    """Similarities that a change of the voice depends on: cosines."""
 
-    margin: float = 0.03
+    margin: float = 0.04
     """A piece is another known speaker's if it is closer to that one by this much."""
     short_margin: float = 0.01
     """The same at 0.7 s."""
-    change: float = 0.0
+    change: float = 0.38
     """A piece this far from all that is known is a new voice's."""
-    short_change: float = -0.06
-    """The same at 0.7 s."""
-    sure: float = 0.10
+    sure: float = 0.35
     """A piece this close to what was said before it needs no second judgement."""
 
     def other(self, seconds: float) -> float:
-        """Return the margin for a piece of so many seconds."""
-        return _between(self.short_margin, self.margin, seconds)
-
-    def new(self, seconds: float) -> float:
-        """Return the cosine under which a piece of so many seconds is a new voice's."""
-        return _between(self.short_change, self.change, seconds)
-
-
-def _between(short: float, long: float, seconds: float) -> float:
-    """The value at 0.7 s, at 1.4 s, or evenly between."""
-    return short + (long - short) * min(1.0, max(0.0, seconds / 0.7 - 1.0))
+        """Return the margin for a piece of so many seconds: at 0.7 s, at 1.4 s, or evenly between."""
+        share = min(1.0, max(0.0, seconds / 0.7 - 1.0))
+        return self.short_margin + (self.margin - self.short_margin) * share
 
 
 @dataclass(slots=True)
@@ -157,7 +147,8 @@ class VoiceTracker:
         return self._speakers.merge()
 
     def _start(self, onset: int) -> _Piece:
-        self._piece = _Piece(onset, onset, self._new_stream(), onset, onset + _FIRST)
+        first = _FIRST if self._seconds else _MOST  # nothing to compare the first piece with
+        self._piece = _Piece(onset, onset, self._new_stream(), onset, onset + first)
         return self._piece
 
     def _close(self, tape: Tape, onset: int) -> VoiceChange | None:
@@ -199,21 +190,20 @@ class VoiceTracker:
         """Whether the speaker of the utterance so far goes on, beyond doubt."""
         if voice is None or not self._seconds:
             return False
-        return self._speakers.similarity(unit(self._sum), voice) >= self._margins.sure
+        return float(unit(self._sum) @ voice) >= self._margins.sure
 
     def _differs(self, voice: Voice, seconds: float) -> bool:
         """Whether somebody else speaks than in the utterance so far."""
         before = unit(self._sum)
         known = self._speakers.similarities(voice)
-        alike = self._speakers.similarity(before, voice)
+        alike = float(before @ voice)
         if not self._speakers.is_new(before, self._seconds):
             own = self._speakers.likeliest(before)
             alike = max(alike, known.pop(own, -1.0))
-        margins = self._margins
         closest = max(known.values(), default=-1.0)
-        if closest - alike > margins.other(seconds):
+        if closest - alike > self._margins.other(seconds):
             return True
-        return max(closest, alike) < margins.new(min(seconds, self._seconds))
+        return max(closest, alike) < self._margins.change
 
     def _voice(self) -> tuple[Voice | None, float]:
         """The voice of the utterance so far, None if too little of it is known, and the seconds that tell it."""

@@ -18,14 +18,14 @@ from streamer.files import temporary
 from streamer.settings.directories import state_directory
 
 Voice = NDArray[np.float32]
-"""A vector [256] of length 1."""
+"""A vector [192] of length 1."""
 
-ENCODER = "speaker-ge2e-1"
+ENCODER = "speaker-campplus-1"
 MOST = 100
 """People at most."""
 
 _MOST_CHARACTERS = 2_000_000
-_SIZE = 256
+_SIZE = 192
 _LONGEST = 64
 
 

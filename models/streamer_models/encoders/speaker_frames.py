@@ -10,8 +10,8 @@ from torch import Tensor
 from streamer_models.config import EncoderConfig, Width
 from streamer_models.contract import SAMPLE_RATE
 from streamer_models.encoders.frozen_frames import FrozenFrames
+from streamer_models.encoders.ge2e import GE2E, SIZE, Voice, gain, mel_frames
 from streamer_models.encoders.log_mel import WINDOW
-from streamer_models.speaker_encoder import SIZE, SpeakerEncoder, Voice, gain, mel_frames
 
 
 class SpeakerFramesConfig(EncoderConfig):
@@ -41,7 +41,7 @@ class SpeakerFrames(FrozenFrames):
         super().__init__(config.embedding)
         self.config = config
         self.max_samples = round(config.seconds * SAMPLE_RATE)
-        self.network = SpeakerEncoder()
+        self.network = GE2E()
 
     def frames(self, wave: Tensor) -> Tensor:
         """Samples [T] -> frames [F, width], not standardised."""

@@ -22,7 +22,7 @@ def state(tmp_path, monkeypatch):
 
 
 def unit(seed):
-    vector = np.abs(np.random.default_rng(seed).normal(size=256)).astype(np.float32)
+    vector = np.abs(np.random.default_rng(seed).normal(size=192)).astype(np.float32)
     return vector / np.linalg.norm(vector)
 
 
@@ -66,9 +66,9 @@ def test_a_name_must_be_fit_for_a_label(state, capsys, name):
         "[]",
         "{}",
         '{"encoder": "other", "voices": {}}',
-        '{"encoder": "speaker-ge2e-1", "voices": {"Ann": [1, 2]}}',
-        '{"encoder": "speaker-ge2e-1", "voices": {"Ann": "x"}}',
-        '{"encoder": "speaker-ge2e-1", "voices": []}',
+        '{"encoder": "speaker-campplus-1", "voices": {"Ann": [1, 2]}}',
+        '{"encoder": "speaker-campplus-1", "voices": {"Ann": "x"}}',
+        '{"encoder": "speaker-campplus-1", "voices": []}',
         "[" * 100_000,
     ],
 )

@@ -20,7 +20,7 @@ def voice(person, noise=0.0, seed=0):
     return (mixed / np.linalg.norm(mixed)).astype(np.float32)
 
 
-PLAIN = Thresholds(new=0.66, short_new=0.58, merge=0.88)
+PLAIN = Thresholds(new=0.66, short_new=0.58, further=0.0, enrolled=0.82, merge=0.88)
 
 
 def clusters(most=8, **thresholds):
@@ -31,6 +31,15 @@ def test_labels_speakers_in_the_order_of_their_appearance():
     found = clusters()
     said = [found.assign(voice(person), 2.0) for person in (3, 5, 3, 1, 5)]
     assert said == ["mono/1", "mono/2", "mono/1", "mono/3", "mono/2"]
+
+
+def test_a_third_speaker_must_be_farther():
+    for further, label in ((0.0, "mono/3"), (0.2, "mono/1")):
+        found = clusters(further=further)
+        found.assign(voice(0), 2.0)
+        assert found.assign(voice(1), 2.0) == "mono/2"
+        like_the_first = 0.6 * PEOPLE[0] + 0.8 * PEOPLE[2]
+        assert found.assign(like_the_first, 2.0) == label
 
 
 def test_gives_a_short_utterance_to_the_closest_speaker():
@@ -90,15 +99,6 @@ def test_cost_and_memory_do_not_grow_with_time():
         found.merge()
     assert len(found.similarities(voice(0))) == 8
     assert max(each.seconds for each in found._speakers) <= 60.0 + 1e-9
-
-
-def test_counts_similarities_from_the_level_of_strangers():
-    alike = Thresholds(new=0.2, short_new=0.2)
-    found = SpeakerClusters("mono", 8, alike, level=lambda voice: 0.5)
-    found.assign(voice(0), 2.0)
-    assert found.similarity(voice(0), voice(0)) == pytest.approx(0.5)
-    assert found.assign(voice(0, 0.5, seed=1), 2.0) == "mono/1"
-    assert found.assign(voice(0, 3.0, seed=1), 2.0) == "mono/2"
 
 
 def test_follows_a_voice_that_changes_slowly():

@@ -1,5 +1,6 @@
 """Speakers of one channel: an utterance ends where somebody else begins to speak, however the audio is cut."""
 
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,8 @@ class LevelStream:
 
 
 def segmenter(**options):
-    thresholds = Thresholds(new=0.6, short_new=0.6, shortest=0.8, merge=0.9)
-    margins = Margins(margin=0.1, short_margin=0.1, change=0.6, short_change=0.6, sure=0.9)
+    thresholds = Thresholds(new=0.6, short_new=0.6, further=0.0, merge=0.9)
+    margins = Margins(margin=0.1, short_margin=0.1, change=0.6, sure=0.9)
     voices = VoiceTracker(LevelStream, SpeakerClusters("mono", 8, thresholds), margins)
     return Segmenter(Smoothed(PeakDetector()), Segmentation(**options), 0, voices=voices)
 
@@ -127,11 +128,28 @@ def turns(*places):
     return np.concatenate([*pieces, np.zeros(SAMPLE_RATE, np.float32)])
 
 
-def test_four_quick_turns_are_four_utterances_of_two_speakers():
-    samples = turns((0, 0.6, 3.6), (1, 4.1, 6.7), (0, 7.1, 10.0), (1, 10.3, 12.7))
+QUICK = turns((0, 0.6, 3.6), (1, 4.1, 6.7), (0, 7.1, 10.0), (1, 10.3, 12.7))
+
+
+def said_in(samples, endpoint):
     voices = make_voices(Speakers(), "mono")
-    events = listen(make_segmenter(Segmentation(endpoint="fixed"), 0, voices), samples)
-    said = [event for event in events if isinstance(event, SpeechEnded)]
+    events = listen(make_segmenter(Segmentation(endpoint=endpoint), 0, voices), samples)
+    return [event for event in events if isinstance(event, SpeechEnded)]
+
+
+def test_four_quick_turns_are_four_utterances_of_two_speakers():
+    said = said_in(QUICK, "fixed")
     assert [event.speaker for event in said] == ["mono/1", "mono/2", "mono/1", "mono/2"]
     ends = np.cumsum([3.2, 2.8, 3.1])
     assert [event.end / SAMPLE_RATE for event in said[:3]] == pytest.approx(ends, abs=0.25)
+
+
+def test_turns_that_sound_complete_have_the_same_speakers():
+    said = said_in(QUICK, "adaptive")
+    speakers = [name for name, _ in groupby(event.speaker for event in said)]
+    assert speakers == ["mono/1", "mono/2", "mono/1", "mono/2"]
+
+
+def test_a_pause_within_a_turn_does_not_end_it():
+    said = said_in(turns((0, 0.6, 3.6)), "adaptive")
+    assert len(said) == 1

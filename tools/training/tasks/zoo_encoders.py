@@ -12,11 +12,11 @@ from streamer.errors import UserError
 from streamer_models.bundle import Bundle
 from streamer_models.encoders.bert_gru import BertGru, BertSizes
 from streamer_models.encoders.bert_tokens import BertTokens, BertTokensConfig
+from streamer_models.encoders.ge2e import load_ge2e
 from streamer_models.encoders.mel_frames import MelFrames, MelFramesConfig
 from streamer_models.encoders.speaker_frames import SpeakerFrames, SpeakerFramesConfig
 from streamer_models.encoders.whisper import Whisper, WhisperSizes
 from streamer_models.encoders.whisper_frames import WhisperFrames, WhisperFramesConfig
-from streamer_models.speaker_encoder import load_speaker_encoder
 from streamer_models.tokenizer import TextTokenizer
 from tools.progress import progress
 
@@ -97,7 +97,7 @@ def whisper_frames(bundle: Bundle) -> WhisperFrames:
 def speaker_frames() -> SpeakerFrames:
     """The frames of the speaker encoder that comes with the program, not standardised yet."""
     frames = SpeakerFrames(SpeakerFramesConfig())
-    frames.network.load_state_dict(load_speaker_encoder().state_dict())
+    frames.network.load_state_dict(load_ge2e().state_dict())
     return frames.eval().requires_grad_(requires_grad=False)
 
 
