@@ -22,7 +22,7 @@ NOTE = (
 LEAST, MOST = 10.0, 60.0
 """Seconds of speech that a voice print is made of."""
 _ONE_VOICE = 0.5
-"""Cosine of the two halves of the speech under which it is taken to be more than one person's."""
+"""Cosine of the halves of the speech under which it is taken to be several people's: a guess, not measured."""
 
 
 def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -> None:

@@ -30,7 +30,7 @@ class Thresholds:
     """Seconds of speech from which a speaker may be a new one."""
     long: float = 2.4
     enrolled: float = 0.55
-    """Speech with this cosine to the voice print of an enrolled person is theirs (docs/speakers.md: error rates)."""
+    """Speech with this cosine to the voice print of an enrolled person is theirs: a guess, not measured."""
     merge: float = 0.6
     """Speakers this close are one."""
 
