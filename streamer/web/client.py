@@ -120,8 +120,10 @@ async def send(
 
 def _connected(server: Server) -> connect:
     headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
+    wait = max(20.0, server.max_wait)  # a ping waits behind all the audio that was sent before it
+    options: dict[str, Any] = {"compression": None, "max_size": _LARGEST, "ping_timeout": wait}
     try:
-        return connect(server.url, additional_headers=headers, compression=None, max_size=_LARGEST)
+        return connect(server.url, additional_headers=headers, **options)
     except (InvalidURI, ValueError) as error:
         raise UserError(f"--to {server.url[:100]}: {error}") from None
 
