@@ -16,6 +16,7 @@ from streamer.commands import FAILED, INTERRUPTED, OK, WRONG
 from streamer.commands.logs import TEXT, say
 from streamer.commands.parser import Parser, refuse_empty
 from streamer.errors import UserError
+from streamer.process import one_thread_of_numpy
 from streamer.registry import missing
 from streamer.text import printable
 
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         _open_standard_streams()
+        one_thread_of_numpy()
     try:
         code = _run(arguments)
     except (KeyboardInterrupt, asyncio.CancelledError):  # a second signal, or one before a session

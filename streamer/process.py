@@ -16,6 +16,15 @@ def one_thread_per_computation() -> None:
     torch.set_num_threads(1)
 
 
+def one_thread_of_numpy() -> None:
+    """Let numpy's OpenBLAS use one thread; to be called before numpy is imported.
+
+    Its threads wait for each other by turning around: small products took twice the processor time of all else.
+    Processes started from this one inherit it; who has set `OPENBLAS_NUM_THREADS` keeps that.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def exempt_from_collection() -> None:
     """Exclude what is loaded from garbage collection.
 
