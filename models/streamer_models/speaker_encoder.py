@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from streamer_models.bundle import read_shipped
+from streamer_models.onnx_session import session_of
 
 SIZE = 192
 """Of a vector."""
@@ -137,12 +138,3 @@ def load_speaker_encoder() -> SpeakerEncoder:
     network = read_shipped(f"{FOLDER}/network.onnx", _SHA256)
     middle = load(read_shipped(f"{FOLDER}/middle.safetensors", _MIDDLE_SHA256))["middle"]
     return SpeakerEncoder(session_of(network), middle)
-
-
-def session_of(network: bytes) -> Any:
-    """The network in onnxruntime; one thread keeps its sums the same."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])

@@ -76,10 +76,8 @@ def run(options: argparse.Namespace) -> int:
     engine = ENGINES.find(options.engine)(options.jobs)
     target = Target(archive.target_folder(options.out).absolute(), options.compress, options.report)
     jobs = plan(options.sources)
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # a background job of a shell ignores SIGINT otherwise
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A background job of a shell ignores SIGINT otherwise.
         signal.signal(number, signal.default_int_handler)
     with ArchiveProgress() as progress:
         done = archive.run(

@@ -43,15 +43,11 @@ def _session() -> Any:
     One thread keeps its sums the same. Unsigned weights do, too: on processors without VNNI the products of signed ones
     are cut off at 16 bits.
     """
-    import onnxruntime
-
     from streamer_models.bundle import BundleError, read_shipped
+    from streamer_models.onnx_session import session_of
 
     try:
         content = read_shipped(_FILE, _SHA256)
     except BundleError as error:
         raise UserError(f"segmentation.endpoint adaptive: {error}; set it to fixed") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return session_of(content, x64quantprecision="1")

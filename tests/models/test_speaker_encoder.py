@@ -7,6 +7,7 @@ import pytest
 
 from streamer_models import bundle
 from streamer_models.bundle import PRETRAINED, BundleError
+from streamer_models.onnx_session import session_of
 from streamer_models.speaker_encoder import (
     FOLDER,
     SIZE,
@@ -14,7 +15,6 @@ from streamer_models.speaker_encoder import (
     VoiceStream,
     load_speaker_encoder,
     mel_frames,
-    session_of,
 )
 
 SAMPLE_RATE = 16_000

@@ -20,7 +20,8 @@ from safetensors.numpy import save
 from streamer.audio import to_samples
 from streamer.errors import UserError
 from streamer_models.bundle import PRETRAINED
-from streamer_models.speaker_encoder import FOLDER, SIZE, SpeakerEncoder, session_of
+from streamer_models.onnx_session import session_of
+from streamer_models.speaker_encoder import FOLDER, SIZE, SpeakerEncoder
 from tools.data.augmentation import reverberate, synthetic_room, telephone
 from tools.data.decoding import decode
 from tools.data.manifest import read_manifest

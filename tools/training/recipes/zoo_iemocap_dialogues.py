@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from streamer_models.context.attention import ContextConfig
 from streamer_models.zoo.dutta2022 import Dutta2022, Dutta2022Config
 from tools.data.iemocap import LABELS
-from tools.training.loop import fit
+from tools.training.loop import StagePace, fit
 from tools.training.tasks.dialogues import (
     LabelledDialogue,
     StageSettings,
@@ -29,13 +29,12 @@ _SIZE = 100
 
 
 @dataclass(frozen=True)
-class DialogueSettings:
+class DialogueSettings(StagePace):
     """Pace of a fold; with `batch`, `learning_rate` and `weight_decay` of the encoders."""
 
     epochs: int = 10
     batch: int = 64
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
     contexts: StageSettings = StageSettings(epochs=5)  # noqa: RUF009 - frozen
     fusion: StageSettings = StageSettings(epochs=3, learning_rate=5e-4)  # noqa: RUF009 - frozen
     window: int = 16
