@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,3 +92,22 @@ def require_same(path: Path, description: Mapping[str, Any], identity: Mapping[s
     """
     if description.get("identity") != json.loads(json.dumps(identity)):
         raise OtherRunError(path)
+
+
+def finished(
+    path: Path, identity: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """What a part of a recipe has given: from disk where it was finished with this identity, else made and kept.
+
+    Args:
+        path: The file.
+        identity: All that the result depends on; a result of another identity is replaced.
+        make: Does the work.
+    """
+    if path.is_file():
+        tensors, description = load_checkpoint(path)
+        if description.get("identity") == json.loads(json.dumps(identity)):
+            return tensors
+    made = dict(make())
+    save_checkpoint(path, made, {"identity": identity})
+    return made

@@ -4,7 +4,8 @@ The network of `chopra2021` learns from source corpora, all together (multitask)
 first-order MAML, each corpus a task. In each target language, of which nothing was learnt, three ways begin from k
 clips a class: the multitask network, the same with its LSTM frozen (transfer), and the meta-learnt one (MetaSER). The
 rate of each one's steps is chosen on sources alone: `HELD_OUT`, each left out of both trainings and adapted to as if it
-were a target. The meta-learnt network is written as a bundle, for `python -m tools.train adapt`.
+were a target. The meta-learnt network is written as a bundle, for `python -m tools.train adapt`. Each network,
+each rate that was tried and each target language is kept when it is finished; an interrupted run goes on from there.
 """
 
 import argparse
@@ -12,13 +13,13 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 from torch.func import functional_call
 
 from streamer_models.bundle import Bundle
@@ -26,9 +27,9 @@ from streamer_models.heads.calibration import Calibration
 from streamer_models.zoo.chopra2021 import Chopra2021, Chopra2021Config, adapt, outer_step
 from tools.evaluate.output import load_bundle
 from tools.progress import progress
-from tools.training.checkpoint import load_checkpoint, save_checkpoint
 from tools.training.loop import StagePace, fit
 from tools.training.reporting import add_common_arguments, report
+from tools.training.resume import finished
 from tools.training.tasks.zoo_data import Amount, Part, speech_part
 from tools.training.tasks.zoo_encoders import AudioFrames, mel_frames, standardise, whisper_frames
 from tools.training.tasks.zoo_languages import (
@@ -37,8 +38,9 @@ from tools.training.tasks.zoo_languages import (
     cells_of,
     draw,
     language,
+    lead,
     loss_of,
-    mean_recall,
+    mean_recalls,
 )
 
 SOURCES = ("cremad", "ravdess", "tess", "savee", "emodb", "emospeech_in")
@@ -86,6 +88,41 @@ class _Way:
     only: tuple[str, ...] | None
 
 
+@dataclass(frozen=True)
+class Study:
+    """What all parts of the comparison share.
+
+    Attributes:
+        train: Clips to learn from, and to adapt with.
+        dev: Clips by other speakers, to report.
+        config: Of the network.
+        settings: Pace.
+        out: Where finished and unfinished work is kept.
+        seed: Of all that is random.
+    """
+
+    train: Part
+    dev: Part
+    config: Chopra2021Config
+    settings: MetaSettings
+    out: Path
+    seed: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the result of every part depends on."""
+        return {
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "network": self.config.model_dump(),
+            "clips": [len(self.train.labels), len(self.dev.labels)],
+        }
+
+    def kept(self, name: str) -> Path:
+        """File of a part."""
+        return self.out / "stages" / f"{name}.safetensors"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     parser.add_argument("--data", type=Path, required=True, help="folder with speech/")
@@ -117,9 +154,8 @@ def run(arguments: argparse.Namespace) -> None:
     standardise(encoder, train.features, dev.features)
     network = Chopra2021Config(dropout=0.0, audio=encoder.config)
     settings = MetaSettings()
-    result, meta = compare(
-        train, dev, network, settings, arguments.shots, arguments.out, seed=arguments.seed
-    )
+    study = Study(train, dev, network, settings, arguments.out, arguments.seed)
+    result, meta = compare(study, arguments.shots)
     meta.audio = encoder
     card = (
         f"# metaser\n\nA beginning for `tools.train adapt`.\n\n```json\n{json.dumps(result)}\n```\n"
@@ -129,46 +165,18 @@ def run(arguments: argparse.Namespace) -> None:
     report(arguments, result)
 
 
-def compare(
-    train: Part,
-    dev: Part,
-    config: Chopra2021Config,
-    settings: MetaSettings,
-    shots: Sequence[int],
-    out: Path,
-    *,
-    seed: int,
-) -> tuple[dict[str, Any], Chopra2021]:
-    """Unweighted accuracy in each target corpus, by way and number of clips; and the meta-learnt network.
-
-    Args:
-        train: Clips to learn from, and to adapt with.
-        dev: Clips by other speakers, to report.
-        config: Of the network.
-        settings: Pace.
-        shots: Clips a class to adapt with.
-        out: Where unfinished work is kept.
-        seed: Of all that is random.
-    """
+def compare(study: Study, shots: Sequence[int]) -> tuple[dict[str, Any], Chopra2021]:
+    """Unweighted accuracy in each target corpus, by way and clips a class; and the meta-learnt network."""
     watch = time.process_time()
-    rates, choice = choose_rates(train, dev, config, settings, out, seed=seed)
-    ways = _ways(
-        train, SOURCES, config, settings, out / "stages" / "multitask", rates["metaser"], seed
-    )
+    rates, choice = choose_rates(study)
+    ways = _ways(study, SOURCES, "multitask", "metaser", rates["metaser"], study.settings.episodes)
     figures: dict[str, Any] = {}
-    for target in (language(train, dev, name) for name in TARGETS):
-        if not target.test or not target.cells:
-            continue
-        figures[target.name] = {
-            "n": len(target.test),
-            "least": min(map(len, target.cells.values())),
-        }
-        for name, way in ways.items():
-            found = {str(k): _adapted(way, target, k, rates[name], settings, seed) for k in shots}
-            figures[target.name][name] = found
+    for target in (language(study.train, study.dev, name) for name in TARGETS):
+        if target.test and target.cells:
+            figures[target.name] = _compared(study, ways, target, rates, shots)
     result = {
-        "settings": asdict(settings),
-        "seed": seed,
+        "settings": asdict(study.settings),
+        "seed": study.seed,
         "sources": SOURCES,
         "rates": rates,
         "choice": choice,
@@ -178,28 +186,15 @@ def compare(
     return result, ways["metaser"].network
 
 
-def choose_rates(
-    train: Part,
-    dev: Part,
-    config: Chopra2021Config,
-    settings: MetaSettings,
-    out: Path,
-    *,
-    seed: int,
-) -> tuple[dict[str, float], dict[str, Any]]:
+def choose_rates(study: Study) -> tuple[dict[str, float], dict[str, Any]]:
     """The rate of each way, and what each gave: the mean over `HELD_OUT`, of which the network has learnt nothing."""
-    quick = replace(settings, episodes=settings.choice_episodes)
     found: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for held in (language(train, dev, name) for name in HELD_OUT):
+    for held in (language(study.train, study.dev, name) for name in HELD_OUT):
         if not held.test or not held.cells:
             continue
-        sources = [name for name in SOURCES if name != held.name]
         for rate in RATES:
-            kept = out / "stages" / f"multitask-without-{held.name}"
-            for name, way in _ways(train, sources, config, quick, kept, rate, seed).items():
-                found[name][rate] += [
-                    _adapted(way, held, k, rate, settings, seed) for k in _CHOICE_SHOTS
-                ]
+            for name, said in _tried(study, held, rate).items():
+                found[name][rate] += [mean_recalls(each, held) for each in said]
     means = {
         name: {rate: round(float(np.mean(each)), 4) for rate, each in by_rate.items()}
         for name, by_rate in found.items()
@@ -207,35 +202,90 @@ def choose_rates(
     return {name: max(by_rate, key=by_rate.__getitem__) for name, by_rate in means.items()}, means
 
 
+def _tried(study: Study, held: Language, rate: float) -> dict[str, Tensor]:
+    """What each way says of a language that both trainings left out, after steps of a rate [shots, draws, n]."""
+
+    def make() -> dict[str, Tensor]:
+        without = f"without-{held.name}"
+        ways = _ways(
+            study,
+            [name for name in SOURCES if name != held.name],
+            f"multitask-{without}",
+            f"metaser-{without}-{rate}",
+            rate,
+            study.settings.choice_episodes,
+        )
+        return {
+            name: torch.stack([_said(study, way, held, k, rate) for k in _CHOICE_SHOTS])
+            for name, way in ways.items()
+        }
+
+    return finished(study.kept(f"rate-{rate}-{held.name}"), study.identity, make)
+
+
+def _compared(
+    study: Study,
+    ways: dict[str, _Way],
+    target: Language,
+    rates: dict[str, float],
+    shots: Sequence[int],
+) -> dict[str, Any]:
+    """Figures of a target language, and by how much MetaSER leads the better of the others."""
+    identity = {**study.identity, "rates": rates, "shots": list(shots)}
+
+    def make() -> dict[str, Tensor]:
+        return {
+            name: torch.stack([_said(study, way, target, k, rates[name]) for k in shots])
+            for name, way in ways.items()
+        }
+
+    said = finished(study.kept(f"target-{target.name}"), identity, make)
+    figures: dict[str, Any] = {
+        "n": len(target.test),
+        "speakers": len({target.dev.groups[i] for i in target.test}),
+        "least": min(map(len, target.cells.values())),
+    }
+    for name, by_shots in said.items():
+        figures[name] = {
+            str(k): mean_recalls(each, target) for k, each in zip(shots, by_shots, strict=True)
+        }
+    for rival in (name for name in said if name != "metaser"):
+        figures[f"over_{rival}"] = {
+            str(k): lead(ours, theirs, target, study.seed)
+            for k, ours, theirs in zip(shots, said["metaser"], said[rival], strict=True)
+        }
+    return figures
+
+
 def _ways(
-    train: Part,
-    sources: Sequence[str],
-    config: Chopra2021Config,
-    settings: MetaSettings,
-    kept: Path,
-    rate: float,
-    seed: int,
+    study: Study, sources: Sequence[str], first: str, second: str, rate: float, episodes: int
 ) -> dict[str, _Way]:
-    """The three beginnings after some sources; the multitask training is kept, and done once."""
-    torch.manual_seed(seed)
-    network = _new(config)
-    identity = {"settings": asdict(settings), "seed": seed, "network": config.model_dump()}
-    done = kept.with_suffix(".safetensors")
-    if not _restored(network, done, identity):
+    """The three beginnings after some sources; both networks are kept by their names, and learn once."""
+    network, meta = _new(study), _new(study)
+    settings, identity = study.settings, {**study.identity, "sources": list(sources)}
+
+    def learn() -> dict[str, Tensor]:
         fit(
             network,
-            [i for i, corpus in enumerate(train.corpora) if corpus in sources],
-            lambda places: loss_of(train, places)(network),
+            [i for i, corpus in enumerate(study.train.corpora) if corpus in sources],
+            lambda places: loss_of(study.train, places)(network),
             settings,
-            kept=kept.with_suffix(".unfinished.safetensors"),
+            kept=study.kept(f"{first}.unfinished"),
             identity=identity,
-            seed=seed,
-            title=kept.name,
+            seed=study.seed,
+            title=first,
         )
-        save_checkpoint(done, network.state_dict(), {"identity": identity})
-    meta = _new(config)
-    meta.load_state_dict(network.state_dict())
-    _meta_train(meta, train, sources, settings, rate, np.random.default_rng((seed, 3)))
+        return network.state_dict()
+
+    network.load_state_dict(finished(study.kept(first), identity, learn))
+
+    def meta_learn() -> dict[str, Tensor]:
+        meta.load_state_dict(network.state_dict())
+        _meta_train(meta, study, sources, rate, episodes)
+        return meta.state_dict()
+
+    identity = {**identity, "rate": rate, "episodes": episodes}
+    meta.load_state_dict(finished(study.kept(second), identity, meta_learn))
     return {
         "multitask": _Way(network, None),
         "transfer": _Way(network, ("dense.", "classifier.")),
@@ -243,35 +293,22 @@ def _ways(
     }
 
 
-def _restored(network: nn.Module, path: Path, identity: dict[str, Any]) -> bool:
-    """Take up a finished training of the same identity."""
-    if not path.is_file():
-        return False
-    tensors, described = load_checkpoint(path)
-    if described["identity"] != json.loads(json.dumps(identity)):
-        return False
-    network.load_state_dict(tensors)
-    return True
-
-
-def _new(config: Chopra2021Config) -> Chopra2021:
-    network = Chopra2021(config)
+def _new(study: Study) -> Chopra2021:
+    torch.manual_seed(study.seed)
+    network = Chopra2021(study.config)
     network.audio = None
     return network
 
 
 def _meta_train(
-    network: Chopra2021,
-    train: Part,
-    sources: Sequence[str],
-    settings: MetaSettings,
-    rate: float,
-    rng: np.random.Generator,
+    network: Chopra2021, study: Study, sources: Sequence[str], rate: float, episodes: int
 ) -> None:
+    train, settings = study.train, study.settings
+    rng = np.random.default_rng((study.seed, 3))
     cells = cells_of(train)
     corpora = [corpus for corpus in sources if corpus in cells]
     optimizer = torch.optim.Adam(network.parameters(), settings.meta_rate)
-    for _ in progress(range(settings.episodes), "Episodes"):
+    for _ in progress(range(episodes), "Episodes"):
         tasks = []
         for corpus in rng.permutation(corpora)[: settings.tasks]:
             drawn = draw(cells[str(corpus)], settings.support + settings.query, rng)
@@ -281,18 +318,15 @@ def _meta_train(
         outer_step(network, tasks, optimizer, rate=rate)
 
 
-def _adapted(
-    way: _Way, target: Language, k: int, rate: float, settings: MetaSettings, seed: int
-) -> float:
-    """Mean unweighted accuracy after adaptation with k clips a class, over some draws."""
-    found = []
-    batch, truth = batch_of(target.dev, target.test), target.dev.labels[target.test]
-    for number in range(settings.draws):
-        rng = np.random.default_rng((seed, 4, number))
+def _said(study: Study, way: _Way, target: Language, k: int, rate: float) -> Tensor:
+    """Classes after adaptation with k clips a class, for each of some draws of them: int64 [draws, n]."""
+    batch, found = batch_of(target.dev, target.test), []
+    for number in range(study.settings.draws):
+        rng = np.random.default_rng((study.seed, 4, number))
         support = [i for row in draw(target.cells, k, rng) for i in row]
         loss = loss_of(target.train, support)
-        adapted = adapt(way.network, loss, steps=settings.steps, rate=rate, only=way.only)
+        steps = study.settings.steps
+        adapted = adapt(way.network, loss, steps=steps, rate=rate, only=way.only)
         with torch.no_grad():
-            scores = functional_call(way.network, adapted, (batch,))
-        found.append(mean_recall(scores.logits.argmax(1), truth))
-    return round(float(np.mean(found)), 4)
+            found.append(functional_call(way.network, adapted, (batch,)).logits.argmax(1))
+    return torch.stack(found)
