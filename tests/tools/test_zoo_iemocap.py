@@ -7,6 +7,7 @@ from streamer_models.contract import UtteranceEmbedding
 from streamer_models.heads.dimensions import concordance
 from tests.tools.iemocap_corpus import write_features
 from tests.tools.test_zoo import encoders
+from tools.training.recipes import zoo_iemocap
 from tools.training.recipes.zoo_iemocap import IemocapSettings, protocol
 from tools.training.tasks.zoo_dialogues import Dialogue
 from tools.training.tasks.zoo_iemocap_data import read_corpus
@@ -29,6 +30,27 @@ def test_leaves_each_session_out_and_adds_the_past(tmp_path):
     assert 0 <= result["session_left_out"]["ua"]["value"] <= 1
     sessions = result["session_left_out"]["sessions"]
     assert sum(each["n"] for each in sessions.values()) == count
+
+
+def test_an_interrupted_run_goes_on_with_the_folds_that_were_judged(tmp_path, monkeypatch):
+    folder = write_features(tmp_path / "iemocap", (1, 2))
+    dialogues = read_corpus(folder, (1, 2), None, tmp_path / "cache")
+    whole = protocol("chopra2021", dialogues, None, QUICK, tmp_path / "whole", seed=0)
+    really, judged = zoo_iemocap._judge, []
+
+    def stopped(*arguments):
+        if judged:
+            raise KeyboardInterrupt
+        judged.append(arguments[5].name)
+        return really(*arguments)
+
+    monkeypatch.setattr(zoo_iemocap, "_judge", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        protocol("chopra2021", dialogues, None, QUICK, tmp_path / "cut", seed=0)
+    judged.clear()
+    again = protocol("chopra2021", dialogues, None, QUICK, tmp_path / "cut", seed=0)
+    assert judged == ["Ses02"]
+    assert again | {"cpu_minutes": 0} == whole | {"cpu_minutes": 0}
 
 
 def test_the_system_of_dialogues_is_judged_in_three_forms(tmp_path):

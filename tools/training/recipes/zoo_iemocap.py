@@ -4,7 +4,8 @@ The corpus comes without waveforms and videos: audio is log-mel frames of 64 ban
 reference transcript through the frozen encoder of a bundle. Four emotions; an utterance of another one is context only.
 Figures: each utterance by itself, as most papers do, and with the past of its dialogue; over utterances drawn at random
 too (`random_split`), as papers do that let speakers stand on both sides. Systems that estimate dimensions learn the
-corpus's own ratings. What learns from IEMOCAP is not shipped.
+corpus's own ratings. What learns from IEMOCAP is not shipped. What a fold gave is kept when it is finished; an
+interrupted run goes on from there.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from tools.training.recipes.zoo_evaluation import dimensions_of, figures_of, sco
 from tools.training.recipes.zoo_iemocap_dialogues import DialogueSettings, judge_dialogues
 from tools.training.recipes.zoo_material import BANDS
 from tools.training.reporting import add_common_arguments, report
+from tools.training.resume import finished
 from tools.training.tasks.rated_texts import DIMENSIONS
 from tools.training.tasks.zoo_dialogues import (
     CONTEXT_PACE,
@@ -138,9 +140,11 @@ def protocol(
         place, fold_seed = out / session, seed * 10 + fold
         if name == IN_DIALOGUES:
             pace = DialogueSettings(window=2 * settings.context)
-            found = judge_dialogues(learnt, held, pace, place, seed=fold_seed)
+            judge = partial(judge_dialogues, learnt, held, pace, place, seed=fold_seed)
         else:
-            found = _judge(name, learnt, held, text, settings, place, fold_seed)
+            judge = partial(_judge, name, learnt, held, text, settings, place, fold_seed)
+        identity = {"name": name, "settings": asdict(settings), "seed": seed, "learnt": len(learnt)}
+        found = finished(place.with_suffix(".safetensors"), identity, judge)
         for key, rows in found.items():
             judged[key].append(rows)
     figures: dict[str, Any] = {}
@@ -219,8 +223,13 @@ def _random_split(
     order = np.random.default_rng((seed, 7)).permutation(len(every)).tolist()
     held = [every[place] for place in sorted(order[: len(every) // _RANDOM_FOLDS])]
     learnt = [every[place] for place in sorted(order[len(every) // _RANDOM_FOLDS :])]
-    model = _trained(name, learnt, text, settings, out / "random", seed)
-    logits = scores(model, [each.said for each in held])
+
+    def judge() -> dict[str, Tensor]:
+        model = _trained(name, learnt, text, settings, out / "random", seed)
+        return {"logits": scores(model, [each.said for each in held])}
+
+    identity = {"name": name, "settings": asdict(settings), "seed": seed, "learnt": len(learnt)}
+    logits = finished(out / "random.safetensors", identity, judge)["logits"]
     truth = torch.tensor([each.label for each in held])
     return figures_of(logits, truth, [each.dialogue for each in held])
 
