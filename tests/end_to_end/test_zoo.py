@@ -14,10 +14,20 @@ from tests.end_to_end.conversations import two_speakers
 from tests.models.tiny_bundle import TEXT, tokenizer_definition
 from tests.models.zoo.tiny import VIDEO, make_system
 
+CHANGED = 6.5
+"""Seconds from which two recordings differ; two utterances have ended before, long enough to be known."""
+
 
 @pytest.fixture(scope="module")
 def call(tmp_path_factory):
     return write_audio(tmp_path_factory.mktemp("call") / "call.wav", two_speakers(), 16_000)
+
+
+@pytest.fixture(scope="module")
+def changed_later(tmp_path_factory):
+    signal, at = two_speakers(), round(CHANGED * 16_000)
+    signal[at:] = two_speakers(seed=9)[at:]
+    return write_audio(tmp_path_factory.mktemp("other") / "call.wav", signal, 16_000)
 
 
 def saved(name, directory, model=None):
@@ -42,12 +52,18 @@ async def analyzed(call, bundle, **overrides):
 
 
 @pytest.mark.parametrize("name", registry.SYSTEMS.names())
-async def test_classifies_every_utterance_of_a_recording(name, call, tmp_path):
-    said = await utterances(call, saved(name, tmp_path / "b"))
-    assert said
+async def test_classifies_every_utterance_whatever_comes_later(name, call, changed_later, tmp_path):
+    bundle = saved(name, tmp_path / "b")
+    said, other = [await utterances(each, bundle) for each in (call, changed_later)]
+    assert len(said) == 4
     for event in said:
         assert event.modalities == ["audio"]
         assert sum(event.probabilities.values()) == pytest.approx(1, abs=1e-3)
+    assert said[1].end < CHANGED - 1.5
+    for event, same in zip(said[:2], other[:2], strict=True):
+        assert (event.start, event.end, event.channel) == (same.start, same.end, same.channel)
+        assert event.probabilities == same.probabilities
+    assert said[2].probabilities != other[2].probabilities
 
 
 async def test_video_features_count_where_they_belong_to_an_utterance(call, tmp_path):
