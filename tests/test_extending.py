@@ -23,6 +23,9 @@ from tests.audio_files import write_audio
 from tests.conftest import REPOSITORY
 from tests.end_to_end.conversations import check_promises, engine_for, two_speakers
 from tests.packages import install
+from tests.tools.small_world import world
+from tools.command_line import dispatch
+from tools.train import COMMANDS
 
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
 
@@ -114,3 +117,31 @@ def test_an_encoder_runs_from_a_bundle(example, tmp_path):
     stream = Bundle.load(tmp_path / "b").audio_streams()()
     stream.push(np.full(8000, 0.1, np.float32))
     torch.testing.assert_close(stream.embedding(), torch.full((100,), 0.01 + 1e-4).log())
+
+
+def test_a_system_passes_the_tests_of_all(example):
+    """Longer than other tests: pytest is started, as the page says, and its imports take seconds."""
+    example("A system")
+    command = [sys.executable, "-m", "pytest", "tests/models/zoo/test_all.py", "-k", "mynet2026"]
+    command += ["-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
+    tested = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stdout
+    assert "8 passed" in tested.stdout
+
+
+async def test_a_system_trains_and_runs(example, tmp_path, capsys):
+    example("A system")
+    data, bundle = world(tmp_path / "world"), tmp_path / "b"
+    given = ["--data", str(data), "--out", str(bundle), "--cache", str(tmp_path / "cache")]
+    given += ["--features", "mel", "--clips", "8", "--texts", "8", "--epochs", "1"]
+    assert dispatch("train", "", COMMANDS, ["zoo", "mynet2026", *given]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["name"] == "mynet2026"
+    assert row["speech"]["n"] == 8
+    call = write_audio(tmp_path / "call.wav", two_speakers(), 16_000)
+    settings = streamer.load_settings(
+        environment={}, overrides={"emotion.bundle": str(bundle), "asr.backend": "none"}
+    )
+    heard = [event async for event in streamer.analyze(call, settings=settings)]
+    check_promises(heard)
+    assert sum(event.type == "utterance" for event in heard) == 4

@@ -1,4 +1,4 @@
-"""Encoders and systems of other packages: found by entry point, saved and loaded like our own."""
+"""Encoders of other packages: found by entry point, saved and loaded like our own."""
 
 import sys
 from typing import ClassVar, Literal
@@ -11,17 +11,12 @@ from streamer_models.bundle import Bundle
 from streamer_models.config import EncoderConfig
 from streamer_models.contract import UtteranceEmbedding
 from streamer_models.heads.calibration import Calibration
-from streamer_models.layers.masking import masked_mean
-from streamer_models.zoo.base import UtteranceConfig, UtteranceSystem
 from streamer_models.zoo.dutta2022 import Dutta2022, Dutta2022Config
 
 ENTRY_POINTS = """\
 [streamer_models.audio_encoders]
 loudness = tests.models.test_registry:Loudness
 broken = tests.models.test_registry:Nothing
-
-[streamer_models.systems]
-mynet2026 = tests.models.test_registry:MyNet2026
 """
 
 
@@ -43,22 +38,6 @@ class Loudness(torch.nn.Module):
 
     def forward(self, wave, lengths=None):
         return (wave.square().mean(1, keepdim=True) + self.floor).log() * self.scale
-
-
-class MyNet2026(UtteranceSystem):
-    """A system of another package: the means of frames and tokens, classified."""
-
-    name: ClassVar = "mynet2026"
-    config_class: ClassVar = UtteranceConfig
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.add_heads(sum(config.sizes[:2]))
-
-    def fused(self, batch):
-        return torch.cat(
-            [masked_mean(each.values, each.mask) for each in (batch.audio, batch.text)], dim=-1
-        )
 
 
 @pytest.fixture
@@ -83,17 +62,6 @@ def test_encoder_of_another_package_runs_from_a_bundle(installed, tmp_path):
     torch.testing.assert_close(embedding, torch.full((100,), 0.01 + 1e-4).log())
     (prediction,) = bundle.classifier()([(UtteranceEmbedding(0, embedding),)])
     assert prediction.modalities == ("audio",)
-
-
-def test_system_of_another_package_runs_from_a_bundle(installed, tmp_path):
-    model = MyNet2026(UtteranceConfig(text=None)).eval()
-    Bundle("mine", "1", model, Calibration(), 0.3, None, "A card.").save(tmp_path / "b")
-    bundle = Bundle.load(tmp_path / "b")
-    stream = bundle.audio_streams()()
-    stream.push(torch.linspace(-1, 1, 8000).numpy())
-    (prediction,) = bundle.classifier()([(UtteranceEmbedding(0, stream.embedding()),)])
-    assert prediction.label in bundle.labels
-    assert "mynet2026" in registry.SYSTEMS.names()
 
 
 def test_names_include_those_of_other_packages(installed):

@@ -63,7 +63,8 @@ def make_system(name, seed=0, **changes):
         torch.nn.init.normal_(model.fusion.past.weight)
         return model
     system = registry.SYSTEMS.find(name)
-    model = system(system.config_class(**{**SMALL[name], **changes})).eval()
+    small = SMALL.get(name, {"audio": AUDIO, "text": TOKENS})
+    model = system(system.config_class(**{**small, **changes})).eval()
     for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         norm.running_mean.normal_(0, 0.1)
         norm.running_var.uniform_(0.5, 1.5)
