@@ -13,6 +13,7 @@ from tools.data.mono_dialogues import compose, trimmed
 from tools.evaluate import diarization
 from tools.evaluate.diarization import part_of
 from tools.evaluate.rttm import Annotated, Turn
+from tools.evaluate.speaker_causes import causes
 from tools.evaluate.speaker_errors import Diarized, Spoken, errors
 
 
@@ -145,3 +146,28 @@ def test_measures_a_real_telephone_call(shared_data, tmp_path):
 def test_says_when_there_is_nothing_to_measure(tmp_path):
     with pytest.raises(UserError, match="--data"):
         diarization.run(arguments(tmp_path))
+
+
+def test_divides_errors_by_their_causes():
+    turns = (Spoken(0, 4, "ann"), Spoken(3, 8, "bob"))
+    said = [Spoken(0.1, 4, "1"), Spoken(5, 6, "2"), Spoken(7, 9, "1")]
+    found = causes([Diarized(10, turns, said)])
+    spoken = 9
+    expected = {
+        "missed_overlap": 1,  # 3 to 4
+        "missed_edge": 0.1 + 0.25,  # at 0; after 4
+        "missed_inside": 1 - 0.25 + 1,  # the rest up to 5; 6 to 7
+        "false_edge": 0.25,  # after 8
+        "false_outside": 0.75,
+        "confusion": 1,  # 7 to 8
+    }
+    shares = {name: seconds / spoken for name, seconds in expected.items()}
+    assert {name: found[name] for name in shares} == pytest.approx(shares, abs=1e-3)
+    der = errors([Diarized(10, turns, said)])["der"]["value"]
+    assert sum(found[name] for name in shares) == pytest.approx(der, abs=2e-3)
+    assert found["perfect_labels"] == pytest.approx(der - 1 / spoken, abs=2e-3)
+    assert found["perfect_speech"] == pytest.approx(3 / spoken, abs=5e-3)
+
+
+def test_has_no_causes_where_nobody_speaks():
+    assert set(causes([Diarized(10, (), ())]).values()) == {None}

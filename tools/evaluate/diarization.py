@@ -5,8 +5,8 @@ Recordings beside an RTTM, their channels mixed to one (`--data`), and dialogues
 is named in one is in the other.
 
 `der` is the diarization error rate without a collar, overlaps counted; the other forms leave out .25 s on either side
-of each boundary, or the time in which several speak. Utterances begin up to 0.3 s before the voice, which is an error
-in forms without a collar: they are cut without it.
+of each boundary, or the time in which several speak. Utterances begin up to 0.3 s before the voice and end 0.09 s after
+it, which are errors in forms without a collar: they are cut without both. `causes` divides `der` by what it comes from.
 `speakers_right` is the share of recordings in which as many speakers were found as there are. The latency of a label is
 the audio waited for: since the voice ended, and since the utterance began. Of composed dialogues, whose turns have
 emotions, `emotion` has the accuracy of the labels: what a turn was called is the mean of the utterances that overlap
@@ -41,6 +41,7 @@ from tools.evaluate.metrics import grouped_report
 from tools.evaluate.output import write_json
 from tools.evaluate.recordings import Collected, SpokenTurn, compare
 from tools.evaluate.rttm import Annotated, find_annotated
+from tools.evaluate.speaker_causes import BOUNDS, CAUSES, causes
 from tools.evaluate.speaker_errors import FORMS, Diarized, Spoken, errors
 from tools.progress import progress
 
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, prints, writes."""
     overrides = {"asr.backend": "none"} | overrides_of(arguments)
     settings = configuration.load(arguments.config, overrides=overrides)
-    segmentation = settings.segmentation.model_copy(update={"pre_roll": 0.0})
+    segmentation = settings.segmentation.model_copy(update={"pre_roll": 0.0, "tail": 0.0})
     settings = settings.model_copy(update={"segmentation": segmentation})
     found = list(conversations(arguments))
     one_thread_per_computation()
@@ -147,14 +148,14 @@ def evaluate(
         labels: Of the model.
     """
     recordings = [_diarized(*pair) for pair in zip(found, said, strict=True)]
-    result = errors(recordings) | {"latency": _latency([u for some in said for u in some])}
+    result = _measured(recordings) | {"latency": _latency([u for some in said for u in some])}
     groups: dict[str, list[Diarized]] = defaultdict(list)
     for conversation, recording in zip(found, recordings, strict=True):
         groups[conversation.group].append(recording)
     names = [conversation.name for conversation in found]
     result["groups"] = {
-        "group": {name: errors(some) for name, some in sorted(groups.items())},
-        "recording": {name: errors([one]) for name, one in zip(names, recordings, strict=True)},
+        "group": {name: _measured(some) for name, some in sorted(groups.items())},
+        "recording": {name: _measured([one]) for name, one in zip(names, recordings, strict=True)},
     }
     expressed = {
         conversation.name: (list(conversation.turns), list(utterances))
@@ -167,6 +168,10 @@ def evaluate(
             judgements, {"group": [name.partition("_")[0] for name in kinds["recording"]]}
         )
     return result
+
+
+def _measured(recordings: Sequence[Diarized]) -> dict[str, Any]:
+    return errors(recordings) | {"causes": causes(recordings)}
 
 
 def _diarized(conversation: Conversation, said: Sequence[Utterance]) -> Diarized:
@@ -201,10 +206,22 @@ def _print(title: str, result: Mapping[str, Any]) -> None:
         for name, part in parts.items():
             table.add_row(name, str(part["n"]), *(_cell(part[column]) for column in _COLUMNS))
         table.add_section()
-    Console(width=200 if not Console().is_terminal else None).print(table)
+    console = Console(width=200 if not Console().is_terminal else None)
+    console.print(table)
+    console.print(_causes(result))
     print(f"latency: {result['latency']}")
     if emotion := result.get("emotion"):
         print(f"emotion: n {emotion['n']}, ua {emotion['ua']}")
+
+
+def _causes(result: Mapping[str, Any]) -> Table:
+    table = Table(title="what the errors come from, and two bounds")
+    for name in ("part", *CAUSES, *BOUNDS):
+        table.add_column(name.replace("_", " "), justify="right")
+    for name, part in {"all": result, **result["groups"]["group"]}.items():
+        shares = (part["causes"][column] for column in (*CAUSES, *BOUNDS))
+        table.add_row(name, *("-" if share is None else f"{share:.3f}" for share in shares))
+    return table
 
 
 def _cell(measure: Mapping[str, float | None]) -> str:
