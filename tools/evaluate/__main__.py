@@ -17,6 +17,10 @@ COMMANDS = {
         "tools.evaluate.diarization",
         "who speaks when in one channel, against RTTM and composed dialogues of two voices",
     ),
+    "voices": (
+        "tools.evaluate.voices",
+        "how well the speaker encoder tells people apart: equal error rates, thresholds of names",
+    ),
     "sounds": (
         "tools.evaluate.sounds",
         "laughs, sighs, crying, coughs, music: found, and false ones an hour",
