@@ -25,6 +25,8 @@ def heard(hours=1.0, readers=0):
         clips=[],
         allowed=[],
         scores={},
+        unknown=[],
+        unknown_scores=torch.zeros(0, 4),
         votes=[],
         people={},
         strange={},

@@ -14,7 +14,7 @@ from streamer_models.encoders.whisper import WhisperConfig
 from tests.tools import small_world
 from tests.whisper_model import make_whisper
 from tools.training.recipes.label_data import TERMS, LabelData
-from tools.training.recipes.label_figures import CROSSED
+from tools.training.recipes.label_figures import CROSSED, FOLDS
 from tools.training.recipes.labels import LabelSettings, train_labels
 from tools.training.recipes.open_dialogues import LABELS
 from tools.training.tasks.score_fusion import FusionSettings
@@ -95,7 +95,8 @@ def load(tmp_path_factory):
     record_calls(world / "calls", folder / "events")
     write_texts(world / "text")
     terms = TERMS["streamer-en-2"]
-    return lambda heard: LabelData(world, folder / "events", folder / "cache", terms, heard)
+    events, cache = folder / "events", folder / "cache"
+    return lambda heard, share=1.0: LabelData(world, events, cache, terms, heard, share)
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +155,10 @@ def test_the_card_says_how_it_was_made(trained):
     assert "{" not in card
 
 
-def test_measures_what_no_head_has_learnt_from(trained):
+def test_measures_what_no_head_has_learnt_from(trained, data):
     figures = json.loads((trained / "figures.json").read_text())
     assert figures["parts"]["speech, whole"]["n"] == 16
+    assert figures["parts"][FOLDS]["n"] == len(data.groups["labelled"])
     assert set(figures["doubt"]) == {"noise"}
     recorded = {name: rates["n"] for name, rates in figures["calm"].items() if "record" in name}
     assert recorded == {"recorded conversations": 6, "recorded readings": 2, CROSSED: 6}
@@ -167,6 +169,15 @@ def test_finished_stages_are_kept_and_equal_seeds_give_equal_bundles(train, trai
     (trained / "weights.safetensors").unlink()
     train(trained)
     assert (trained / "weights.safetensors").read_bytes() == whole
+
+
+def test_a_trial_learns_from_a_share_of_the_clips_and_measures_on_all(load, data):
+    trial = load({}, 0.5)
+    learnt, all_of_them = set(trial.groups["labelled"]), set(data.groups["labelled"])
+    assert learnt < all_of_them
+    assert trial.groups["development"] == data.groups["development"]
+    fewer = SETTINGS.drawing(0.5)
+    assert (fewer.head.draws, fewer.text.utterances) == (32, 8)
 
 
 def test_a_quarter_of_the_talk_is_what_a_recogniser_heard(load, data):

@@ -22,6 +22,8 @@ from tools.evaluate.output import write_json
 CALM = "neutral"
 STABLE_AFTER_S = (1.0, 2.0)
 _HOUR = 3600.0
+_NONE_SEEN = 3.0
+"""Of what was not seen once there were fewer, with a confidence of 95 % (exp(-3) = .05)."""
 
 
 @dataclass
@@ -110,7 +112,7 @@ def measure(recordings: Sequence[Recording], *, seed: int = 0) -> dict[str, Any]
         "recordings": len(recordings),
         "hours": round(sum(hours), 3),
         "utterances": sum(r.utterances for r in recordings),
-        "per_hour": {name: _rate(values, hours, seed) for name, values in counts.items()},
+        "per_hour": {name: per_hour(values, hours, seed=seed) for name, values in counts.items()},
         "stable": {
             f"{age:g}": {"n": len(s), "share": round(float(np.mean(s)), 4) if s else None}
             for age, s in stable.items()
@@ -149,10 +151,17 @@ def _add_utterance(
         recording.stable[age].append(estimate == label)
 
 
-def _rate(counts: Sequence[int], hours: Sequence[float], seed: int) -> dict[str, float | None]:
-    """Events an hour; the interval resamples recordings."""
+def per_hour(
+    counts: Sequence[int], hours: Sequence[float], *, seed: int = 0
+) -> dict[str, float | None]:
+    """Events an hour; the interval resamples recordings, of which `counts` and `hours` are.
+
+    Where no recording has an event, the upper bound is Poisson's: three in all the hours.
+    """
     events, time = np.array(counts, float), np.array(hours)
     value = round(float(events.sum() / time.sum()), 1)
+    if not events.any():
+        return {"value": value, "low": 0.0, "high": round(_NONE_SEEN / float(time.sum()), 1)}
     if len(time) < 2:
         return {"value": value, "low": None, "high": None}
     drawn = np.random.default_rng(seed).multinomial(

@@ -68,7 +68,7 @@ def assemble(parts: Parts, out: Path, settings: Mapping[str, Any]) -> Bundle:
     talk = _Talk(parts)
     model.fusion = talk.fusion(range(len(talk.dialogues)))
     model.dimensions = _dimensions(parts, talk)
-    heard = _heard(parts, model.fusion)
+    heard = _heard(parts, model.fusion, talk)
     said = talk.said()
     figures = Figures.of(heard, said)
     terms = parts.data.terms
@@ -125,8 +125,8 @@ class _Talk:
         self.embeddings = self._embedded(said)
         self.clear = self._scores(self.embeddings)
         self.noisy = self._scores(self._embedded([noise(text, NOISE, rng) for text in said]))
-        learnt, self._clips = _unknown_scores(parts)
-        self._training = ClipBank(self._clips, learnt)
+        self.unknown, self.clips = _unknown_scores(parts)
+        self._training = ClipBank(self.clips, self.unknown)
         pieces = parts.data.groups["development"]
         allowed = [
             i for i, clip in enumerate(parts.data.clips_of(pieces)) if parts.data.terms.allows(clip)
@@ -250,7 +250,7 @@ def _calm_scores(parts: Parts) -> Tensor:
 
 
 @torch.inference_mode()
-def _heard(parts: Parts, fusion: ScoreFusion) -> Heard:
+def _heard(parts: Parts, fusion: ScoreFusion, talk: _Talk) -> Heard:
     """What audio alone says of the development clips, of calm speech kept apart, and of the recorded calls."""
     data, bank, scorers = parts.data, parts.bank, parts.scorers
     bias, weight = fusion.bias[0], fusion.weights[0, 0]
@@ -276,6 +276,8 @@ def _heard(parts: Parts, fusion: ScoreFusion) -> Heard:
                 ("telephone", Version.TELEPHONE),
             )
         },
+        unknown=talk.clips,
+        unknown_scores=talk.unknown[0] * weight + bias,
         votes=data.votes(data.groups["development"]),
         people=data.people(data.groups["development"]),
         strange=_strange_scores(parts, scored),

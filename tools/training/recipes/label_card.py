@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.training.recipes.label_data import Terms
-from tools.training.recipes.label_figures import Figures
+from tools.training.recipes.label_figures import FOLDS, Figures
 
 _TEMPLATES = {
     True: Path(__file__).with_name("label_card_open.md"),
@@ -17,6 +17,7 @@ _BODY = Path(__file__).with_name("label_card.md")
 def card(terms: Terms, figures: Figures, settings: Mapping[str, Any]) -> str:
     """Markdown: the terms, how good it is, where it fails, how to make it again."""
     groups = figures.parts["speech, whole"]["groups"]
+    unknown = figures.parts[FOLDS]["groups"]["corpus"]
     return _BODY.read_text(encoding="utf-8").format(
         name=terms.name,
         version=terms.version,
@@ -24,6 +25,7 @@ def card(terms: Terms, figures: Figures, settings: Mapping[str, Any]) -> str:
         figures="\n".join(_row(name, part) for name, part in figures.parts.items()),
         recalls="\n".join(_recalls(name, part) for name, part in figures.parts.items()),
         corpora="\n".join(_row(name, part) for name, part in groups["corpus"].items()),
+        unknown="\n".join(_row(name, part) for name, part in unknown.items()),
         sexes="\n".join(_row(name, part) for name, part in groups["sex"].items()),
         calm="\n".join(_calm(name, part) for name, part in figures.calm.items()),
         ages="\n".join(_row(name, part) for name, part in groups["age"].items()),
@@ -33,6 +35,7 @@ def card(terms: Terms, figures: Figures, settings: Mapping[str, Any]) -> str:
         learnt="; the bundle itself has learnt from all of them" if terms.calm else "",
         right=figures.confident_and_right,
         seed=settings.get("seed", 0),
+        share=f" --share {settings['share']}" if settings.get("share", 1) < 1 else "",
     )
 
 
@@ -48,11 +51,14 @@ def _recalls(name: str, part: Mapping[str, Any]) -> str:
     return f"| {name} | {values} |"
 
 
-def _calm(name: str, rates: Mapping[str, float]) -> str:
-    return (
-        f"| {name} | {rates['n']} | {rates['hours'] * 60:.0f} | "
-        f"{rates['confident_per_hour']:.0f} | {rates['angry_or_sad_per_hour']:.0f} |"
-    )
+def _calm(name: str, rates: Mapping[str, Any]) -> str:
+    columns = " | ".join(_rate(rates, key) for key in ("confident", "angry_or_sad"))
+    return f"| {name} | {rates['n']} | {rates['hours'] * 60:.0f} | {columns} |"
+
+
+def _rate(rates: Mapping[str, Any], key: str) -> str:
+    value, (low, high) = rates[f"{key}_per_hour"], rates[f"{key}_per_hour_interval"]
+    return f"{value:.0f}" if low is None else f"{value:.0f} ({low:.0f}-{high:.0f})"
 
 
 def _doubt(name: str, part: Mapping[str, float]) -> str:

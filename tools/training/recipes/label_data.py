@@ -89,6 +89,7 @@ class LabelData:
         cache: Where decoded clips are kept.
         terms: What may be learnt from.
         heard: Text of talk -> what a recogniser made of it, for as many texts as there are.
+        share: Of the clips to learn from; less than all in a trial.
     """
 
     def __init__(
@@ -98,8 +99,10 @@ class LabelData:
         cache: Path,
         terms: Terms,
         heard: Mapping[str, str] | None = None,
+        share: float = 1.0,
     ) -> None:
         self.terms = terms
+        self._share = share
         self._heard = heard or {}
         self._data = data
         self._clips: DecodedClips = open_clips(data / "speech", cache)
@@ -122,13 +125,17 @@ class LabelData:
     def groups(self) -> Mapping[str, list[Piece]]:
         """Pieces by what they are for.
 
-        labelled: clips with one of our labels; development: those of them that are for measuring; calm: pieces of calm
+        labelled: clips with one of our labels to learn from; development: those for measuring; calm: pieces of calm
         speech, those for measuring among them; calls: utterances of the recorded calls; strange: noises, vocal bursts
         and speech of other emotions alone, for measuring.
         """
         clips, speech = self._clips.clips, self.speech
         expressive = [i for i, c in enumerate(clips) if c.emotion4 in LABELS and c.is_speech]
-        learnt = [i for i in expressive if self.terms.allows(clips[i])]
+        learnt = [
+            i
+            for i in expressive
+            if clips[i].split == "train" and self.terms.allows(clips[i]) and self._drawn(clips[i])
+        ]
         return {
             "labelled": speech.clip_pieces(learnt),
             "development": speech.clip_pieces([i for i in expressive if clips[i].split == "dev"]),
@@ -140,6 +147,10 @@ class LabelData:
                 [i for i, c in enumerate(clips) if c.corpus in STRANGE and c.split == "dev"]
             ),
         }
+
+    def _drawn(self, clip: Clip) -> bool:
+        """Whether a clip is among the share to learn from; a share holds all smaller ones."""
+        return zlib.crc32(clip.path.encode()) < self._share * 2**32
 
     def learns_from(self, piece: Piece) -> bool:
         """Whether a piece is for training, and allowed."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from streamer_models.heads.calibration import Calibration, fit_temperature
 from tools.data.manifest import Clip
+from tools.evaluate.alarms import per_hour
 from tools.evaluate.metrics import Judgements, grouped_report, report
 from tools.training.recipes.open_dialogues import LABELS
 
@@ -23,6 +24,7 @@ CALLS_PER_HOUR: Mapping[str, float] = {"angry": 4.0, "sad": 12.0, "happy": 45.0}
 """Confident labels that are allowed on the recorded conversations by which a threshold is chosen."""
 READERS, READERS_PER_HOUR = "librispeech_mini", 4.0
 """The same of each label on readers."""
+FOLDS = "speech, training voices, by heads without them"
 CROSSED = "recorded conversations, thresholds chosen on others"
 CONVERSATIONS = ("call_", "conv_", "meet_", "misc_", "tel_")
 """Beginnings of the names of recordings of people who talk to each other; the others are readings and a speech."""
@@ -41,6 +43,8 @@ class Heard:
         clips: n development clips.
         allowed: Which of them the terms allow to learn from: on these the temperature is fitted.
         scores: Condition -> [n, classes].
+        unknown: u clips of training speakers, as recorded.
+        unknown_scores: [u, classes], by heads that have not learnt from the speaker.
         votes: What most listeners hear in each clip; empty where nobody was asked.
         people: Grouping -> group of the speaker of each clip, empty where nothing is known.
         strange: Confidences [s] of what is no speech of ours, by corpus.
@@ -54,6 +58,8 @@ class Heard:
     clips: Sequence[Clip]
     allowed: Sequence[bool]
     scores: Mapping[str, Tensor]
+    unknown: Sequence[Clip]
+    unknown_scores: Tensor
     votes: Sequence[str]
     people: Mapping[str, Sequence[str]]
     strange: Mapping[str, Tensor]
@@ -83,7 +89,7 @@ class Figures:
     threshold: float
     thresholds: Mapping[str, float]
     parts: Mapping[str, dict[str, Any]]
-    calm: Mapping[str, dict[str, float]]
+    calm: Mapping[str, dict[str, Any]]
     confident_and_right: float
     """Of the development clips that are not neutral, by audio alone."""
     doubt: Mapping[str, dict[str, float]]
@@ -124,6 +130,7 @@ class Figures:
             parts[f"speech, {name}"] = grouped_report(judged, groups) | {
                 "risk_coverage": risk_coverage(judged)
             }
+        parts[FOLDS] = _unknown(heard, probabilities(heard.unknown_scores, "audio"))
         asked = [i for i, vote in enumerate(heard.votes) if vote]
         if asked:
             rows = probabilities(heard.scores["whole"][asked], "audio")
@@ -235,56 +242,61 @@ def _of(heard: Heard, recordings: Collection[str]) -> tuple[NDArray[np.bool_], f
 
 def _calm(
     heard: Heard, calm: _Floats, calls: _Floats, thresholds: Mapping[str, float]
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Confident labels an hour by kind of calm speech, all and those angry or sad."""
-    hours = Counter[str]()
+    hours: dict[str, dict[str, float]] = {}
     for clip, samples in heard.calm:
-        hours[clip.corpus] += samples / _SAMPLES_PER_HOUR  # type: ignore[assignment]
-    result = {}
-    for corpus, duration in hours.items():
-        mine = np.array([clip.corpus == corpus for clip, _ in heard.calm])
-        result[corpus] = _rates(calm[mine], thresholds, duration)
-    talk = conversations(heard)
-    for title, recordings in (
-        ("recorded conversations", talk),
-        ("recorded readings", sorted(heard.calls_hours.keys() - set(talk))),
-    ):
-        rows, recorded = _of(heard, recordings)
-        result[title] = _rates(calls[rows], thresholds, recorded)
-    result[CROSSED] = _crossed(heard, calm, calls, (talk[::2], talk[1::2]))
+        speakers = hours.setdefault(clip.corpus, {})
+        speakers[clip.speaker] = speakers.get(clip.speaker, 0.0) + samples / _SAMPLES_PER_HOUR
+    readers = [clip.speaker for clip, _ in heard.calm]
+    sure = confident(calm, thresholds)
+    result = {corpus: _rates(calm, sure, readers, of) for corpus, of in hours.items()}
+    talk, names = conversations(heard), [clip.speaker for clip in heard.calls]
+    recorded = {
+        "recorded conversations": {name: heard.calls_hours[name] for name in talk},
+        "recorded readings": {n: h for n, h in heard.calls_hours.items() if n not in talk},
+    }
+    sure = confident(calls, thresholds)
+    result |= {title: _rates(calls, sure, names, of) for title, of in recorded.items()}
+    for own, other in ((talk[::2], talk[1::2]), (talk[1::2], talk[::2])):
+        rows, _ = _of(heard, own)
+        sure[rows] = confident(calls[rows], choose_thresholds(heard, calm, calls, other))
+    result[CROSSED] = _rates(calls, sure, names, recorded["recorded conversations"])
     return result
 
 
-def _crossed(
-    heard: Heard, calm: _Floats, calls: _Floats, halves: tuple[list[str], list[str]]
-) -> dict[str, float]:
-    """Rates on each half of the conversations at the thresholds that the other half would choose."""
-    n, hours, counts = 0, 0.0, np.zeros(2)
-    for own, other in (halves, halves[::-1]):
-        rows, recorded = _of(heard, own)
-        rates = _rates(calls[rows], choose_thresholds(heard, calm, calls, other), 1.0)
-        counts += (rates["confident_per_hour"], rates["angry_or_sad_per_hour"])
-        n, hours = n + int(rows.sum()), hours + recorded
-    confident_rate, dark_rate = (round(float(count / max(hours, 1e-9)), 1) for count in counts)
-    return {
-        "n": n,
-        "hours": round(hours, 3),
-        "confident_per_hour": confident_rate,
-        "angry_or_sad_per_hour": dark_rate,
-    }
-
-
 def _rates(
-    probabilities: _Floats, thresholds: Mapping[str, float], hours: float
-) -> dict[str, float]:
-    sure = confident(probabilities, thresholds)
-    dark = sure & (probabilities.argmax(axis=1) != LABELS.index("happy"))
-    return {
-        "n": len(probabilities),
-        "hours": round(hours, 3),
-        "confident_per_hour": round(float(sure.sum()) / max(hours, 1e-9), 1),
-        "angry_or_sad_per_hour": round(float(dark.sum()) / max(hours, 1e-9), 1),
+    probabilities: _Floats,
+    sure: NDArray[np.bool_],
+    names: Sequence[str],
+    hours: Mapping[str, float],
+) -> dict[str, Any]:
+    """Confident labels an hour, all and those angry or sad, with intervals over recordings or speakers.
+
+    Args:
+        probabilities: Of n utterances.
+        sure: Which of them have a confident label other than neutral.
+        names: Recording or speaker of each.
+        hours: Of those that count.
+    """
+    result: dict[str, Any] = {
+        "n": sum(name in hours for name in names),
+        "hours": round(sum(hours.values()), 3),
     }
+    dark = sure & (probabilities.argmax(axis=1) != LABELS.index("happy"))
+    for key, alarms in (("confident_per_hour", sure), ("angry_or_sad_per_hour", dark)):
+        counts = Counter(names[i] for i in np.flatnonzero(alarms))
+        rate = per_hour([counts[name] for name in hours], list(hours.values()))
+        result |= {key: rate["value"], f"{key}_interval": [rate["low"], rate["high"]]}
+    return result
+
+
+def _unknown(heard: Heard, rows: _Floats) -> dict[str, Any]:
+    """The report on clips of training speakers by heads that do not know the speaker."""
+    clips = heard.unknown
+    truth, speakers = [clip.emotion4 for clip in clips], [clip.speaker for clip in clips]
+    judged = Judgements.of(LABELS, truth, rows, speakers)
+    return grouped_report(judged, {"corpus": [clip.corpus for clip in clips]})
 
 
 def _scaling(scores: Tensor, labels: Tensor) -> dict[str, float]:

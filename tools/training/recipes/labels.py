@@ -12,7 +12,7 @@ Finished stages in --out are kept. The recordings of calls are cut where the seg
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,17 @@ class LabelSettings:
         default_factory=lambda: TextSettings(epochs=2, utterances=12_000, noisy=0.5)
     )
     fusion: FusionSettings = field(default_factory=FusionSettings)
+    share: float = 1.0
+    """Of the draws of heads and texts; less in a trial."""
+
+    def drawing(self, share: float) -> "LabelSettings":
+        """The same with another share."""
+
+        def fewer(stage: TextSettings) -> TextSettings:
+            return replace(stage, utterances=round(share * (stage.utterances or 0)) or None)
+
+        head = replace(self.head, draws=max(self.head.batch, round(share * self.head.draws)))
+        return replace(self, head=head, text=fewer(self.text), talk=fewer(self.talk), share=share)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,9 +100,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", choices=list(TERMS), default="streamer-en-2")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
     parser.add_argument(
+        "--share",
+        type=share,
+        default=1.0,
+        help="a trial: learn from this share of the labelled clips, in as few draws (default 1)",
+    )
+    parser.add_argument(
         "--cache", type=Path, default=DEFAULT_CACHE, help="clips, statistics (default %(default)s)"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
+
+
+def share(text: str) -> float:
+    """A number above 0, at most 1."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise ValueError
+    return value
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -99,8 +124,10 @@ def run(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     terms = TERMS[arguments.bundle]
     heard = read_hypotheses(arguments.heard) if arguments.heard else {}
-    data = LabelData(arguments.data, arguments.call_events, arguments.cache, terms, heard)
-    settings = LabelSettings(head=HeadSettings(calm=terms.calm))
+    data = LabelData(
+        arguments.data, arguments.call_events, arguments.cache, terms, heard, arguments.share
+    )
+    settings = LabelSettings(head=HeadSettings(calm=terms.calm)).drawing(arguments.share)
     config = WhisperConfig(hidden=settings.head.hidden, dropout=settings.head.dropout)
     encoder = pretrained_whisper(arguments.whisper, config)
     kept = arguments.cache / f"statistics-{data.sha256[:16]}"
