@@ -68,6 +68,7 @@ def test_gives_an_interval_over_recordings():
     calm = alarms.Recording(hours=1.0)
     loud = alarms.Recording(hours=1.0, labels=alarms.Counter(angry=4), alerts=2)
     rates = alarms.measure([calm, loud])["per_hour"]
+    assert alarms.measure([calm])["per_hour"]["alerts"] == {"value": 0.0, "low": 0.0, "high": 3.0}
     assert rates["confident"] == {"value": 2.0, "low": 0.0, "high": 4.0}
     assert rates["alerts"]["value"] == 1.0
 

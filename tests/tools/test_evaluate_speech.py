@@ -16,8 +16,10 @@ from tools.command_line import dispatch
 from tools.data.cache import open_clips
 from tools.data.manifest import Clip
 from tools.evaluate.__main__ import COMMANDS
+from tools.evaluate.conditions import CONDITIONS
 from tools.evaluate.judging import judge
-from tools.evaluate.speech import embed, evaluate, evaluated
+from tools.evaluate.metrics import Judgements
+from tools.evaluate.speech import by_votes, embed, evaluate, evaluated
 
 LABELS = ("angry", "happy", "sad", "neutral")
 
@@ -37,7 +39,7 @@ def test_the_command_prints_a_table_and_writes_the_agreed_json(clips, tmp_path, 
     make_bundle().save(tmp_path / "bundle")
     code = run(
         "--bundle", tmp_path / "bundle", "--data", clips, "--json", tmp_path / "out.json",
-        "--cache", tmp_path / "cache", "--robustness",
+        "--cache", tmp_path / "cache", "--robustness", "--histories",
     )  # fmt: skip
     assert code == 0
     assert "corpus tones" in capsys.readouterr().out
@@ -53,7 +55,11 @@ def test_the_command_prints_a_table_and_writes_the_agreed_json(clips, tmp_path, 
     assert set(got["groups"]["gender"]) == {"female", "male"}
     assert got["bundle"]["name"] == "tiny"
     assert len(got["bundle"]["sha256"]) == 64
-    assert set(got["robustness"]) == {"quieter", "louder", "clipped", "telephone"}
+    assert set(got["robustness"]) == set(CONDITIONS)
+    assert got["robustness"]["short"]["low"] <= got["robustness"]["short"]["high"]
+    assert set(got["histories"]) == {"equal", "mostly neutral", "same throughout"}
+    assert got["histories"]["equal"]["8"]["n"] == 2 * 12  # speakers, histories of each
+    assert "votes" not in got  # nobody was asked
     assert_its_page_has_curves(tmp_path / "out.json")
 
 
@@ -120,6 +126,25 @@ def test_a_clip_is_judged_as_the_running_program_judges_a_first_utterance_withou
     result = evaluate(bundle, decoded, places[:1])
     right = LABELS[int(np.argmax(expected[0][0]))] == decoded.clips[places[0]].emotion4
     assert result["accuracy"]["value"] == float(right)
+
+
+def test_what_listeners_hear_counts_where_they_were_asked():
+    clips = [Clip("c/one.ogg", "s", emotion4="sad"), Clip("c/two.ogg", "s", emotion4="sad")]
+    neutral = np.eye(4)[LABELS.index("neutral")]
+    said = Judgements.of(LABELS, ["sad", "sad"], [neutral, neutral], ["s", "s"])
+    assert by_votes(said, clips, {}) == {}
+    asked = by_votes(said, clips, {"two": neutral})
+    assert (asked["n"], asked["ua"]["value"]) == (1, 1.0)
+
+
+@pytest.mark.parametrize("name", list(CONDITIONS))
+def test_a_condition_gives_the_same_each_time_and_never_nothing(name):
+    for length in (1, 200, 40_000):
+        wave = np.random.default_rng(1).normal(0, 0.1, length).astype(np.float32)
+        heard = CONDITIONS[name](wave)
+        assert np.array_equal(heard, CONDITIONS[name](wave))
+        assert np.isfinite(heard).all()
+        assert len(heard) >= 1
 
 
 def test_a_bundle_that_cannot_hear_says_so(clips, tmp_path):

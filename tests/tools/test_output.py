@@ -30,6 +30,23 @@ def test_a_label_may_need_more_confidence_than_others():
     assert found["rejected"] == pytest.approx(3 / 8)
 
 
+def test_alarms_are_counted_among_neutral_utterances_and_hits_among_the_others():
+    truth = ["angry", "angry", "neutral", "neutral"]
+    angry, neutral = [0.8, 0.2], [0.3, 0.7]
+    judged = Judgements.of(("angry", "neutral"), truth, [angry, neutral, angry, neutral], "abab")
+    found = abstention(judged, 0.75)
+    assert found["confident_and_right"] == {"n": 2, "value": 0.5, "low": 0.0, "high": 1.0}
+    assert found["confident_and_wrong"]["value"] == 0.0
+    assert found["neutral_and_alarmed"]["value"] == 0.5
+    assert "confident_and_right" not in abstention(sure_when_right(), 0.5)
+
+
+def test_the_gain_of_abstaining_has_an_interval_over_clusters():
+    gain = abstention(sure_when_right(), threshold=0.58)["gain_without_least_confident"]
+    assert gain["value"] == pytest.approx(0.25)
+    assert gain["low"] <= gain["value"] <= gain["high"]
+
+
 def test_a_bundle_is_known_by_its_content(random_bundle):
     first = bundle_identity(bundle_directory(str(random_bundle)))
     assert first["name"] == "random"

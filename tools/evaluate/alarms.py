@@ -17,9 +17,8 @@ import numpy as np
 
 from streamer.errors import UserError
 from tools.evaluate.metrics import RESAMPLES
-from tools.evaluate.output import write_json
+from tools.evaluate.output import CALM, write_json
 
-CALM = "neutral"
 STABLE_AFTER_S = (1.0, 2.0)
 _HOUR = 3600.0
 _NONE_SEEN = 3.0

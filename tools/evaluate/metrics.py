@@ -6,7 +6,7 @@ narrow. These resample the groups (a cluster bootstrap; Efron & Tibshirani, An I
 All measures are computed from a few sums of each group, so that a thousand resamplings cost a matrix product.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,6 +190,37 @@ def grouped_report(
         for name, values in groups.items()
     }
     return result
+
+
+def resampled(
+    columns: ArrayLike,
+    clusters: Sequence[str],
+    statistic: Callable[[_Floats], _Floats],
+    *,
+    seed: int = 0,
+) -> dict[str, float | None]:
+    """A figure from sums over utterances, with its interval over clusters, as `report` gives one.
+
+    Args:
+        columns: What to sum, [k, n].
+        clusters: Of each of the n utterances.
+        statistic: Sums [..., k] -> figures [...].
+        seed: Of the bootstrap.
+    """
+    values = np.asarray(columns, np.float64)
+    names = {name: row for row, name in enumerate(dict.fromkeys(clusters))}
+    sums = np.zeros((len(names), len(values)))
+    np.add.at(sums, np.array([names[name] for name in clusters], np.int64), values.T)
+    weights = np.random.default_rng(seed).multinomial(
+        len(sums), np.full(len(sums), 1 / len(sums)), size=RESAMPLES
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = statistic(weights @ sums)
+        value = float(statistic(sums.sum(axis=0)))
+    known = drawn[~np.isnan(drawn)]
+    spread = len(sums) > 1 and len(known) > 0
+    low, high = np.percentile(known, (2.5, 97.5)) if spread else (np.nan, np.nan)
+    return {"value": _number(value), "low": _number(low), "high": _number(high)}
 
 
 def ece_by_chance(judgements: Judgements, *, draws: int = 200, seed: int = 0) -> float:

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from streamer.errors import UserError
 from streamer_models.bundle import Bundle, BundleError, find_bundle
-from tools.evaluate.metrics import SCALARS, Judgements
+from tools.evaluate.metrics import SCALARS, Judgements, resampled
 
+CALM = "neutral"
 REJECTED = 0.25
 """The share of least confident utterances that `abstention` leaves out."""
 
@@ -54,7 +55,7 @@ def bundle_identity(directory: Path) -> dict[str, str]:
 
 def abstention(
     judgements: Judgements, threshold: float, thresholds: Mapping[str, float] | None = None
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Return what is gained by saying nothing where confidence is low.
 
     Args:
@@ -63,21 +64,44 @@ def abstention(
         thresholds: Those of labels for which it is another.
 
     Returns:
-        `threshold`; `rejected`, the share of utterances under it, and `accuracy` of the others; and
-        `accuracy_without_least_confident`, after leaving out a quarter whatever the threshold.
+        `threshold`; `rejected`, the share of utterances under it, and `accuracy` of the others;
+        `accuracy_without_least_confident`, after leaving out a quarter whatever the threshold, and how much more that
+        is, `gain_without_least_confident`, with its interval. Where one of the labels is neutral, the shares that get a
+        label other than neutral with confidence: `confident_and_right` and `confident_and_wrong` of the utterances that
+        are not neutral, `neutral_and_alarmed` of those that are.
     """
     confidence = judgements.probabilities.max(axis=1)
     correct = judgements.predicted == judgements.truth
     order = np.argsort(confidence, kind="stable")
     rest = order[round(REJECTED * len(order)) :]
+    surest = np.isin(np.arange(len(order)), rest)
     least = dict.fromkeys(judgements.labels, threshold) | dict(thresholds or {})
     kept = confidence >= np.array([least[name] for name in judgements.labels])[judgements.predicted]
-    return {
+    result: dict[str, Any] = {
         "threshold": round(threshold, 4),
         "rejected": _mean(~kept),
         "accuracy": _mean(correct[kept]),
         "accuracy_without_least_confident": _mean(correct[rest]),
+        "gain_without_least_confident": resampled(
+            [correct & surest, surest, correct, np.ones(len(order))],
+            judgements.clusters,
+            lambda sums: sums[..., 0] / sums[..., 1] - sums[..., 2] / sums[..., 3],
+        ),
     }
+    if CALM not in judgements.labels:
+        return result
+    calm = judgements.labels.index(CALM)
+    said, expressive = kept & (judgements.predicted != calm), judgements.truth != calm
+    for name, hits, of in (
+        ("confident_and_right", said & correct, expressive),
+        ("confident_and_wrong", said & ~correct, expressive),
+        ("neutral_and_alarmed", said, ~expressive),
+    ):
+        part = resampled(
+            [hits & of, of], judgements.clusters, lambda sums: sums[..., 0] / sums[..., 1]
+        )
+        result[name] = {"n": int(of.sum()), **part}
+    return result
 
 
 def write_json(path: Path | None, result: Mapping[str, Any]) -> None:

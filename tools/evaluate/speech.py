@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from streamer.errors import UserError
 from streamer_models.bundle import Bundle, BundleError
 from streamer_models.encoders.leaf_cnn import LeafCnn
 from streamer_models.windows import Dialogue
-from tools.data.augmentation import Wave, gain, telephone
+from tools.data.augmentation import Wave
 from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
 from tools.data.manifest import Clip
-from tools.evaluate.details import KEY, to_json
+from tools.data.votes import CREMAD_VOTES, read_votes
+from tools.evaluate.conditions import CONDITIONS
+from tools.evaluate.details import KEY, from_json, to_json
+from tools.evaluate.histories import histories
 from tools.evaluate.judging import judge
-from tools.evaluate.metrics import Judgements, grouped_report
+from tools.evaluate.metrics import Judgements, grouped_report, report
 from tools.evaluate.output import (
     abstention,
     bundle_directory,
@@ -31,15 +35,6 @@ from tools.progress import progress
 
 TRAINING = "train"
 _BATCH = 16
-
-LOUDNESS_DB = (-12.0, 12.0)
-CONDITIONS: Mapping[str, Callable[[Wave], Wave]] = {
-    "quieter": lambda wave: gain(wave, LOUDNESS_DB[0]),
-    "louder": lambda wave: gain(wave, LOUDNESS_DB[1]),
-    "clipped": lambda wave: np.clip(gain(wave, LOUDNESS_DB[1]), -1.0, 1.0),
-    "telephone": telephone,
-}
-"""What a live source does to speech, by its name in the result."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--robustness",
         action="store_true",
-        help="judge each clip also 12 dB quieter, 12 dB louder, so loud that it is clipped, and over a telephone line",
+        help="judge each clip also 12 dB quieter, 12 dB louder, so loud that it is clipped, over a telephone line, in "
+        "a room, over a network that loses packets, and a stretch of 0.4 to 1.3 s of it",
+    )
+    parser.add_argument(
+        "--histories",
+        action="store_true",
+        help="judge the clips of each speaker also one after another in random order, with the past",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument(
@@ -74,15 +75,27 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(str(error)) from error
     speech = open_clips(arguments.data, arguments.cache)
     places = evaluated(speech.clips, bundle.labels, arguments.split)
-    result = evaluate(bundle, speech, places, robustness=arguments.robustness)
+    result = evaluate(
+        bundle, speech, places, robustness=arguments.robustness, in_order=arguments.histories
+    )
+    votes = read_votes(arguments.data / CREMAD_VOTES, bundle.labels)
+    asked = by_votes(from_json(result[KEY]), [speech.clips[i] for i in places], votes)
+    if asked:
+        result["votes"] = asked
     result["bundle"] = bundle_identity(directory)
     print_table(f"{arguments.data}: audio alone", result, bundle.labels)
     for name, value in result["abstention"].items():
         print(f"abstention, {name}: {value}")
     for name, part in result.get("robustness", {}).items():
         print(
-            f"{name}: ua {part['ua']}, change {part['ua_change']:+}, other label {part['changed']:.1%}"
+            f"{name}: ua {part['ua']} [{part['low']}-{part['high']}], change {part['ua_change']:+}, "
+            f"other label {part['changed']:.1%}, ece {part['ece']}"
         )
+    for kind, places_of in result.get("histories", {}).items():
+        for place, part in places_of.items():
+            print(f"{kind}, utterance {place}: n {part['n']}, {_ua_and_accuracy(part)}")
+    if asked:
+        print(f"against listeners' votes: n {asked['n']}, {_ua_and_accuracy(asked)}")
     write_json(arguments.json, result)
 
 
@@ -106,7 +119,12 @@ def evaluated(clips: Sequence[Clip], labels: Sequence[str], split: str | None) -
 
 
 def evaluate(
-    bundle: Bundle, speech: DecodedClips, places: Sequence[int], *, robustness: bool = False
+    bundle: Bundle,
+    speech: DecodedClips,
+    places: Sequence[int],
+    *,
+    robustness: bool = False,
+    in_order: bool = False,
 ) -> dict[str, Any]:
     """Return the report on clips, each heard alone, with corpora, sexes and speakers as groups.
 
@@ -116,6 +134,7 @@ def evaluate(
         places: Which of them.
         robustness: Adds `robustness`: under each of `CONDITIONS` the unweighted accuracy, its change, and the share of
             clips that get another label.
+        in_order: Adds `histories`.
 
     Raises:
         UserError: The bundle has no audio encoder.
@@ -125,15 +144,13 @@ def evaluate(
         raise UserError(f"the bundle {bundle.name} does not hear: it has no audio encoder")
     clips = [speech.clips[place] for place in places]
 
-    def heard(change: Callable[[Wave], Wave] | None, name: str) -> Judgements:
-        waves = [speech.wave(place) for place in places]
-        if change is not None:
-            waves = [change(wave) for wave in waves]
-        said = _alone(bundle, embed(encoder, waves, name))
+    def heard(change: Callable[[Wave], Wave], name: str) -> tuple[Judgements, Tensor]:
+        embeddings = embed(encoder, [change(speech.wave(place)) for place in places], name)
         truth, speakers = [clip.emotion4 for clip in clips], [clip.speaker for clip in clips]
-        return Judgements.of(bundle.labels, truth, said, speakers)
+        said = _alone(bundle, embeddings)
+        return Judgements.of(bundle.labels, truth, said, speakers), embeddings
 
-    plain = heard(None, "as recorded")
+    plain, embeddings = heard(lambda wave: wave, "as recorded")
     groups = {
         "corpus": [clip.corpus for clip in clips],
         "gender": [clip.gender for clip in clips],
@@ -144,9 +161,29 @@ def evaluate(
     result[KEY] = to_json(plain)
     if robustness:
         result["robustness"] = {
-            name: _compared(plain, heard(change, name)) for name, change in CONDITIONS.items()
+            name: _compared(plain, heard(change, name)[0]) for name, change in CONDITIONS.items()
         }
+    if in_order:
+        result["histories"] = histories(bundle, clips, embeddings)
     return result
+
+
+def by_votes(
+    judgements: Judgements, clips: Sequence[Clip], votes: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Any]:
+    """The report against the label that most listeners hear in the voice; empty where nobody was asked.
+
+    Args:
+        judgements: Of n clips.
+        clips: The clips.
+        votes: Shares of the labels by the name of a clip.
+    """
+    heard = [votes.get(Path(clip.path).stem) for clip in clips]
+    asked = np.array([row is not None for row in heard])
+    if not asked.any():
+        return {}
+    truth = np.array([row.argmax() for row in heard if row is not None], np.int64)
+    return report(replace(judgements.select(asked), truth=truth))
 
 
 @torch.inference_mode()
@@ -174,12 +211,23 @@ def _alone(bundle: Bundle, embeddings: Tensor) -> NDArray[np.float64]:
 
 
 def _compared(plain: Judgements, changed: Judgements) -> dict[str, float]:
-    before, after = (_ua(judgements) for judgements in (plain, changed))
+    before, after = _ua(plain), _ua(changed)
+    measured = report(changed)
     return {
         "ua": round(after, 4),
+        "low": measured["ua"]["low"],
+        "high": measured["ua"]["high"],
+        "ece": measured["ece"]["value"],
         "ua_change": round(after - before, 4),
         "changed": round(float((plain.predicted != changed.predicted).mean()), 4),
     }
+
+
+def _ua_and_accuracy(part: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {part[name]['value']} [{part[name]['low']}-{part[name]['high']}]"
+        for name in ("ua", "accuracy")
+    )
 
 
 def _ua(judgements: Judgements) -> float:

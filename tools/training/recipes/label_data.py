@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.errors import UserError
@@ -19,6 +18,7 @@ from tools.data.cache import DecodedClips, open_clips
 from tools.data.conversations import TextDialogue, Turn
 from tools.data.manifest import NOISE, Clip
 from tools.data.tables import read_table
+from tools.data.votes import CREMAD_VOTES, read_votes
 from tools.training.recipes.open_dialogues import LABELS, OTHER, labelled_texts, open_dialogues
 from tools.training.tasks.rated_texts import rated_texts
 from tools.training.tasks.speech_pieces import CALLS, Calls, Piece, Speech
@@ -169,7 +169,7 @@ class LabelData:
             votes: Weight of listeners' votes against the acted label.
             calm: Probability of neutral for calm speech.
         """
-        heard = read_votes(self._data / "speech" / "cremad" / "ratings.csv")
+        heard = read_votes(self._data / "speech" / CREMAD_VOTES, LABELS)
         rows = []
         for clip in self.clips_of(pieces):
             if clip.emotion4:
@@ -183,7 +183,7 @@ class LabelData:
 
     def votes(self, pieces: Sequence[Piece]) -> list[str]:
         """The label that most listeners hear in the voice of each clip; empty where nobody was asked."""
-        heard = read_votes(self._data / "speech" / "cremad" / "ratings.csv")
+        heard = read_votes(self._data / "speech" / CREMAD_VOTES, LABELS)
         names = [Path(clip.path).stem for clip in self.clips_of(pieces)]
         return [LABELS[int(heard[name].argmax())] if name in heard else "" for name in names]
 
@@ -260,19 +260,6 @@ def made_dialogues(turns: Sequence[Turn], rng: np.random.Generator) -> list[Text
             said.append(replace(choice[int(rng.integers(len(choice)))], speaker="AB"[who]))
         dialogues.append(TextDialogue("comments", str(number), "dev", tuple(said)))
     return dialogues
-
-
-def read_votes(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Listeners' votes from voice alone by clip, as shares of our labels; clips with fewer than three are left out."""
-    if not path.is_file():
-        return {}
-    votes = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            counts = np.array([float(row[f"voice_{label}"] or 0) for label in LABELS])
-            if counts.sum() >= 3:
-                votes[row["clip"]] = counts / counts.sum()
-    return votes
 
 
 def read_people(path: Path) -> dict[str, tuple[str, str]]:

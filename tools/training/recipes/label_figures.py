@@ -285,7 +285,7 @@ def _rates(
     }
     dark = sure & (probabilities.argmax(axis=1) != LABELS.index("happy"))
     for key, alarms in (("confident_per_hour", sure), ("angry_or_sad_per_hour", dark)):
-        counts = Counter(names[i] for i in np.flatnonzero(alarms))
+        counts = Counter(names[i] for i in np.flatnonzero(alarms).tolist())
         rate = per_hour([counts[name] for name in hours], list(hours.values()))
         result |= {key: rate["value"], f"{key}_interval": [rate["low"], rate["high"]]}
     return result
