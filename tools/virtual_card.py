@@ -12,7 +12,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 _SINK = "streamer_test"
@@ -84,12 +83,7 @@ class VirtualCard:
         )
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.freeze(frozen=False)
         self._server.terminate()
         self._server.wait(10)

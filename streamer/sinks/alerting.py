@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from types import TracebackType
 from typing import Self
 
 from streamer.events import Alert, Event
@@ -32,12 +31,7 @@ class AlertSink:
         self._worker = asyncio.create_task(self._work())
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._waiting.join(), self._max_wait)
         if self._undelivered:

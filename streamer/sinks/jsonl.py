@@ -6,7 +6,6 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from streamer.errors import UserError
@@ -43,12 +42,7 @@ class JsonlSink:
             raise UserError(f"{self._target}: {(error.strerror or 'no access').lower()}") from None
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         if self._writer:
             await self._writer.close()
 

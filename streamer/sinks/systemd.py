@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import socket
-from types import TracebackType
 from typing import Self
 
 from streamer import events
@@ -27,12 +26,7 @@ class Systemd:
             self._alive = asyncio.create_task(self._keep_alive())
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         if self._alive:
             self._alive.cancel()
             await asyncio.gather(self._alive, return_exceptions=True)

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import Self
 
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples
@@ -91,12 +90,7 @@ class NetworkSource:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         self._closed = True
         while not self._queue.empty():  # a sender that waits for room must not wait for ever
             self._queue.get_nowait()

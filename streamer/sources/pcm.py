@@ -1,7 +1,6 @@
 """Raw samples from a pipe: `ffmpeg ... -f s16le - | streamer listen -`."""
 
 from collections.abc import AsyncIterator, Sequence
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -53,12 +52,7 @@ class PcmSource:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._reader.close()
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk]:

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap
@@ -79,12 +78,7 @@ class StandardInput:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
     def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:

@@ -1,7 +1,6 @@
 """Samples in memory as a source of the pipeline."""
 
 from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import Self
 
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples
@@ -24,12 +23,7 @@ class SamplesSource:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         pass
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:

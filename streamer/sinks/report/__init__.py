@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from streamer.errors import UserError
@@ -37,12 +36,7 @@ class ReportSink:
         check_target(self._folder or self._page.parent)
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         if self._unwritten:
             await asyncio.to_thread(self._write)
         if self._written and self._announce:

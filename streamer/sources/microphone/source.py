@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Self, TypeVar
 
 from streamer.audio import AudioChunk, Gap, to_samples
@@ -84,12 +83,7 @@ class MicrophoneSource:
         self._info = SourceInfo(source, names, live=True, session=f"live-{started}")
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._close()
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples, to_samples
@@ -90,12 +89,7 @@ class RecordingSource:
         self._clock.begin(started, duration, self._speed)
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         self._thread.shutdown(cancel_futures=True)
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk | Gap]:
