@@ -319,7 +319,7 @@ def _end(queue: "asyncio.Queue[Event | None]") -> None:
 
 @contextlib.asynccontextmanager
 async def _loaded(engine: Engine | None, settings: Settings | None) -> AsyncIterator[Engine]:
-    """The engine that was given, or one that lasts as long as this context."""
+    """Yield the engine that was given, or one that lasts as long as this context."""
     if engine is not None:
         if settings is not None:
             raise TypeError("an engine has its own settings: give one or the other")

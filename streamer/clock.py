@@ -113,5 +113,5 @@ class BootClock:
             self.boot = ""
 
     def seconds(self) -> float:
-        """Seconds since the machine started, suspended time included where the system counts it."""
+        """Return seconds since the machine started, suspended time included where the system counts it."""
         return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -81,7 +81,7 @@ def environment(place: Path, wheel: Path, extras: tuple[str, ...]) -> Path:
 
 
 def closure(extras: tuple[str, ...]) -> Iterator[Distribution]:
-    """The installed packages that the base with some extras requires, directly or not."""
+    """Yield the installed packages that the base with some extras requires, directly or not."""
     waiting, seen = [(NAME, frozenset(extras))], set[tuple[str, frozenset[str]]]()
     while waiting:
         name, wanted = waiting.pop()

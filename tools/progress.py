@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 def progress(
     items: Iterable[Item], description: str, *, total: int | None = None
 ) -> Iterator[Item]:
-    """The same items, with a bar while they are worked on where somebody watches."""
+    """Yield the same items, with a bar while they are worked on where somebody watches."""
     console = Console(stderr=True)
     yield from track(
         items, description, total=total, console=console, disable=not console.is_terminal

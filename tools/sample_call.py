@@ -95,7 +95,7 @@ def compose(script: tuple[Turn, ...]) -> NDArray[np.float32]:
 
 
 def speak(turn: Turn) -> NDArray[np.float32]:
-    """One turn, without the silence around it, at 16 kHz."""
+    """Return one turn, without the silence around it, at 16 kHz."""
     command = ["espeak-ng", "-v", VOICES[turn.channel], "-s", str(turn.rate), "-p", str(turn.pitch)]
     wav = subprocess.run([*command, "--stdout", turn.text], check=True, capture_output=True).stdout
     with av.open(io.BytesIO(wav), mode="r", format="wav") as container:

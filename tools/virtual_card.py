@@ -89,7 +89,7 @@ class VirtualCard:
         self._server.wait(10)
 
     def plug(self) -> None:
-        """The card is there."""
+        """Plug the card in."""
         self._module = self._add(_SINK)
 
     def unplug(self) -> None:
@@ -97,16 +97,16 @@ class VirtualCard:
         self._control("unload-module", self._module)
 
     def suspend(self, *, suspended: bool) -> None:
-        """The card's microphone can be opened, but delivers nothing; or it does again."""
+        """Let the card's microphone be opened but deliver nothing, or deliver again."""
         self._control("suspend-sink", _SINK, str(int(suspended)))
 
     def freeze(self, *, frozen: bool) -> None:
-        """The sound server answers nobody; or it does again."""
+        """Let the sound server answer nobody, or answer again."""
         self._server.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
 
     @contextlib.contextmanager
     def playing(self, recording: Path, sink: str = _SINK) -> Iterator[subprocess.Popen[bytes]]:
-        """A recording is played meanwhile; it breaks off at the end of the context."""
+        """Play a recording meanwhile; break off at the end of the context."""
         command = ["paplay", f"--device={sink}", str(recording)]
         with subprocess.Popen(command, env=self.environment) as player:
             try:
@@ -115,7 +115,7 @@ class VirtualCard:
                 player.terminate()
 
     def _add(self, name: str) -> str:
-        """Return a sink that is at work even while nobody listens, so that a new listener hears at once."""
+        """Return a sink that works even while nobody records, so that a new recording begins at once."""
         sink = ("module-null-sink", f"sink_name={name}", "rate=48000", "norewinds=1")
         return self._control("load-module", *sink) or ""
 

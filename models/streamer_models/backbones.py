@@ -15,13 +15,13 @@ VARIABLE = "STREAMER_BACKBONES"
 
 
 def folders() -> list[Path]:
-    """Where backbones are looked for, at any depth of three levels."""
+    """Return where backbones are looked for, at any depth of three levels."""
     named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     return [*named, Path("~/.cache/streamer/backbones").expanduser()]
 
 
 def find_backbone(backbone: Backbone) -> Path:
-    """The file of a backbone.
+    """Return the file of a backbone.
 
     Raises:
         BundleError: It is in none of the folders.
@@ -36,7 +36,7 @@ def find_backbone(backbone: Backbone) -> Path:
 
 
 def read_backbone(backbone: Backbone) -> dict[str, Tensor]:
-    """The tensors of a backbone by their names in the model's state.
+    """Return the tensors of a backbone by their names in the model's state.
 
     Raises:
         BundleError: It is missing, or not safetensors.
@@ -54,7 +54,7 @@ def read_backbone(backbone: Backbone) -> dict[str, Tensor]:
 
 
 def _candidates(backbone: Backbone) -> Iterator[Path]:
-    """Files of the right size, by pattern, in a fixed order."""
+    """Yield files of the right size, by pattern, in a fixed order."""
     for folder in folders():
         for depth in ("*", "*/*", "*/*/*"):
             for path in sorted(folder.glob(f"{depth}.safetensors")):

@@ -89,7 +89,7 @@ class Bundle:
         return tuple(name for name in names if getattr(self.model, name) is not None)
 
     def classifier(self, threshold: float | None = None, *, fast: bool = True) -> Classifier:
-        """A classifier of streams.
+        """Return a classifier of streams.
 
         Args:
             threshold: Instead of the bundle's own, for all labels.
@@ -207,7 +207,7 @@ class Bundle:
 
 
 def find_bundle(name: str) -> Path:
-    """The directory of a bundle: a path to it, or the name of one that comes with the program.
+    """Return the directory of a bundle: a path to it, or the name of one that comes with the program.
 
     Raises:
         BundleError: There is none.
@@ -223,7 +223,7 @@ def find_bundle(name: str) -> Path:
 
 
 def _packed(model: nn.Module, backbones: Sequence[Backbone]) -> dict[str, bytes]:
-    """The files of a model's weights without those of its backbones."""
+    """Return the files of a model's weights without those of its backbones."""
     prefixes = tuple(backbone.prefix for backbone in backbones)
     state = {
         name: tensor
@@ -247,7 +247,7 @@ def _check_names(manifest: Manifest) -> None:
 
 
 def _loaded(manifest: Manifest, weights: Sequence[bytes]) -> nn.Module:
-    """The system with its weights: nothing is allocated before the files are known to fit it."""
+    """Return the system with its weights: nothing is allocated before the files are known to fit it."""
 
     def read(like: dict[str, Tensor]) -> dict[str, Tensor]:
         outside = {}

@@ -75,7 +75,7 @@ class Classifier:
         self._scoring = system.fast() if fast and isinstance(system, HasFastForm) else system
 
     def new_state(self) -> "ConversationState":
-        """The memory of a conversation that begins."""
+        """Return the memory of a conversation that begins."""
         return self.system.new_state()
 
     @torch.inference_mode()

@@ -43,7 +43,7 @@ class EncoderConfig(NetworkConfig):
 
 
 def first_of(error: ValidationError) -> str:
-    """The first complaint of a validation, in one line: where, and what."""
+    """Return the first complaint of a validation, in one line: where, and what."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
@@ -51,7 +51,7 @@ def first_of(error: ValidationError) -> str:
 
 
 def one_line(text: str) -> str:
-    """A message in one line of at most 300 characters."""
+    """Return a message in one line of at most 300 characters."""
     return " ".join(text.split())[:300]
 
 

@@ -131,7 +131,7 @@ class ContextModel(Protocol):
     """A module that puts each utterance of a window into the context of the others."""
 
     def __call__(self, x: Tensor, has: Tensor, same_speaker: Tensor, mask: Tensor) -> Tensor:
-        """Embeddings [B, L, size] and three masks, bool [B, L] -> [B, L, width]."""
+        """Map embeddings [B, L, size] and three masks, bool [B, L] -> [B, L, width]."""
 
 
 class Head(Protocol):
@@ -172,10 +172,10 @@ class System(Protocol):
         """Score the last utterance of each window, on the CPU; the windows may be of different conversations."""
 
     def new_state(self) -> "ConversationState":
-        """The memory of a conversation that begins."""
+        """Return the memory of a conversation that begins."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All weights by name."""
+        """Return all weights by name."""
 
 
 class AudioStream(Protocol):
@@ -195,7 +195,7 @@ class AudioStream(Protocol):
         """About the embedding of what was pushed, or of less, where that is cheaper; None: it is too early for one."""
 
     def embedding(self, end: int | None = None) -> Tensor:
-        """The embedding as if the utterance ended at a sample; None: at the last one pushed.
+        """Return the embedding as if the utterance ended at a sample; None: at the last one pushed.
 
         Raises:
             ValueError: The end lies in the future or further back than `look_back`.
@@ -215,10 +215,10 @@ class Pooling(Protocol):
     """An audio encoder that pools frames: what parts of an utterance are encoded on their own is pooled as well."""
 
     def voiced_frames(self, wave: Tensor) -> Tensor:
-        """The frames that hold speech, [N, size] with N >= 1, of samples [T]."""
+        """Return the frames that hold speech, [N, size] with N >= 1, of samples [T]."""
 
     def pooled(self, mean: Tensor, deviation: Tensor) -> Tensor:
-        """The embedding [embedding_size] by the mean and the standard deviation of frames, [size] each."""
+        """Return the embedding [embedding_size] by the mean and the standard deviation of frames, [size] each."""
 
 
 @runtime_checkable
@@ -226,4 +226,4 @@ class HasFastForm(Protocol):
     """A text encoder or system with an equal, cheaper form for final weights."""
 
     def fast(self) -> Any:
-        """The form: called like the text encoder, or with the system's `classify`."""
+        """Return the form: called like the text encoder, or with the system's `classify`."""

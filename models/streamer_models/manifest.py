@@ -34,7 +34,7 @@ class File(NetworkConfig):
 
 
 def entry_of(data: bytes) -> File:
-    """The entry of a file with this content."""
+    """Return the entry of a file with this content."""
     return File(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -105,7 +105,7 @@ class Manifest(NetworkConfig):
         return self
 
     def encode(self) -> bytes:
-        """The file's content."""
+        """Return the file's content."""
         raw = self.model_dump(mode="json")
         return (json.dumps({**raw, "sha256": _digest(raw)}, indent=2) + "\n").encode()
 
@@ -139,7 +139,7 @@ def _digest(raw: dict[str, Any]) -> str:
 
 
 def _from_first(raw: dict[str, Any]) -> dict[str, Any]:
-    """The first format, which knew one system and two encoders, as the second."""
+    """Return the first format, which knew one system and two encoders, as the second."""
     model = raw.get("model")
     if isinstance(model, dict):
         model = dict(model)

@@ -28,7 +28,7 @@ class ConversationState:
         self._count = 0
 
     def __len__(self) -> int:
-        """How many utterances were added since the conversation began."""
+        """Return how many utterances were added since the conversation began."""
         return self._count
 
     def add(self, utterance: UtteranceEmbedding) -> int:
@@ -50,7 +50,7 @@ class ConversationState:
         self._kept[place] = replace(self._kept[place], text=text)
 
     def window(self, number: int) -> Window:
-        """The window that ends at an utterance: nothing that was added later is in it.
+        """Return the window that ends at an utterance: nothing that was added later is in it.
 
         Raises:
             LookupError: It is not among the last `size`.
@@ -59,7 +59,7 @@ class ConversationState:
         return tuple(self._kept)[max(0, place - self.size + 1) : place + 1]
 
     def window_with(self, utterance: UtteranceEmbedding) -> Window:
-        """The window that would end at an utterance which is still being spoken; it is not kept."""
+        """Return the window that would end at an utterance which is still being spoken; it is not kept."""
         return (*tuple(self._kept)[max(0, len(self._kept) - self.size + 1) :], utterance)
 
     def _place(self, number: int) -> int:

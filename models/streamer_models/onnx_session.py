@@ -4,7 +4,7 @@ from typing import Any
 
 
 def session_of(network: bytes, **entries: str) -> Any:
-    """A network in onnxruntime, on the CPU; one thread keeps its sums the same.
+    """Return a network in onnxruntime, on the CPU; one thread keeps its sums the same.
 
     Args:
         network: The content of its file.

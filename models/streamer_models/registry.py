@@ -27,11 +27,11 @@ class Registry:
         self._kind, self._group, self._own = kind, group, own
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Return all names, sorted."""
         return sorted({*self._own, *(entry.name for entry in entry_points(group=self._group))})
 
     def find(self, name: str) -> Any:
-        """The class of that name.
+        """Return the class of that name.
 
         Raises:
             ValueError: There is none, or it cannot be imported.
@@ -88,10 +88,10 @@ SYSTEMS = Registry(
 
 
 def make_audio_encoder(config: "EncoderConfig | None") -> Any:
-    """The audio encoder of a configuration, with new weights; None of None."""
+    """Return the audio encoder of a configuration, with new weights; None of None."""
     return None if config is None else AUDIO_ENCODERS.find(config.encoder)(config)
 
 
 def make_text_encoder(config: "EncoderConfig | None") -> Any:
-    """The text encoder of a configuration, with new weights; None of None."""
+    """Return the text encoder of a configuration, with new weights; None of None."""
     return None if config is None else TEXT_ENCODERS.find(config.encoder)(config)

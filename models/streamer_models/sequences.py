@@ -63,7 +63,7 @@ class Utterances:
     def of(
         cls, windows: Sequence[Window], sizes: tuple[int, int, int], device: torch.device | None
     ) -> "Utterances":
-        """The last utterance of each window.
+        """Return the last utterance of each window.
 
         Args:
             windows: At least one.

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 def built(
     make: Callable[[], nn.Module], read: Callable[[dict[str, Tensor]], dict[str, Tensor]]
 ) -> nn.Module:
-    """A network with given weights, built without memory or random numbers of its own.
+    """Return a network with given weights, built without memory or random numbers of its own.
 
     A network that holds more than its state dict, such as constants that are computed as it is built, is built a
     second time with memory, once its weights are known to fit.
@@ -35,7 +35,7 @@ def built(
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Modules that are made in it take no memory and are not initialised.
+    """Make modules in this context without memory or initial values.
 
     To draw random numbers without memory, torch would import its compiler first, which takes longer than all else that
     is done to load a model. So modules must begin with the functions of `nn.init`, which do nothing here.

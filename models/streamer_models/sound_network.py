@@ -71,7 +71,7 @@ class SoundNetwork(nn.Module):
         self.scores = nn.Conv1d(_WIDTH, len(CLASSES) + 1, 1)
 
     def begin(self, batch: int = 1) -> State:
-        """The state before the first column: silence."""
+        """Return the state before the first column: silence."""
         layers = (*self.stem, *self.blocks)
         return tuple(torch.zeros(batch, layer.inputs, layer.kept) for layer in layers)
 

@@ -19,7 +19,7 @@ _HEADER = 200
 
 
 def pack(state: Mapping[str, Tensor], most: int = 2**63) -> list[bytes]:
-    """A state dict as the contents of safetensors files. The same state gives the same bytes.
+    """Return a state dict as the contents of safetensors files. The same state gives the same bytes.
 
     Args:
         state: Weights by name.
@@ -65,7 +65,7 @@ def unpack(
     like: Mapping[str, Tensor],
     outside: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """The state dict that was packed, up to rounding.
+    """Return the state dict that was packed, up to rounding.
 
     Args:
         files: The contents of the files; may be anything.
@@ -83,7 +83,7 @@ def unpack(
 
 
 def _joined(files: Sequence[bytes], outside: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All tensors as they are stored."""
+    """Return all tensors as they are stored."""
     stored = dict(outside)
     for data in files:
         try:
@@ -97,7 +97,7 @@ def _joined(files: Sequence[bytes], outside: Mapping[str, Tensor]) -> dict[str, 
 
 
 def _restored(name: str, wanted: Tensor, stored: dict[str, Tensor]) -> Tensor:
-    """One tensor, taken out of what is stored."""
+    """Return one tensor, taken out of what is stored."""
     tensor = stored.pop(name, None)
     if tensor is None:
         raise ValueError(f"the tensor {name} is missing")

@@ -36,7 +36,7 @@ class TextTokenizer:
         return 1 + max(self._tokenizer.get_vocab().values(), default=-1)
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Token ids (int64 [B, T]) and their mask (bool [B, T]), padded to the longest of the texts."""
+        """Return token ids (int64 [B, T]) and their mask (bool [B, T]), padded to the longest of the texts."""
         longest = self.max_tokens * MAX_CHARACTERS_PER_TOKEN
         # one by one: encode_batch starts a pool of threads as large as the machine
         rows = [self._tokenizer.encode(text[:longest]).ids for text in texts]
@@ -70,10 +70,10 @@ class TextEmbedder:
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> list[Tensor]:
-        """An embedding [size], or [steps, size], for each text."""
+        """Return an embedding [size], or [steps, size], for each text."""
         return [self._embed(text) for text in texts]
 
     def _embed(self, text: str) -> Tensor:
-        """One by one: an embedding of several steps has its own length."""
+        """Embed texts one by one: an embedding of several steps has its own length."""
         ids, mask = self._tokenizer([text])
         return self._encoder(ids.to(self._device), mask.to(self._device))[0].float().cpu()

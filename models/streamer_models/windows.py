@@ -28,7 +28,7 @@ class WindowBatch:
     def of(
         cls, windows: Sequence[Window], size: int, device: torch.device | None = None
     ) -> "WindowBatch":
-        """The windows of streams as one batch.
+        """Return the windows of streams as one batch.
 
         Args:
             windows: At least one.
@@ -66,7 +66,7 @@ class WindowBatch:
 
     @classmethod
     def joined(cls, parts: Sequence["WindowBatch"]) -> "WindowBatch":
-        """The windows of several dialogues as one batch."""
+        """Return the windows of several dialogues as one batch."""
         longest = max(part.mask.shape[1] for part in parts)
 
         def join(name: str) -> Tensor:
@@ -95,7 +95,7 @@ class Dialogue:
     """Who speaks: an integer for each utterance, [N]."""
 
     def windows(self, size: int) -> WindowBatch:
-        """Its N causal windows of up to `size` utterances: the n-th ends at the n-th utterance."""
+        """Return the N causal windows of up to `size` utterances: the n-th ends at the n-th utterance."""
         device = self.speaker.device
         ends = torch.arange(len(self.speaker), device=device)[:, None]
         starts = (ends - size + 1).clamp(min=0)
@@ -112,7 +112,7 @@ class Dialogue:
         )
 
     def whole(self) -> WindowBatch:
-        """All of it as one window."""
+        """Return all of it as one window."""
         every = torch.ones_like(self.has_text)
         parts = (self.audio, self.text, self.has_audio, self.has_text, every, every)
         return WindowBatch(*(part[None] for part in parts))

@@ -32,11 +32,11 @@ class Target:
     report: bool = False
 
     def events(self, name: str) -> Path:
-        """The event file of a call."""
+        """Return the event file of a call."""
         return self.folder / EVENTS / f"{name}.jsonl{'.zst' if self.compress else ''}"
 
     def page(self, name: str) -> Path:
-        """The report of a call."""
+        """Return the report of a call."""
         return self.folder / REPORTS / f"{name}.html"
 
 

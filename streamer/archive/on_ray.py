@@ -193,5 +193,5 @@ def _started() -> Any:
 
 
 def _line(error: BaseException) -> str:
-    """The message of an error in one line."""
+    """Return the message of an error in one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -58,7 +58,7 @@ def job_name(source: str) -> str:
 
 
 def is_remote(source: str) -> bool:
-    """Whether a source is a URL."""
+    """Return whether a source is a URL."""
     return "://" in source
 
 

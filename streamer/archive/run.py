@@ -40,7 +40,7 @@ class Report:
 
 
 def recipe(settings: "Settings") -> str:
-    """Digest of all that the events of a call depend on beside the call: the bundle and the settings."""
+    """Return a digest of all that the events of a call depend on beside the call: the bundle and the settings."""
     from streamer_models.bundle import BundleError, find_bundle
 
     try:

@@ -104,7 +104,7 @@ def _write(path: Path, table: Any) -> None:
 
 
 def _summary_rows(name: str, recorded: Recorded) -> Iterator[dict[str, Any]]:
-    """One row a speaker."""
+    """Return one row a speaker."""
     figures = next(
         (event for event in reversed(recorded.events) if isinstance(event, Summary)), None
     )
@@ -151,7 +151,7 @@ _NUMBERS = (
 
 
 def _schema(pa: Any) -> Any:
-    """The columns of summaries: the same in every part, whatever is unknown in its calls."""
+    """Return the columns of summaries: the same in every part, whatever is unknown in its calls."""
     return pa.schema(
         [(name, pa.string()) for name in _TEXTS]
         + [(name, pa.int64()) for name in _COUNTS]

@@ -129,7 +129,7 @@ class _View:
 
 
 def _last_known(item: "RetainedState") -> "list[events.Event]":
-    """Events equivalent to a speaker's retained state, for the beginning of the table."""
+    """Return events equivalent to a speaker's retained state, for the beginning of the table."""
     from streamer import events
 
     state = item.state

@@ -54,15 +54,15 @@ class Privacy:
         self._modes = [settings.channels.get(name, "analyse") for name in source.channels]
 
     def analyses(self, channel: int) -> bool:
-        """Whether the audio of a channel is analysed at all."""
+        """Return whether the audio of a channel is analysed at all."""
         return self._modes[channel] != "exclude"
 
     def reports(self, channel: int) -> bool:
-        """Whether events about a channel's speech leave the program."""
+        """Return whether events about a channel's speech leave the program."""
         return self._modes[channel] == "analyse"
 
     def reports_text(self, channel: int) -> bool:
-        """Whether what is said on a channel leaves the program."""
+        """Return whether what is said on a channel leaves the program."""
         return self.text and self.reports(channel)
 
 
@@ -98,7 +98,7 @@ class Outgoing:
         self.gaps = 0
 
     def wants_updates(self, channel: int) -> bool:
-        """Whether predictions while somebody speaks are reported for a channel."""
+        """Return whether predictions while somebody speaks are reported for a channel."""
         return self._privacy.reports(channel)
 
     def overlap(self, speech: SpeechStarted | SpeechEnded) -> float:

@@ -37,7 +37,7 @@ class VideoFeatures:
     """[N]; None: of every channel."""
 
     def of_utterance(self, channel: int, start: int, end: int) -> "Tensor | None":
-        """The vectors [n, size] of an utterance.
+        """Return the vectors [n, size] of an utterance.
 
         Args:
             channel: Who speaks.
@@ -57,7 +57,7 @@ class VideoFeatures:
 
 
 def read_video(path: Path, size: int) -> VideoFeatures:
-    """The features in a file.
+    """Return the features in a file.
 
     Args:
         path: The npz.
@@ -86,7 +86,7 @@ def read_video(path: Path, size: int) -> VideoFeatures:
 def _complaint(
     times: NDArray[Any], features: NDArray[Any], channels: NDArray[Any] | None, size: int
 ) -> str:
-    """What is wrong with the arrays; empty if nothing is."""
+    """Return what is wrong with the arrays; empty if nothing is."""
     if times.ndim != 1 or times.dtype.kind not in "fiu" or (np.diff(times) < 0).any():
         return "times must be rising numbers, [N]"
     if features.shape != (len(times), size) or features.dtype.kind != "f":

@@ -23,11 +23,11 @@ class Backoff:
         self._attempts = 0
 
     def next(self) -> float:
-        """Seconds to wait before the next attempt; longer each time."""
+        """Return seconds to wait before the next attempt; longer each time."""
         self._attempts = min(self._attempts + 1, 20)
         return min(LONGEST, FIRST * 2.0**self._attempts) * random.uniform(0.5, 1)
 
     @staticmethod
     def after_refusal() -> float:
-        """Seconds to wait after a refusal, which only a person can resolve."""
+        """Return seconds to wait after a refusal, which only a person can resolve."""
         return LONGEST * random.uniform(0.5, 1)

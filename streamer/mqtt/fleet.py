@@ -55,7 +55,7 @@ class FleetNode:
         return "busy" if self.state.session is not None else "idle"
 
     def last_seen(self, now: float, wall: datetime) -> float | None:
-        """Seconds since the node's last message, or since its latest event if that is older; None if unknown."""
+        """Return seconds since the node's last message, or since its latest event if that is older; None if unknown."""
         if self.heard is not None:
             return max(0.0, now - self.heard)
         if self.state.time is not None:

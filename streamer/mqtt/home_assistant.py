@@ -22,7 +22,7 @@ STATUS_TOPIC = f"{PREFIX}/status"
 
 
 def discovery_topic(topics: Topics) -> str:
-    """Topic on which a node announces itself."""
+    """Return the topic on which a node announces itself."""
     return f"{PREFIX}/device/{device_id(topics)}/config"
 
 

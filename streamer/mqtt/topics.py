@@ -85,7 +85,7 @@ class Topics:
         return f"{self.root}/+/{type_}"
 
     def event(self, session: str, type_: str) -> str:
-        """Each event, by session and type."""
+        """Return each event, by session and type."""
         return f"{self.root}/{segment(session)}/{type_}"
 
 

@@ -96,7 +96,7 @@ def scalar(origin: str, text: str, path: str = "") -> Any:
 
 
 def _constants(tree: Any, kind: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The paths in a tree that name values which are no settings."""
+    """Yield the paths in a tree that name values which are no settings."""
     fields = getattr(kind, "model_fields", {})
     for key, value in tree.items() if isinstance(tree, dict) else ():
         if key in fields and fields[key].exclude:
@@ -106,7 +106,7 @@ def _constants(tree: Any, kind: Any, path: tuple[str, ...]) -> Iterator[tuple[st
 
 
 def _secrets(path: Sequence[str], value: Any) -> Iterator[str]:
-    """The paths of secrets that a value for a path sets."""
+    """Yield the paths of secrets that a value for a path sets."""
     if is_secret(annotation_of(Settings, tuple(path))) and not isinstance(value, dict):
         yield ".".join(path)
     if isinstance(value, dict):

@@ -60,7 +60,7 @@ def parse(text: str) -> Any:
 
 
 def _open_brackets(text: str) -> int:
-    """Most brackets that are open at once."""
+    """Return how many brackets are open at once at most."""
     depth = most = 0
     for bracket in re.findall(r"[\[\]{}]", text):
         depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
@@ -151,7 +151,7 @@ def _takes_text(value: str, kinds: list[Any]) -> bool:
 
 
 def alternatives(annotation: Any) -> Iterator[Any]:
-    """The types that a setting may have, without what only narrows them."""
+    """Yield the types that a setting may have, without what only narrows them."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from alternatives(get_args(annotation)[0])

@@ -137,7 +137,7 @@ class Speakers(Section):
     )
 
     def several(self, channels: int) -> bool:
-        """Whether speakers are distinguished within each of so many channels."""
+        """Return whether speakers are distinguished within each of so many channels."""
         return self.channels == "many" or (self.channels == "auto" and channels == 1)
 
 

@@ -133,7 +133,7 @@ class ConsoleSink:
 
 
 def _console() -> "Console":
-    """Standard output; when its reader has gone, printing raises, and does not end the program."""
+    """Return standard output; when its reader has gone, printing raises, and does not end the program."""
     from rich.console import Console
 
     class Output(Console):

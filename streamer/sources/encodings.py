@@ -27,7 +27,7 @@ def default_rate(encoding: str | None, otherwise: int) -> int:
 
 
 def width(encoding: str) -> int:
-    """Bytes of one sample."""
+    """Return the bytes of one sample."""
     if encoding in _COMPANDED:
         return 1
     return 3 if encoding == "s24le" else np.dtype(_TYPES[encoding]).itemsize

@@ -40,7 +40,7 @@ class Access:
         return self._token is not None
 
     def allows_token(self, given: object) -> bool:
-        """Whether a token is the right one, compared in constant time."""
+        """Return whether a token is the right one, compared in constant time."""
         if self._token is None:
             return True
         if not isinstance(given, str):
@@ -48,7 +48,7 @@ class Access:
         return hmac.compare_digest(given.encode(errors="replace"), self._token.encode())
 
     def allows_headers(self, headers: "Headers") -> bool:
-        """Whether `Authorization: Bearer TOKEN` (or `Token TOKEN`) carries the right token."""
+        """Return whether `Authorization: Bearer TOKEN` (or `Token TOKEN`) carries the right token."""
         kind, _, given = headers.get("authorization", "").partition(" ")
         return self.allows_token(given.strip() if kind.lower() in ("bearer", "token") else None)
 
@@ -62,7 +62,7 @@ class Access:
             raise ForbiddenError("wrong or missing token")
 
     def allows_origin(self, headers: "Headers") -> bool:
-        """Whether a browser's page may connect; programs send no Origin.
+        """Return whether a browser's page may connect; programs send no Origin.
 
         Without a token only pages of this machine's own names may: any page on the web can have its name point here.
         """

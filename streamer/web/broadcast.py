@@ -78,7 +78,7 @@ class Broadcast(Sink):
             subscription.offer(event)
 
     def close(self) -> None:
-        """The conversation is over: subscriptions end once they are read."""
+        """End the conversation: subscriptions end once they are read."""
         self._ended = True
         for subscription in self._subscriptions:
             subscription.close()

@@ -159,7 +159,7 @@ class _Progress:
         return int(min(self._ends.values()) * SAMPLE_RATE)
 
     def is_new(self, event: events.Event) -> bool:
-        """Whether an event says what earlier connections have not."""
+        """Return whether an event says what earlier connections have not."""
         match event:
             case events.SessionStarted():
                 new, self.begun = not self.begun, True

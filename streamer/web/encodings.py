@@ -224,7 +224,7 @@ class _Pipe(io.RawIOBase):
 
 
 def _samples(encoding: str, data: bytes) -> Samples:
-    """Whole samples as float32, interleaved as they are."""
+    """Return whole samples as float32, interleaved as they are."""
     if encoding == "s16le":
         return from_pcm16(np.frombuffer(data, "<i2"))
     if encoding == "f32le":

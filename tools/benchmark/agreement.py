@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and prints."""
+    """Measure and print."""
     if reason := missing():
         raise UserError(reason)
     settings = ["asr.backend=none", *arguments.set]

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and prints."""
+    """Measure and print."""
     paths = calls.recordings(arguments.data)
     with calls.load_engine("none") as engine, calls.load_engine(calls.KNOWN) as talking:
         material = [_material(path, talking) for path in paths]
@@ -222,7 +222,7 @@ def _embed_texts(material: _Material, embedder: TextEmbedder) -> None:
 
 
 def _classify(material: _Material, classifier: Classifier) -> None:
-    """Each estimate, and each utterance twice: before its text is there, and with it; as a replay does."""
+    """Classify each estimate, and each utterance twice: before its text is there, and with it, as a replay does."""
     state = classifier.new_state()
     waiting: list[Window] = []
     for heard in material.heard:

@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and prints."""
+    """Measure and print."""
     cores = len(os.sched_getaffinity(0))
     cases = [case for engine in arguments.engine for case in _cases(engine, cores, arguments.jobs)]
     with tempfile.TemporaryDirectory() as name:
@@ -170,7 +170,7 @@ def _empty_call(file: Path) -> Path:
 def _collect(
     recordings: Sequence[Path], folder: Path, hours: float, least: int
 ) -> tuple[list[Path], float]:
-    """Links to the recordings, over and over, until they make so many hours; and how many they make."""
+    """Return links to the recordings, over and over, until they make so many hours; and how many they make."""
     files: list[Path] = []
     seconds = 0.0
     while seconds < hours * 3600 or len(files) < least:
@@ -187,7 +187,7 @@ def _collect(
 
 
 def _go(case: Case, files: Sequence[Path], folder: Path, asr: str) -> tuple[float, float]:
-    """Seconds that went by, and CPU seconds of all processes."""
+    """Return seconds that went by, and CPU seconds of all processes."""
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     listed = folder / "list.txt"

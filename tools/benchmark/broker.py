@@ -80,7 +80,7 @@ class Mosquitto:
         return self
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ends it with a signal."""
+        """End it with a signal."""
         if self._process is not None:
             self._process.send_signal(number)
             self._process.send_signal(signal.SIGCONT)
@@ -121,7 +121,7 @@ class CutLink:
         self._serving: set[asyncio.Task[None]] = set()
 
     def cut(self) -> None:
-        """Ends all connections."""
+        """End all connections."""
         for event in self._open:
             event.set()
 
@@ -132,7 +132,7 @@ class CutLink:
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
-        """Listens, and gives the port."""
+        """Listen, and give the port."""
         async with await asyncio.start_server(self._serve, "127.0.0.1") as server:
             yield server.sockets[0].getsockname()[1]
             self.seconds = 0

@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and prints."""
+    """Measure and print."""
     call = calls.read_call(calls.recordings(None)[0])
     steps: list[Step] = []
     found: dict[str, int] = {}

@@ -46,14 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Compose the calls and says how many hours they make."""
+    """Compose the calls and say how many hours they make."""
     lengths = durations(arguments.calls, arguments.shortest, arguments.longest)
     compose(arguments.out, lengths, arguments.data or [], arguments.seed)
     print(f"{arguments.out}: {len(lengths)} calls, {sum(lengths) / 3600:.2f} hours")
 
 
 def durations(count: int, shortest: float, longest: float) -> list[float]:
-    """Lengths from the shortest to the longest call, many more short ones, in seconds."""
+    """Return lengths from the shortest to the longest call, many more short ones, in seconds."""
     places = [((number + 0.5) / count) ** _SKEW for number in range(count)]
     return [shortest * (longest / shortest) ** place for place in places]
 
@@ -116,7 +116,7 @@ def _excerpt(recording: Samples, length: int, random: np.random.Generator) -> Sa
 def _dialogue(
     recordings: Sequence[Path], length: int, random: np.random.Generator, *, together: bool
 ) -> Samples:
-    """Two speakers take turns with pauses; float32 [1 or 2, length], over a little noise."""
+    """Return two speakers who take turns with pauses: float32 [1 or 2, length], over a little noise."""
     made = random.normal(0, 3e-4, (2, length)).astype(np.float32)
     at, turn = 0, 0
     while at < length:

@@ -128,7 +128,7 @@ async def killed_brokers(rig: Rig, result: Result) -> None:
 
 
 async def flapping_link(rig: Rig, result: Result) -> None:
-    """The link is cut every 2 s for a minute."""
+    """Cut the link every 2 s for a minute."""
     rig.link.seconds = 2.0
     count = 1200
     async with rig.sink() as sink:
@@ -140,7 +140,7 @@ async def flapping_link(rig: Rig, result: Result) -> None:
 
 
 async def silent_broker(rig: Rig, result: Result) -> None:
-    """A broker that accepts connections and says nothing; then a real one in its place."""
+    """Put a broker that accepts connections and says nothing in the place of the real one, which then returns."""
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1000):
@@ -163,7 +163,7 @@ async def silent_broker(rig: Rig, result: Result) -> None:
 
 
 async def leaping_clock(rig: Rig, result: Result) -> None:
-    """The wall clock leaps by years, both ways, at each look; the broker is away for the first run."""
+    """Let the wall clock leap by years, both ways, at each look; the broker is away for the first run."""
 
     def leap(_: WallClock) -> datetime:
         result.faults += 1
@@ -193,7 +193,7 @@ async def full_disk(rig: Rig, result: Result) -> None:
 
 
 async def killed_publishers(rig: Rig, result: Result) -> None:
-    """The publisher killed (SIGKILL) 10 times while it delivers."""
+    """Kill the publisher (SIGKILL) 10 times while it delivers."""
     stored = {}
     for number in range(10):
         session = f"run{number}"
@@ -257,7 +257,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run each fault, and prints what arrived."""
+    """Run each fault, and print what arrived."""
     logging.getLogger("streamer").setLevel(logging.ERROR)
     chosen = [fault for fault in FAULTS if arguments.only in {None, fault.__name__}]
     results = [

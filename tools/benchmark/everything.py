@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints and writes."""
+    """Measure, print and write."""
     results: dict[str, Document] = {}
     with tempfile.TemporaryDirectory() as folder:
         for command in arguments.only:

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and prints."""
+    """Measure and print."""
     with tempfile.TemporaryDirectory() as name, Mosquitto(Path(name)) as broker:
         watcher = subprocess.Popen(
             [sys.executable, "-m", "tools.benchmark.fleet", str(broker.port)],

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and prints."""
+    """Measure and print."""
     torch.manual_seed(0)
     encoder = LeafCnn().eval().requires_grad_(requires_grad=False)
     network = FastLeafCnn(encoder)
@@ -113,7 +113,7 @@ def _error(encoder: LeafCnn, samples: np.ndarray) -> dict[str, float]:
 
 
 def _speech_like(length: int) -> np.ndarray:
-    """Harmonics of a gliding pitch in syllables, over noise: what is measured does not depend on it."""
+    """Return harmonics of a gliding pitch in syllables, over noise: what is measured does not depend on it."""
     random = np.random.default_rng(0)
     time = np.arange(length) / _RATE
     phase = 2 * np.pi * np.cumsum(150 + 50 * np.sin(2 * np.pi * 0.7 * time)) / _RATE

@@ -60,7 +60,7 @@ class Labels(Sink):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     calls.add_data_option(parser)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="default cuda")
     parser.add_argument("--jobs", type=int, default=32, help="calls at the same time (default 32)")
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, compares and prints."""
+    """Measure, compare and print."""
     files = calls.recordings(arguments.data)
     one_thread_per_computation()
     expected, slow = analyse(files, "cpu", 1)
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def analyse(files: Sequence[Path], device: str, jobs: int) -> tuple[Labels, float]:
-    """Analyses calls, some at the same time; gives their labels and the seconds that took."""
+    """Analyse calls, some at the same time; return their labels and the seconds that took."""
     settings = configuration.load(
         environment={}, overrides={"asr.backend": "none", "emotion.device": device}
     )
@@ -108,7 +108,7 @@ async def _analyse_all(files: deque[Path], engine: Engine, labels: Labels, jobs:
 def compare(
     expected: Labels, found: Labels, device: str, count: int, taken: tuple[float, float]
 ) -> Result:
-    """Compares labels; an utterance that only one of them has counts as different."""
+    """Compare labels; an utterance that only one of them has counts as different."""
     both = expected.found.keys() & found.found.keys()
     pairs = [(expected.found[key], found.found[key]) for key in both]
     same = sum(one.emotion == other.emotion for one, other in pairs)

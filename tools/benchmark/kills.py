@@ -56,7 +56,7 @@ class Result:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     parser.add_argument("--calls", type=int, default=40, help="of 4 to 20 s (default 40)")
     parser.add_argument("--kills", type=int, default=10, help="default 10")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="default local")
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Kills, checks and prints."""
+    """Kill, check and print."""
     with tempfile.TemporaryDirectory() as folder:
         lengths = [4.0 + 16.0 * i / arguments.calls for i in range(arguments.calls)]
         compose(Path(folder) / "calls", lengths, seed=arguments.seed)
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def measure(folder: Path, options: Sequence[str], kills: int, seed: int) -> Result:
-    """Analyses the calls in `folder/calls` undisturbed, and disturbed; compares."""
+    """Analyse the calls in `folder/calls` undisturbed, and disturbed; compare."""
     chance = random.Random(seed)
     command = [sys.executable, "-m", "streamer.cli", "archive", str(folder / "calls")]
     command += ["--set", "asr.backend=none", *options, "--out"]
@@ -107,7 +107,7 @@ def measure(folder: Path, options: Sequence[str], kills: int, seed: int) -> Resu
 def _disturb(
     command: Sequence[str], out: Path, chance: random.Random, what: str, more: int
 ) -> bool:
-    """Starts a run, and ends it or a worker of it at a moment up to so many calls later; says whether it was there."""
+    """Start a run; end it or a worker of it up to so many calls later; return whether it was there."""
     before = len(_events(out))
     wanted = before + chance.randrange(more + 1)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -132,14 +132,14 @@ def _disturb(
 
 
 def _workers(driver: int) -> list[psutil.Process]:
-    """The processes that analyse."""
+    """Return the processes that analyse."""
     children = psutil.Process(driver).children(recursive=True)
     actors = [child for child in children if "ray::Analyser" in " ".join(child.cmdline())]
     return actors or [child for child in children if child.ppid() == driver]
 
 
 def _forget_some(out: Path, chance: random.Random) -> None:
-    """Removes a third of the event files, so that there is something to do again."""
+    """Remove a third of the event files, so that there is something to do again."""
     found = sorted(_events(out).values())
     for path in chance.sample(found, max(1, len(found) // 3)):
         path.unlink()
@@ -172,7 +172,7 @@ def _compare(undisturbed: Path, out: Path, kills: dict[str, int], runs: int) -> 
 
 
 def comparable(path: Path) -> list[dict[str, Any]]:
-    """Events of a file without what differs from run to run; a line that is none is kept as it is."""
+    """Return events of a file without what differs from run to run; a line that is none is kept as it is."""
     events = []
     for line in path.read_bytes().splitlines():
         try:

@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and prints."""
+    """Measure and print."""
     if reason := missing():
         raise UserError(reason)
     settings = settings_of(arguments)

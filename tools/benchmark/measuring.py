@@ -46,7 +46,7 @@ class Cost:
 
 
 def alternate(cases: Sequence[Case], rounds: int) -> list[Cost]:
-    """Times the cases in turn, `rounds` times after a round that does not count."""
+    """Time the cases in turn, `rounds` times after a round that does not count."""
     taken: dict[str, list[tuple[float, float]]] = {case.name: [] for case in cases}
     for turn in range(rounds + 1):
         for case in cases:

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and prints."""
+    """Measure and print."""
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder) / "broker") as broker:
         url = f"mqtt://127.0.0.1:{broker.port}"
         settings = configuration.load(

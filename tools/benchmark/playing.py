@@ -136,7 +136,7 @@ def replaying(
 
 
 def write_mono(recording: Path, seconds: float, target: Path) -> None:
-    """The recording as the card's microphone would hear it, a tone at its beginning for the witness."""
+    """Write the recording as the card's microphone gets it, a tone at its beginning for the witness."""
     heard, rate = mono(recording, seconds)
     beep = 0.3 * np.cos(2 * np.pi * 1000 * np.arange(round(_BEEP * rate)) / rate)
     silence = np.zeros(round(QUIET * rate))
@@ -149,7 +149,7 @@ def write_mono(recording: Path, seconds: float, target: Path) -> None:
 
 
 def channels(recording: Path) -> list[tuple[NDArray[np.float32], int]]:
-    """Each channel of a recording, and its sample rate."""
+    """Return each channel of a recording, and its sample rate."""
     from streamer.sources.recording.decoder import Decoder
     from streamer.sources.recording.track import Missing
 

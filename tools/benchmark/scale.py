@@ -57,7 +57,7 @@ class Calls:
     """CPU seconds that its analysis takes."""
 
     def longest_first(self) -> "Calls":
-        """The order in which they begin."""
+        """Return the order in which they begin."""
         order = np.argsort(-self.seconds, kind="stable")
         return Calls(self.seconds[order], self.cpu[order])
 
@@ -70,7 +70,7 @@ class Queue:
     busy: float = 0.0
 
     def serve(self, now: float, seconds: float) -> float:
-        """Gives when a request that comes now is done."""
+        """Return when a request that comes now is done."""
         self.free = max(now, self.free) + seconds
         self.busy += seconds
         return self.free
@@ -93,7 +93,7 @@ class Result:
 
 
 def simulate(calls: Calls, nodes: int, cores: int, costs: Costs) -> Result:
-    """Sends an archive through a cluster."""
+    """Send an archive through a cluster."""
     driver, storage = Queue(), Queue()
     network = [Queue() for _ in range(nodes)]
     asking = [(costs.loading, worker) for worker in range(min(nodes * cores, len(calls.cpu)))]
@@ -130,7 +130,7 @@ def _bottleneck(result: Result) -> str:
 
 
 def read_ledger(path: Path) -> Calls:
-    """The calls of an analysed archive, and what they cost.
+    """Return the calls of an analysed archive, and what they cost.
 
     Raises:
         UserError: there is none.
@@ -151,7 +151,7 @@ def read_ledger(path: Path) -> Calls:
 
 
 def draw(measured: Calls | None, count: int, mean: float, seed: int = 0) -> Calls:
-    """An archive of many calls: lengths as of telephone calls, costs with the spread of the measured ones.
+    """Return an archive of many calls: lengths as of telephone calls, costs with the spread of the measured ones.
 
     Args:
         measured: calls whose costs are known; None: 15.5 ms a second of audio (standard deviation 2) and 25 ms a call.
@@ -172,7 +172,7 @@ def draw(measured: Calls | None, count: int, mean: float, seed: int = 0) -> Call
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     usual = Costs()
     parser.add_argument(
         "--ledger", type=Path, metavar="DIR", help="target of an archive: costs of its calls"
@@ -206,7 +206,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Simulates and prints."""
+    """Simulate and print."""
     measured = read_ledger(arguments.ledger) if arguments.ledger else None
     costs = Costs(
         driver=arguments.driver_ms / 1000,

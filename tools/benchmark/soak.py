@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and prints."""
+    """Measure and print."""
     clock = VirtualClock()
     with calls.load_engine(arguments.asr) as engine, one_thread():
         recordings = [calls.read_call(path) for path in calls.recordings(arguments.data)]
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def composed(recordings: Sequence[calls.Call]) -> calls.Call:
-    """Two channels of all recordings in turn."""
+    """Return two channels of all recordings in turn."""
     pieces = []
     for number, recording in enumerate(recordings):
         samples = recording.samples[:2, : to_samples(_LONGEST)]

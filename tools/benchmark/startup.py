@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and prints."""
+    """Measure and print."""
     cases = {
         "python -c pass": [sys.executable, "-c", "pass"],
         "python -c 'import torch'": [sys.executable, "-c", "import torch"],
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _start(command: Sequence[str], *, until_line: bool) -> tuple[float, float]:
-    """Seconds until a process ends, or until its first line; and its CPU seconds in all."""
+    """Return seconds until a process ends, or until its first line; and its CPU seconds in all."""
     before = os.times()
     begun = time.perf_counter()
     with subprocess.Popen(

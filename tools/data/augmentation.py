@@ -41,7 +41,7 @@ def change_speed(wave: Wave, factor: float) -> Wave:
 
 
 def speech_level(wave: Wave) -> float:
-    """Root mean square of the loud half of the 30 ms frames: pauses do not count."""
+    """Return root mean square of the loud half of the 30 ms frames: pauses do not count."""
     frame = to_samples(0.030)
     whole = len(wave) // frame * frame
     if not whole:
@@ -197,7 +197,7 @@ class Augmentation:
         self._seed = seed
 
     def __call__(self, wave: Wave, *, epoch: int, clip: int) -> Wave:
-        """One version of a clip, within [-1, 1]; equal for equal seed, epoch and clip. Nothing of an empty one."""
+        """Return a version of a clip, within [-1, 1]; equal for equal seed, epoch and clip. An empty one stays so."""
         if not len(wave):
             return wave
         rng = np.random.default_rng((self._seed, epoch, clip))

@@ -90,7 +90,7 @@ def read_dialogues(folder: Path) -> list[TextDialogue]:
 
 
 def in_split(dialogues: Iterable[TextDialogue], *splits: str) -> list[TextDialogue]:
-    """Those of one published part, or of several."""
+    """Return those of one published part, or of several."""
     return [dialogue for dialogue in dialogues if dialogue.split in splits]
 
 

@@ -144,7 +144,7 @@ def read_utterances(folder: Path, sessions: Sequence[int] | None = None) -> list
 
 
 def in_dialogues(utterances: Iterable[Utterance]) -> list[list[Utterance]]:
-    """Utterances by dialogue, in the order in which they end."""
+    """Return utterances by dialogue, in the order in which they end."""
     ordered = sorted(utterances, key=lambda u: (u.dialogue, u.end, u.name))
     return [list(group) for _, group in groupby(ordered, key=lambda u: u.dialogue)]
 
@@ -185,7 +185,7 @@ def read_features(folder: Path, utterances: Iterable[Utterance]) -> Features:
 
 
 def data_hashes(folder: Path, sessions: Iterable[int]) -> dict[str, str]:
-    """File name -> SHA-256 of what those sessions are read from."""
+    """Return the SHA-256 of each file that those sessions are read from, by name."""
     names = [UTTERANCES, STATISTICS, *(f"logmel64_session{n}.npz" for n in sorted(sessions))]
     hashes = {}
     for name in names:

@@ -79,7 +79,7 @@ def release_hash(root: Path, dialogues: Sequence[Sequence[Utterance]]) -> str:
 
 
 def _texts_in(folder: Path) -> Iterator[str]:
-    """The lines of the folder's text files; the resource forks that some archives hold (._NAME) are none."""
+    """Yield the lines of the folder's text files; the resource forks that some archives hold (._NAME) are none."""
     for path in sorted(folder.glob("*.txt")):
         if path.name.startswith("."):
             continue

@@ -11,7 +11,7 @@ from streamer.errors import UserError
 def read_table(
     path: Path, columns: Sequence[str], most: int
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a gzipped CSV file, each with the number of its line.
+    """Yield the rows of a gzipped CSV file, each with the number of its line.
 
     Args:
         path: the file.

@@ -153,7 +153,7 @@ def _add_utterance(
 def per_hour(
     counts: Sequence[int], hours: Sequence[float], *, seed: int = 0
 ) -> dict[str, float | None]:
-    """Events an hour; the interval resamples recordings, of which `counts` and `hours` are.
+    """Return events an hour; the interval resamples recordings, of which `counts` and `hours` are.
 
     Where no recording has an event, the upper bound is Poisson's: three in all the hours.
     """

@@ -33,7 +33,7 @@ TRAINING = "train"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("--bundle", default="streamer-en-2", help="name or directory of a bundle")
     parser.add_argument(
         "--data",
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes."""
+    """Measure, print, write."""
     directory = bundle_directory(arguments.bundle)
     bundle = Bundle.load(directory)
     dialogues = evaluated(read_dialogues(arguments.data), arguments.split)
@@ -115,7 +115,7 @@ def embedded(
     noise: float = 0.0,
     seed: int = 0,
 ) -> list[Dialogue]:
-    """Dialogues as the model sees them.
+    """Return dialogues as the model sees them.
 
     Args:
         bundle: What embeds them.

@@ -11,7 +11,7 @@ KEY = "judgements"
 
 
 def to_json(judgements: Judgements) -> dict[str, Any]:
-    """Labels, truth (places in them), probabilities (4 decimals) and clusters."""
+    """Return labels, truth (places in them), probabilities (4 decimals) and clusters."""
     return {
         "labels": list(judgements.labels),
         "truth": judgements.truth.tolist(),

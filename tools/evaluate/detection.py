@@ -43,7 +43,7 @@ def rates(counts: Counts) -> dict[str, Counts]:
 
 
 def count(channel: Channel, said: Sequence[Span]) -> Counts:
-    """Frames [4] of a channel, for a hypothesis about it."""
+    """Return frames [4] of a channel, for a hypothesis about it."""
     frames = int(channel.seconds * SAMPLE_RATE) // STEP
     speech, voiced = (_mask(spans, frames) for spans in (channel.reference, said))
     both = ((speech & voiced), (speech & ~voiced), (~speech & voiced), (~speech & ~voiced))
@@ -138,7 +138,7 @@ def _spread(errors: Sequence[float]) -> dict[str, float | None]:
 
 
 def _percentiles(values: ArrayLike, wanted: Sequence[float]) -> list[float | None]:
-    """Percentiles of what is not nan; None where nothing is left."""
+    """Return percentiles of what is not nan; None where nothing is left."""
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
     return [_number(np.percentile(known, p)) if len(known) else None for p in wanted]

@@ -63,7 +63,7 @@ class Conversation:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("--data", type=Path, help="folder of recordings, each with a FILE.rttm")
     parser.add_argument("--speech", type=Path, help="folder of clips to compose dialogues of")
     parser.add_argument("--composed", type=int, default=18, metavar="N", help="how many of them")

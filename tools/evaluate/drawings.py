@@ -11,7 +11,7 @@ _SIZE, _LEFT, _TOP, _BOTTOM = 240, 60, 20, 45
 
 
 def confusion(judgements: Judgements) -> str:
-    """Truth by prediction: counts, shaded by their share of the truth."""
+    """Return truth by prediction: counts, shaded by their share of the truth."""
     labels = judgements.labels
     counts = Sums.by_cluster(judgements).confusion.sum(0)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -32,7 +32,7 @@ def confusion(judgements: Judgements) -> str:
 
 
 def reliability(judgements: Judgements) -> str:
-    """Accuracy by confidence, in equal bins."""
+    """Return accuracy by confidence, in equal bins."""
     bins = Sums.by_cluster(judgements).bins.sum(0)
     marks = [*_axes("confidence", "accuracy"), _line([(0.0, 0.0), (1.0, 1.0)], "#9aa4b2")]
     for count, correct, confidence in bins:

@@ -54,7 +54,7 @@ class Endpoints:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of recordings, each with a FILE.rttm"
     )
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes."""
+    """Measure, print, write."""
     annotated = find_annotated(arguments.data)
     result: dict[str, Any] = {}
     for endpoint in ("fixed", "adaptive"):
@@ -131,7 +131,7 @@ def joined(segments: Sequence[Turn]) -> list[tuple[float, float]]:
 
 
 def compare(utterances: Sequence[SpeechEnded], turns: Sequence[tuple[float, float]]) -> Endpoints:
-    """Which ends of utterances are ends of turns, and which cut one."""
+    """Return which ends of utterances are ends of turns, and which cut one."""
     cuts = 0
     right: list[float] = []
     waits: list[float] = []

@@ -19,7 +19,7 @@ from tools.training.tasks.acoustics import TrainedAcoustics, load_acoustics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("--bundle", type=Path, required=True, help="what train iemocap wrote")
     parser.add_argument(
         "--data",
@@ -82,7 +82,7 @@ def words(text: str) -> Words:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes."""
+    """Measure, print, write."""
     directory = arguments.bundle / WHOLE if arguments.context == "whole" else arguments.bundle
     try:
         ensemble = Ensemble.load(directory)

@@ -16,7 +16,7 @@ from tools.progress import progress
 def judge(
     bundle: Bundle, dialogues: Sequence[Dialogue], *, context: bool = True
 ) -> list[NDArray[np.float64]]:
-    """Probabilities [N, classes] of the N utterances of each dialogue, by the causal windows of the model.
+    """Return probabilities [N, classes] of the N utterances of each dialogue, by the causal windows of the model.
 
     Args:
         bundle: Model and calibration.

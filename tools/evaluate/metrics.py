@@ -66,7 +66,7 @@ class Judgements:
         return np.asarray(self.probabilities.argmax(axis=1), np.int64)
 
     def select(self, keep: NDArray[np.bool_]) -> "Judgements":
-        """Those utterances for which `keep` [n] holds."""
+        """Return those utterances for which `keep` [n] holds."""
         clusters = tuple(cluster for cluster, kept in zip(self.clusters, keep, strict=True) if kept)
         return Judgements(self.labels, self.truth[keep], self.probabilities[keep], clusters)
 
@@ -85,7 +85,7 @@ class Sums:
 
     @classmethod
     def by_cluster(cls, judgements: Judgements) -> "Sums":
-        """One row for each cluster, in the order in which they first appear."""
+        """Return one row for each cluster, in the order in which they first appear."""
         places: dict[str, int] = {}
         rows = np.asarray(
             [places.setdefault(name, len(places)) for name in judgements.clusters], np.int64
@@ -246,7 +246,7 @@ def _bin(confidence: _Floats) -> NDArray[np.int64]:
 
 
 def _mean(values: _Floats) -> _Floats:
-    """Mean over the last axis of what is not nan; nan where nothing is left."""
+    """Return mean over the last axis of what is not nan; nan where nothing is left."""
     present = ~np.isnan(values)
     return np.asarray(np.where(present, values, 0.0).sum(axis=-1) / present.sum(axis=-1))
 

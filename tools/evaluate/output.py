@@ -45,7 +45,7 @@ def load_bundle(name: str) -> Bundle:
 
 
 def bundle_identity(directory: Path) -> dict[str, str]:
-    """Name, and the SHA-256 of the file which in turn names those of all others."""
+    """Return name, and the SHA-256 of the file which in turn names those of all others."""
     manifest = (directory / "bundle.json").read_bytes()
     return {
         "name": json.loads(manifest)["name"],
@@ -120,7 +120,7 @@ def write_json(path: Path | None, result: Mapping[str, Any]) -> None:
 
 
 def print_table(title: str, result: Mapping[str, Any], labels: Sequence[str]) -> None:
-    """The result and its groups as a table on standard output."""
+    """Print the result and its groups as a table."""
     table = Table(title=title)
     table.add_column("part")
     for name in ("n", *SCALARS, *labels):

@@ -50,14 +50,14 @@ class Partials:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("recordings", type=Path, nargs="+", metavar="FILE")
     add_set(parser)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes."""
+    """Measure, print, write."""
     overrides = {**overrides_of(arguments), "asr.partial": True, "asr.words": True}
     settings = configuration.load(overrides=overrides)
     asr = settings.asr.model_copy(update={"partial": False})

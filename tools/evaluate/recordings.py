@@ -60,7 +60,7 @@ class Collected(Sink):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("--bundle", default="streamer-en-2", help="name or directory of a bundle")
     parser.add_argument(
         "--data", type=Path, required=True, help=f"folder of recordings, each with a FILE{TURNS}"
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes."""
+    """Measure, print, write."""
     directory = bundle_directory(arguments.bundle)
     overrides = {"emotion.bundle": str(directory)}
     if arguments.asr:
@@ -196,7 +196,7 @@ def _channels(turns: Sequence[SpokenTurn], utterances: Sequence[Utterance]) -> d
 
 
 def _overlap(turn: SpokenTurn, utterance: Utterance) -> float:
-    """Seconds in common."""
+    """Return seconds in common."""
     return max(0.0, min(turn.end, utterance.end) - max(turn.start, utterance.start))
 
 

@@ -27,7 +27,7 @@ small{color:#4a5565}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument(
         "results", type=Path, nargs="+", metavar="JSON", help="what evaluations wrote with --json"
     )
@@ -81,7 +81,7 @@ def page(title: str, sections: list[str]) -> str:
 
 
 def section(name: str, result: dict[str, Any]) -> str:
-    """One evaluation: its figures, and what can be drawn of them."""
+    """Return one evaluation: its figures, and what can be drawn of them."""
     bundle = result.get("bundle") or {}
     about = f"{bundle.get('name', 'unknown bundle')}, {str(bundle.get('sha256', ''))[:12]}"
     parts = [f"<h2>{escape(name)}</h2><p><small>{escape(about)}</small></p>", _table(result)]

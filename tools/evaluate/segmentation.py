@@ -58,7 +58,7 @@ HANGOVER = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of recordings, each with a FILE.rttm"
     )
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes."""
+    """Measure, print, write."""
     overrides = overrides_of(arguments)
     if arguments.detector:
         overrides["segmentation.detector"] = arguments.detector

@@ -104,7 +104,7 @@ def in_silence(wave: Samples) -> Samples:
 
 
 def measured(found: Sequence[Found], name: str) -> dict[str, Any]:
-    """Recall and precision of a class over clips, with 95 % intervals over resampled speakers."""
+    """Return recall and precision of a class over clips, with 95 % intervals over resampled speakers."""
     groups = sorted({one.group for one in found})
     place = {group: number for number, group in enumerate(groups)}
     sums = np.zeros((len(groups), 3))  # hits, examples, false
@@ -128,7 +128,7 @@ def measured(found: Sequence[Found], name: str) -> dict[str, Any]:
 
 
 def hourly(found: Sequence[Found]) -> dict[str, Any]:
-    """Events an hour of each class and of all, and the share of the time that is music."""
+    """Return events an hour of each class and of all, and the share of the time that is music."""
     hours = sum(one.seconds for one in found) / 3600
     counts = Counter[str]()
     for one in found:

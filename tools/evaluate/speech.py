@@ -38,7 +38,7 @@ _BATCH = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("--bundle", default="streamer-en-2", help="name or directory of a bundle")
     parser.add_argument(
         "--data",
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes."""
+    """Measure, print, write."""
     directory = bundle_directory(arguments.bundle)
     try:
         bundle = Bundle.load(directory)
@@ -188,7 +188,7 @@ def by_votes(
 
 @torch.inference_mode()
 def embed(encoder: LeafCnn, waves: Sequence[Wave], name: str) -> Tensor:
-    """Embeddings [n, D] of waveforms, float32 at 16 kHz."""
+    """Return embeddings [n, D] of waveforms, float32 at 16 kHz."""
     rows = torch.zeros(len(waves), encoder.config.embedding)
     order = sorted(range(len(waves)), key=lambda place: len(waves[place]))
     batches = [order[first : first + _BATCH] for first in range(0, len(order), _BATCH)]
@@ -201,7 +201,7 @@ def embed(encoder: LeafCnn, waves: Sequence[Wave], name: str) -> Tensor:
 
 
 def _alone(bundle: Bundle, embeddings: Tensor) -> NDArray[np.float64]:
-    """Calibrated probabilities [n, classes] of utterances that nothing came before and nobody transcribed."""
+    """Return calibrated probabilities [n, classes] of utterances that nothing came before and nobody transcribed."""
     yes, no = torch.ones(1, dtype=torch.bool), torch.zeros(1, dtype=torch.bool)
     someone = torch.zeros(1, dtype=torch.int64)
     calls = [

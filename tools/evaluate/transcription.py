@@ -53,7 +53,7 @@ class Heard:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of recordings, each FILE.ogg with FILE.txt"
     )
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes."""
+    """Measure, print, write."""
     overrides = overrides_of(arguments)
     if arguments.asr:
         overrides["asr.backend"] = arguments.asr

@@ -70,7 +70,7 @@ class Said:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("--speech", type=Path, help="folder of clips with a manifest.csv")
     parser.add_argument("--data", type=Path, help="folder of recordings, each with a FILE.rttm")
     parser.add_argument("--only", default="meet", help="beginning of the recordings' names")

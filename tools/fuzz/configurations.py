@@ -51,7 +51,7 @@ add_arguments = running.add_arguments
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Try and prints."""
+    """Try and print."""
     running.run_command(prepare, arguments)
 
 

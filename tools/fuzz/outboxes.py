@@ -18,7 +18,7 @@ add_arguments = running.add_arguments
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Try and prints."""
+    """Try and print."""
     running.run_command(prepare, arguments)
 
 
@@ -45,7 +45,7 @@ def _events(session: str, count: int) -> list[StoredEvent]:
 
 
 async def _filled(file: Path, added: list[StoredEvent]) -> str:
-    """Put events into an outbox, gets them back and removes all; returns what became of the old ones."""
+    """Put events into an outbox, get them back and remove all; return what became of the old ones."""
     problems: list[str] = []
     box = Outbox(
         file,

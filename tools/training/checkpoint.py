@@ -17,7 +17,7 @@ _DESCRIPTION = "description"
 def save_checkpoint(
     path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]
 ) -> None:
-    """Writes tensors and a description (JSON) to one safetensors file."""
+    """Write tensors and a description (JSON) to one safetensors file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     whole = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
@@ -26,7 +26,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads what `save_checkpoint` wrote.
+    """Read what `save_checkpoint` wrote.
 
     Raises:
         UserError: Not there, or damaged.

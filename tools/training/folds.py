@@ -62,7 +62,7 @@ def out_of_fold(final: Tensor, folds: Iterable[FoldEmbeddings]) -> Tensor:
 
 
 def linear_map(source: Tensor, target: Tensor) -> Callable[[Tensor], Tensor]:
-    """The affine map of vectors [..., D] that takes `source` [n, D] nearest to `target`, by ridge regression."""
+    """Return the affine map of vectors [..., D] that takes `source` [n, D] nearest to `target`, by ridge regression."""
     middle, goal = source.double().mean(0), target.double().mean(0)
     x, y = source.double() - middle, target.double() - goal
     square = x.T @ x
@@ -72,12 +72,12 @@ def linear_map(source: Tensor, target: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def without(fold: int) -> str:
-    """The folder, within that of a stage, of the encoder that has not seen a fold."""
+    """Return the folder, within that of a stage, of the encoder that has not seen a fold."""
     return f"without-{fold}"
 
 
 def speaker_folds(clips: Sequence[Clip], count: int) -> NDArray[np.int64]:
-    """The fold of each clip, [n]: all clips of a speaker in one, each corpus and sex spread over all."""
+    """Return the fold of each clip, [n]: all clips of a speaker in one, each corpus and sex spread over all."""
     people = sorted({(clip.corpus, clip.gender, clip.speaker) for clip in clips})
     homes = Counter[str]()
     folds: dict[str, int] = {}
@@ -89,7 +89,7 @@ def speaker_folds(clips: Sequence[Clip], count: int) -> NDArray[np.int64]:
 
 
 def dialogue_folds(dialogues: Sequence[TextDialogue], count: int) -> NDArray[np.int64]:
-    """The fold of each dialogue, [n]: those of each set in turn."""
+    """Return the fold of each dialogue, [n]: those of each set in turn."""
     met = Counter[str]()
     folds = []
     for dialogue in dialogues:
@@ -99,7 +99,7 @@ def dialogue_folds(dialogues: Sequence[TextDialogue], count: int) -> NDArray[np.
 
 
 def learnt_from(folds: NDArray[np.int64], apart: int) -> NDArray[np.int64]:
-    """The places of what the later stages learn from: of the first `apart` folds, or everything if that is 0."""
+    """Return the places of what the later stages learn from: of the first `apart` folds, or everything if that is 0."""
     return np.flatnonzero((folds < apart) | (apart == 0))
 
 
@@ -110,7 +110,7 @@ def embed_out_of_fold(
     folds: NDArray[np.int64],
     versions: int,
 ) -> Tensor:
-    """Embeddings [versions, m, D] of those m of n rows that `learnt_from` gives.
+    """Return embeddings [versions, m, D] of those m of n rows that `learnt_from` gives.
 
     Args:
         final: The encoder in whose space they are.

@@ -83,7 +83,7 @@ class Loop(Generic[Batch]):
     def _epoch(
         self, epoch: int, epochs: int, batches: Epochs[Batch], show: Callable[..., None]
     ) -> float:
-        """One pass over the batches; gives their mean loss."""
+        """Pass over the batches once; return their mean loss."""
         if self.seed is not None:
             torch.manual_seed(self.seed * 100_003 + epoch)
         for network in self.networks.values():
@@ -186,7 +186,7 @@ def fit(
 
 
 def shuffled(examples: Sequence[int], batch: int) -> Epochs[list[int]]:
-    """Each epoch all examples once, in an order drawn by torch's generator."""
+    """Return epochs of all examples once each, in an order drawn by torch's generator."""
 
     def epoch(_: int) -> tuple[int, Iterator[list[int]]]:
         order = [examples[place] for place in torch.randperm(len(examples)).tolist()]
@@ -197,12 +197,12 @@ def shuffled(examples: Sequence[int], batch: int) -> Epochs[list[int]]:
 
 
 def warm_cosine(done: float) -> float:
-    """A linear rise, then half a cosine down to 0."""
+    """Return a linear rise, then half a cosine down to 0."""
     if done < _WARM_UP:
         return (done + 0.005) / (_WARM_UP + 0.005)
     return 0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP)))
 
 
 def triangle(done: float) -> float:
-    """A linear rise, then a linear fall to 0."""
+    """Return a linear rise, then a linear fall to 0."""
     return min(done / _WARM_UP + 0.01, (1 - done) / (1 - _WARM_UP))

@@ -53,12 +53,12 @@ class Part:
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def do_parts(title: str, parts: Sequence[Part], logs: Path, *, workers: int) -> None:
-    """Does all parts.
+    """Do all parts.
 
     Args:
         title: Of the progress bar.
@@ -124,7 +124,7 @@ def _cpu_s() -> float:
 
 
 def _check(part: Part, process: BaseProcess, said: Connection) -> None:
-    """Raises what went wrong in a process that has ended."""
+    """Raise the error of a process that has ended."""
     process.join()
     with said:
         try:
@@ -142,7 +142,7 @@ def _check(part: Part, process: BaseProcess, said: Connection) -> None:
 
 
 def _do(parent: Connection, logs: Path) -> None:
-    """What a process does."""
+    """Do parts in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)

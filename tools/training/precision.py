@@ -6,5 +6,5 @@ from streamer_models.encoders.whisper import has_bfloat16
 
 
 def reduced_precision(*, wanted: bool = True) -> torch.autocast:
-    """A context in which matrices are multiplied in bfloat16, unless the processor would have to emulate that."""
+    """Return a context that multiplies matrices in bfloat16, unless the processor would have to emulate that."""
     return torch.autocast("cpu", torch.bfloat16, enabled=wanted and has_bfloat16())

@@ -16,7 +16,7 @@ _PACKAGES = ("torch", "numpy", "transformers")
 
 
 def git_commit() -> str:
-    """The commit of the code that runs, marked where files differ from it; empty outside a repository."""
+    """Return the commit of the code that runs, marked where files differ from it; empty outside a repository."""
     try:
         commit = _git("rev-parse", "HEAD")
         return (
@@ -31,7 +31,7 @@ def git_commit() -> str:
 def write_provenance(
     path: Path, *, seed: int, settings: Mapping[str, Any], data: Mapping[str, str]
 ) -> None:
-    """Writes a JSON file that says how a result came about.
+    """Write a JSON file that says how a result came about.
 
     Args:
         path: The file.
@@ -53,7 +53,7 @@ def write_provenance(
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings that `write_provenance` wrote.
+    """Return the settings that `write_provenance` wrote.
 
     Raises:
         UserError: There is no such file, or it says nothing of settings.

@@ -40,7 +40,7 @@ class Unfinished:
     optimizer: torch.optim.Optimizer
 
     def keep(self, epoch: int, identity: Mapping[str, Any]) -> None:
-        """Writes all that the next epoch depends on.
+        """Write all that the next epoch depends on.
 
         Args:
             epoch: How many are done.
@@ -56,7 +56,7 @@ class Unfinished:
         save_checkpoint(self.path, tensors, {"epoch": epoch, "identity": identity})
 
     def take_up(self, identity: Mapping[str, Any]) -> int:
-        """Puts what `keep` wrote in its place; gives the epochs that are done, 0 if nothing was kept.
+        """Put what `keep` wrote in its place; return the epochs that are done, 0 if nothing was kept.
 
         Raises:
             OtherRunError: It belongs to a training with another identity.
@@ -80,12 +80,12 @@ class Unfinished:
         return int(description["epoch"])
 
     def forget(self) -> None:
-        """Removes the file: the training is finished."""
+        """Remove the file: the training is finished."""
         self.path.unlink(missing_ok=True)
 
 
 def require_same(path: Path, description: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-    """Makes sure that what `load_checkpoint` described has this identity.
+    """Make sure that what `load_checkpoint` described has this identity.
 
     Raises:
         OtherRunError: It has another.
@@ -97,7 +97,7 @@ def require_same(path: Path, description: Mapping[str, Any], identity: Mapping[s
 def finished(
     path: Path, identity: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """What a part of a recipe has given: from disk where it was finished with this identity, else made and kept.
+    """Return what a part of a recipe has given: from disk where it was finished with this identity, else made and kept.
 
     Args:
         path: The file.

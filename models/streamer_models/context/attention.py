@@ -24,7 +24,7 @@ class SelfAttention(nn.Module):
         self.projection = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Vectors [B, L, width], mask bool [B, L] -> [B, L, width]; padding is not attended to."""
+        """Map vectors [B, L, width], mask bool [B, L] -> [B, L, width]; padding is not attended to."""
         projected = self.projection(x)
         scores = projected @ projected.transpose(1, 2)
         scores = scores.masked_fill(~mask[:, None, :], float("-inf"))

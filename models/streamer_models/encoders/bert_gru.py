@@ -76,7 +76,7 @@ class Bert(nn.Module):
         )
 
     def forward(self, ids: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """Token ids (int64 [B, T]), their mask (bool [B, T]; None: all) -> each layer's output [B, T, width]."""
+        """Map token ids (int64 [B, T]), their mask (bool [B, T]; None: all) -> each layer's output [B, T, width]."""
         places = torch.arange(ids.shape[1], device=ids.device)
         x = self.words(ids) + self.positions(places) + self.segment
         x = self.dropout(self.norm(x))
@@ -115,7 +115,7 @@ class BertGru(nn.Module):
         return self.config.embedding
 
     def fast(self) -> "FastBertGru":
-        """The form for inference; the weights are final."""
+        """Return the form for inference; the weights are final."""
         from streamer_models.fast.bert_gru import FastBertGru
 
         return FastBertGru(self)

@@ -35,7 +35,7 @@ class BertTokens(nn.Module):
         self.bert = Bert(config)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Token ids int64 [B, T] and their mask bool [B, T] -> [B, T, width], zero in the padding."""
+        """Map token ids int64 [B, T] and their mask bool [B, T] -> [B, T, width], zero in the padding."""
         layers = self.bert(ids, None if bool(mask.all()) else mask)
         mean = torch.stack(layers[-self.config.last_layers :]).mean(0)
         return mean.masked_fill(~mask[..., None], 0)

@@ -31,12 +31,12 @@ class FrozenFrames(nn.Module):
         self.register_buffer("deviation", nn.init.ones_(torch.empty(width)))
 
     def forward(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Waveforms float32 [B, T] and their lengths int64 [B] (None: T) -> [B, F, width], zero in the padding."""
+        """Map waveforms float32 [B, T] and their lengths int64 [B] (None: T) -> [B, F, width], zero in the padding."""
         ends = [wave.shape[1]] * len(wave) if lengths is None else lengths.tolist()
         rows = [self.standardised(self.frames(row[:n])) for row, n in zip(wave, ends, strict=True)]
         longest = max(map(len, rows))
         return torch.stack([functional.pad(row, (0, 0, 0, longest - len(row))) for row in rows])
 
     def standardised(self, frames: Tensor) -> Tensor:
-        """Frames by the mean and deviation of the training."""
+        """Return frames by the mean and deviation of the training."""
         return ((frames - self.mean) / self.deviation).clamp(-_LIMIT, _LIMIT)

@@ -50,18 +50,18 @@ class GE2E(nn.Module):
         return self.voices(state[-1])
 
     def voices(self, state: Tensor) -> Tensor:
-        """The voices [B, 256] of the last layer's states [B, 256]."""
+        """Return the voices [B, 256] of the last layer's states [B, 256]."""
         return nn.functional.normalize(torch.relu(self.linear(state)), dim=1)
 
 
 def mel_frames(samples: Samples) -> NDArray[np.float32]:
-    """The power in mel bands, float32 [1 + n // 160, 40], of samples float32 [n]; frame k has its middle at 160 k."""
+    """Return the power in mel bands [1 + n // 160, 40] of samples [n], float32; frame k has its middle at 160 k."""
     padded = np.pad(samples, (_FRAME // 2, _FRAME // 2))
     return np.ascontiguousarray(mel_power(padded, _BANDS).T)
 
 
 def gain(samples: Samples) -> np.float32:
-    """The factor that brings the power of speech to -30 dB; 1 for silence."""
+    """Return the factor that brings the power of speech to -30 dB; 1 for silence."""
     power = float(np.mean(np.square(samples, dtype=np.float64))) if len(samples) else 0.0
     return np.float32(_LEVEL / power if power > 0 else 1.0)
 

@@ -57,7 +57,7 @@ class HubSpeech(nn.Module):
         self.model = _model(config)
 
     def forward(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Waveforms float32 [B, T] and their lengths int64 [B] (None: T) -> [B, F, embedding], zero in the padding."""
+        """Map waveforms float32 [B, T], lengths int64 [B] (None: T) -> [B, F, embedding], zero in the padding."""
         if lengths is None:
             lengths = torch.full((len(wave),), wave.shape[1])
         rows = [self._encode(row[: int(n)]) for row, n in zip(wave, lengths, strict=True)]

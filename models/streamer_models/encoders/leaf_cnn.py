@@ -58,12 +58,12 @@ class ConvolutionalEncoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def columns(self, features: Tensor) -> Tensor:
-        """Features [B, bands, F] with F >= 36 -> columns [B, embedding, (F - 36) // 8 + 1]."""
+        """Map features [B, bands, F] with F >= 36 -> columns [B, embedding, (F - 36) // 8 + 1]."""
         maps: Tensor = self.layers(features[:, None])
         return maps.mean(dim=2)
 
     def forward(self, features: Tensor, frames: Tensor | None = None) -> Tensor:
-        """The mean of the columns that lie within each utterance.
+        """Return the mean of the columns that lie within each utterance.
 
         Args:
             features: [B, bands, F]. Fewer than 36 frames are filled up with zeros.
@@ -128,7 +128,7 @@ class LeafCnn(nn.Module):
         return self.from_energies(energies, frames)
 
     def energies(self, wave: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Energies [B, filters, F] and the valid frames [B] of utterances; cheap to keep, for training."""
+        """Return energies [B, filters, F] and the valid frames [B] of utterances; cheap to keep, for training."""
         if lengths is None:
             lengths = torch.full((wave.shape[0],), wave.shape[-1], device=wave.device)
         inside = torch.arange(wave.shape[-1], device=wave.device) < lengths[:, None]
@@ -137,18 +137,18 @@ class LeafCnn(nn.Module):
         return energies, torch.div(lengths + hop - 1, hop, rounding_mode="floor").clamp(min=1)
 
     def features(self, energies: Tensor, frames: Tensor) -> Tensor:
-        """Compressed energies [B, filters, max(F, 36)], silent after each utterance's end."""
+        """Return compressed energies [B, filters, max(F, 36)], silent after each utterance's end."""
         missing = max(0, RECEPTIVE_FIELD - energies.shape[-1])
         padded = nn.functional.pad(energies, (0, missing))
         inside = torch.arange(padded.shape[-1], device=padded.device) < frames[:, None]
         return self.leaf.compress(torch.where(inside[:, None], padded, self.config.leaf.floor))
 
     def from_energies(self, energies: Tensor, frames: Tensor) -> Tensor:
-        """Energies [B, filters, F] and valid frames [B] -> embeddings [B, embedding]."""
+        """Map energies [B, filters, F] and valid frames [B] -> embeddings [B, embedding]."""
         embedding: Tensor = self.cnn(self.features(energies, frames), frames)
         return embedding
 
 
 def column_count(frames: Tensor) -> Tensor:
-    """Columns of utterances of so many frames; at least one."""
+    """Return columns of utterances of so many frames; at least one."""
     return torch.div(frames - RECEPTIVE_FIELD, COLUMN_HOP, rounding_mode="floor").clamp(min=0) + 1

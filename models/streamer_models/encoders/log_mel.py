@@ -22,7 +22,7 @@ Features = NDArray[np.float32]
 
 
 def log_mel(samples: NDArray[np.float32], bands: int) -> Features:
-    """The spectrogram [bands, n] of samples float32 [16000 t], n = 100 t rounded up; 0 stands for silence.
+    """Return the spectrogram [bands, n] of samples float32 [16000 t], n = 100 t rounded up; 0 stands for silence.
 
     Values are log10 of the power, limited to 8 decades under the loudest, shifted and scaled to about -1 to 1.
     """
@@ -36,7 +36,7 @@ def log_mel(samples: NDArray[np.float32], bands: int) -> Features:
 
 
 def mel_power(samples: NDArray[np.float32], bands: int) -> Features:
-    """The power in mel bands, [bands, n], of each whole window of 25 ms, every 10 ms."""
+    """Return the power in mel bands, [bands, n], of each whole window of 25 ms, every 10 ms."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
     power = np.square(np.abs(np.fft.rfft(frames * _hann(), axis=1))).astype(np.float32)
     return np.asarray(_mel_filters(bands) @ power.T, np.float32)
@@ -49,7 +49,7 @@ def _hann() -> NDArray[np.float32]:
 
 @functools.cache
 def _mel_filters(bands: int) -> NDArray[np.float32]:
-    """Triangles of equal area [bands, 201] on Slaney's scale, from 0 Hz to half the sample rate."""
+    """Return triangles of equal area [bands, 201] on Slaney's scale, from 0 Hz to half the sample rate."""
     top = _KNEE_HZ / _LINEAR_HZ + np.log(SAMPLE_RATE / 2 / _KNEE_HZ) / _LOG_STEP
     mels = np.linspace(0.0, top, bands + 2)
     knee = _KNEE_HZ / _LINEAR_HZ

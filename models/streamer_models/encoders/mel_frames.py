@@ -68,7 +68,7 @@ class MelFrames(nn.Module):
         return torch.stack([nn.functional.pad(row, (0, 0, 0, longest - len(row))) for row in rows])
 
     def frames_of(self, samples: int) -> int:
-        """Frames of an utterance of so many samples."""
+        """Return frames of an utterance of so many samples."""
         short = max(0, samples - self.receptive_field)
         return 1 + short // (self.config.hop * self.config.joined)
 
@@ -87,7 +87,7 @@ class MelFrames(nn.Module):
 
 
 def mel_bands(bands: int) -> Tensor:
-    """Triangular filters from 40 to 7,800 Hz on the bins of the transform, [bands, bins]."""
+    """Return triangular filters from 40 to 7,800 Hz on the bins of the transform, [bands, bins]."""
     low, high = (2595 * math.log10(1 + hz / 700) for hz in (40.0, 7800.0))
     mel = torch.linspace(low, high, bands + 2, dtype=torch.float64, device="cpu")
     edges = 700 * (10 ** (mel / 2595) - 1)
@@ -98,7 +98,7 @@ def mel_bands(bands: int) -> Tensor:
 
 
 def cosine_transform(size: int) -> Tensor:
-    """The orthonormal cosine transform (DCT-II), [size, size]."""
+    """Return the orthonormal cosine transform (DCT-II), [size, size]."""
     n = torch.arange(size, dtype=torch.float64, device="cpu")
     basis = torch.cos(math.pi / size * (n + 0.5) * n[:, None]) * math.sqrt(2 / size)
     basis[0] /= math.sqrt(2)

@@ -44,7 +44,7 @@ class SpeakerFrames(FrozenFrames):
         self.network = GE2E()
 
     def frames(self, wave: Tensor) -> Tensor:
-        """Samples [T] -> frames [F, width], not standardised."""
+        """Map samples [T] -> frames [F, width], not standardised."""
         samples = wave.cpu().numpy()
         power = torch.from_numpy(mel_frames(samples) * gain(samples))
         states = self.network.lstm(power[None].to(wave.device))[0][0]
@@ -52,6 +52,6 @@ class SpeakerFrames(FrozenFrames):
 
     @torch.inference_mode()
     def voice(self, frames: Tensor) -> Voice:
-        """The voice that is known after standardised frames [F, width]."""
+        """Return the voice that is known after standardised frames [F, width]."""
         state = frames[-1:].float() * self.deviation + self.mean
         return np.asarray(self.network.voices(state)[0].cpu())

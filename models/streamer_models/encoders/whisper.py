@@ -88,7 +88,7 @@ class WhisperBackbone(nn.Module):
         )
 
     def forward(self, mel: Tensor) -> list[Tensor]:
-        """Spectrogram [mels, F], F at most twice the positions -> outputs [ceil(F / 2), width] of each layer."""
+        """Map spectrogram [mels, F], F at most twice the positions -> outputs [ceil(F / 2), width] of each layer."""
         x = functional.gelu(self.conv2(functional.gelu(self.conv1(mel[None])))).transpose(1, 2)
         x = x + self.positions[: x.shape[1]]
         outputs: list[Tensor] = []
@@ -171,7 +171,7 @@ class Whisper(nn.Module):
         return torch.stack([self.head(row) for row in rows])  # one by one: rounding knows no others
 
     def statistics(self, wave: Tensor) -> Tensor:
-        """Mean and deviation of the pooled layers over the speech of an utterance.
+        """Return mean and deviation of the pooled layers over the speech of an utterance.
 
         Args:
             wave: float32 [T]; of a longer one than `max_samples` the end counts.
@@ -204,7 +204,7 @@ class Whisper(nn.Module):
 def encoded(
     backbone: WhisperBackbone, config: WhisperSizes, wave: Tensor, *, reduced_precision: bool
 ) -> tuple[Tensor, Tensor]:
-    """The outputs of the pooled layers, a vector every 20 ms, and which of these hold speech.
+    """Return the outputs of the pooled layers, a vector every 20 ms, and which of these hold speech.
 
     Args:
         backbone: The encoder.
@@ -225,7 +225,7 @@ def encoded(
 
 @cache
 def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 natively; emulated, it is slower than float32."""
+    """Return whether this processor multiplies bfloat16 natively; emulated, it is slower than float32."""
     return any(
         getattr(torch.cpu, name, lambda: False)()
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -253,7 +253,7 @@ def log_mel(wave: Tensor, mels: int = 80) -> Tensor:
 
 
 def speech_frames(mel: Tensor) -> Tensor:
-    """Frames of the encoder that hold speech, bool [ceil(F / 2)], by the energy of a spectrogram [mels, F].
+    """Return frames of the encoder that hold speech, bool [ceil(F / 2)], by the energy of a spectrogram [mels, F].
 
     All of them where fewer than two do.
     """
@@ -266,7 +266,7 @@ def speech_frames(mel: Tensor) -> Tensor:
 
 @cache
 def mel_filters(mels: int) -> Tensor:
-    """Triangular filters [mels, 201] of area one, evenly spaced on Slaney's scale (Auditory Toolbox, 1998)."""
+    """Return triangular filters [mels, 201] of area one, evenly spaced on Slaney's scale (Auditory Toolbox, 1998)."""
     nyquist = SAMPLE_RATE / 2
     highest = 15.0 + log(nyquist / 1000.0) / _MEL_STEP
     edges = _hertz(torch.linspace(0.0, highest, mels + 2, dtype=torch.float64))

@@ -52,7 +52,7 @@ class WhisperFrames(FrozenFrames):
         self.reduced_precision = has_bfloat16()
 
     def frames(self, wave: Tensor) -> Tensor:
-        """Samples [T] -> frames [F, width], not standardised."""
+        """Map samples [T] -> frames [F, width], not standardised."""
         layers, speech = encoded(
             self.backbone, self.config, wave, reduced_precision=self.reduced_precision
         )

@@ -43,7 +43,7 @@ class PackedConvolution:
 
 @cache
 def _can_pack() -> bool:
-    """Whether this torch has oneDNN's packed convolution, and it is right."""
+    """Return whether this torch has oneDNN's packed convolution, and it is right."""
     weight, bias, x = torch.ones(16, 8, 3, 3), torch.ones(16), torch.ones(1, 8, 5, 6)
     plain = F.conv2d(x, weight, bias).relu_()
     return is_right(lambda: _packed_convolution(x, _pack(weight, (5, 6)), bias), plain)

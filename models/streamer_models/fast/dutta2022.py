@@ -83,7 +83,7 @@ class _Fusion:
         self._dimensions = fusion.dimensions
 
     def __call__(self, contexts: Tensor, mask: Tensor | None, lengths: Tensor) -> Scores:
-        """Contexts [2, B, L, inputs], what is real, and how much -> scores of the B last ones."""
+        """Map contexts [2, B, L, inputs], what is real, and how much -> scores of the B last ones."""
         rows, steps = contexts.shape[1:3]
         x = (contexts @ self._weight + self._bias).transpose(0, 1).flatten(1, 2)
         both = None if mask is None else torch.cat([mask, mask], dim=1)

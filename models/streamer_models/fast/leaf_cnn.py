@@ -101,7 +101,7 @@ class _Convolutions:
                         bands, frames = bands // 2, frames // 2
 
     def __call__(self, features: Tensor, state: State) -> tuple[Tensor, State]:
-        """The columns that follow.
+        """Return the columns that follow.
 
         Args:
             features: [bands, 36 + 8 k] at first, [bands, 8 k] afterwards.
@@ -123,7 +123,7 @@ class _Convolutions:
 
 
 def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that does what both do in evaluation."""
+    """Return weight and bias of the convolution that does what both do in evaluation."""
     folded: nn.Conv2d = fuse_conv_bn_eval(convolution, norm)
     assert folded.bias is not None  # noqa: S101 - the norm's
     return folded.weight.detach(), folded.bias.detach()

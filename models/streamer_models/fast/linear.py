@@ -35,7 +35,7 @@ class PackedLinear:
 
     @classmethod
     def of(cls, linear: nn.Linear) -> Self:
-        """The same as a layer of torch's."""
+        """Return the same as a layer of torch's."""
         return cls(linear.weight, linear.bias)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class PackedLinear:
 
 @cache
 def _can_pack() -> bool:
-    """Whether this torch has oneDNN's packed product, and it is right."""
+    """Return whether this torch has oneDNN's packed product, and it is right."""
     weight, bias, x = torch.ones(16, 32), torch.ones(16), torch.ones(3, 32)
     return is_right(lambda: _packed_linear(x, _pack(weight), bias), F.linear(x, weight, bias))
 

@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def suits_packing(weight: Tensor, least: int) -> bool:
-    """Whether oneDNN takes such weights, and there are at least so many of them."""
+    """Return whether oneDNN takes such weights, and there are at least so many of them."""
     return weight.numel() >= least and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 def is_right(packed: Callable[[], Tensor], plain: Tensor) -> bool:
-    """Whether the packed form is there in this torch, and gives what the plain one does."""
+    """Return whether the packed form is there in this torch, and gives what the plain one does."""
     try:
         result = packed()
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):

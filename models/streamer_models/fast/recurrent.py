@@ -55,7 +55,7 @@ class SideBySideGrus:
         return outputs, ends.view(len(ends), -1, 2, self._hidden).transpose(0, 1)
 
     def _run(self, layer: _Layer, x: Tensor, turned: "_Turned") -> Tensor:
-        """States [T, 2 K, B, hidden] after each step of each direction, in its own order."""
+        """Return states [T, 2 K, B, hidden] after each step of each direction, in its own order."""
         size = self._hidden
         gates = torch.cat(
             [

@@ -53,7 +53,7 @@ class FastSoundNetwork:
             self._bias = network.scores.bias[: len(CLASSES)].clone()
 
     def begin(self) -> State:
-        """The state before the first column: silence."""
+        """Return the state before the first column: silence."""
         return tuple(torch.zeros(one.kept, one.inputs) for one in (*self._stem, *self._blocks))
 
     @torch.inference_mode()

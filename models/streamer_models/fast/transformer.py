@@ -30,7 +30,7 @@ class Layer:
     def __call__(
         self, x: Tensor, mask: Tensor | None, asked: tuple[Tensor, Tensor] | None = None
     ) -> Tensor:
-        """Vectors in the light of all of a sequence.
+        """Return vectors in the light of all of a sequence.
 
         Args:
             x: The sequence [B, T, width].
@@ -65,12 +65,12 @@ class Layer:
 
 
 def layers_of(modules: nn.ModuleList) -> list[Layer]:
-    """The layers of an encoder."""
+    """Return the layers of an encoder."""
     return [Layer(module) for module in modules if isinstance(module, EncoderLayer)]
 
 
 def layer_norm(norm: nn.LayerNorm) -> Callable[[Tensor], Tensor]:
-    """The same as a layer of torch's, without the calls that a module takes."""
+    """Return the same as a layer of torch's, without the calls that a module takes."""
     return partial(
         F.layer_norm,
         normalized_shape=norm.normalized_shape,

@@ -53,11 +53,11 @@ class Calibration(RootModel[dict[ModalitySet, Scaling]]):
 
     @classmethod
     def of(cls, temperatures: Mapping[str, float]) -> "Calibration":
-        """A calibration by temperatures alone, from set of modalities ("audio+text") to temperature."""
+        """Return a calibration by temperatures alone, from set of modalities ("audio+text") to temperature."""
         return cls.model_validate({name: {"temperature": t} for name, t in temperatures.items()})
 
     def __getitem__(self, modalities: str) -> Scaling:
-        """The scaling of a set of modalities, such as "audio+text"."""
+        """Return the scaling of a set of modalities, such as "audio+text"."""
         found = self.root.get(modalities)  # type: ignore[call-overload]
         if isinstance(found, Scaling):
             return found
@@ -112,7 +112,7 @@ class Calibration(RootModel[dict[ModalitySet, Scaling]]):
 
 
 def modalities_of(has_audio: Tensor, has_text: Tensor) -> list[tuple[Modality, ...]]:
-    """The modalities of N utterances from two masks, bool [N]."""
+    """Return the modalities of N utterances from two masks, bool [N]."""
     sets: dict[tuple[bool, bool], tuple[Modality, ...]] = {
         (True, True): ("audio", "text"),
         (True, False): ("audio",),
@@ -123,7 +123,7 @@ def modalities_of(has_audio: Tensor, has_text: Tensor) -> list[tuple[Modality, .
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature T in [1/50, 50] that minimises the mean cross-entropy of softmax(logits / T).
+    """Return the temperature T in [1/50, 50] that minimises the mean cross-entropy of softmax(logits / T).
 
     The cross-entropy is convex in b = 1/T with the slope E_p[z] - z_label, so bisection finds its minimum.
 

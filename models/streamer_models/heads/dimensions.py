@@ -30,7 +30,7 @@ def concordance(x: Tensor, y: Tensor) -> Tensor:
 
 
 def concordance_loss(predicted: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """The sum of weight * (1 - CCC) over dimensions (Atmaja & Akagi, 2020).
+    """Return the sum of weight * (1 - CCC) over dimensions (Atmaja & Akagi, 2020).
 
     Args:
         predicted: [N, D].

@@ -105,7 +105,7 @@ def make_plan(centre: Tensor, width: Tensor, pool: Tensor, hop: int) -> GaborPla
 
 
 def pooled_energies(wave: Tensor, plan: GaborPlan) -> Tensor:
-    """Pooled squared moduli of the columns whose surroundings a wave holds whole.
+    """Return pooled squared moduli of the columns whose surroundings a wave holds whole.
 
     Args:
         wave: [B, T], T > 4 * plan.reach; the first column's centre is sample 2 * plan.reach.
@@ -125,7 +125,7 @@ def pooled_energies(wave: Tensor, plan: GaborPlan) -> Tensor:
 
 
 def _energies(rows: Tensor, plan: GaborPlan) -> Tensor:
-    """Energies [N, R * plan.columns] of stretches of a wave [R, span], filters in the groups' order."""
+    """Return energies [N, R * plan.columns] of stretches of a wave [R, span], filters in the groups' order."""
     half = plan.size // 2
     spectrum = torch.fft.fft(rows, plan.size)
     around = torch.cat([spectrum[:, half:], spectrum], dim=1)
@@ -141,7 +141,7 @@ def _energies(rows: Tensor, plan: GaborPlan) -> Tensor:
 
 
 def _responses(centre: Tensor, width: Tensor, reach: int, size: int) -> Tensor:
-    """The filters' frequency responses at the bins 0, 1, ... size - 1 (they are real), [N, size]."""
+    """Return the filters' frequency responses at the bins 0, 1, ... size - 1 (they are real), [N, size]."""
     offset = torch.arange(-reach, reach + 1, dtype=width.dtype, device=width.device)
     envelope = torch.exp(-0.5 * (offset / width[:, None]).square()) / (
         math.sqrt(2 * math.pi) * width[:, None]
@@ -153,7 +153,7 @@ def _responses(centre: Tensor, width: Tensor, reach: int, size: int) -> Tensor:
 
 
 def _grid_step(width: float, reach: int, hop: int) -> int:
-    """The coarsest grid, a power of two, on which a filter's energies are exact enough."""
+    """Return the coarsest grid, a power of two, on which a filter's energies are exact enough."""
     step = _COARSEST
     while step > 1 and (
         step * _POINTS_PER_WIDTH > width
@@ -165,7 +165,7 @@ def _grid_step(width: float, reach: int, hop: int) -> int:
 
 
 def _leak(width: float, reach: int, step: int) -> float:
-    """The response at the edge of the band of a filter whose envelope the window cuts off: that of the two steps."""
+    """Return a filter's response at the edge of its band where the window cuts off its envelope: of the two steps."""
     cut = math.exp(-0.5 * (reach / width) ** 2) / (math.sqrt(2 * math.pi) * width)
     return 2 * cut * step / math.pi
 

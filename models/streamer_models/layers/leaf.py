@@ -69,11 +69,11 @@ class Leaf(nn.Module):
         self._plan: tuple[list[Tensor], GaborPlan] | None = None
 
     def forward(self, wave: Tensor) -> Tensor:
-        """Waveform [B, T] -> compressed energies [B, filters, F]."""
+        """Map waveform [B, T] -> compressed energies [B, filters, F]."""
         return self.compress(self.energies(wave))
 
     def energies(self, wave: Tensor) -> Tensor:
-        """Pooled energies of each filter, floored, [B, T] -> [B, filters, F]."""
+        """Return the pooled energies of each filter, floored: [B, T] -> [B, filters, F]."""
         reach = self.config.reach
         after = (
             (columns(wave.shape[-1], self.config.hop) - 1) * self.config.hop
@@ -84,7 +84,7 @@ class Leaf(nn.Module):
         return self.energies_within(nn.functional.pad(wave, (reach, after)))
 
     def energies_within(self, wave: Tensor) -> Tensor:
-        """Energies of the columns whose surroundings `wave` holds whole; the first is centred on sample `reach`.
+        """Return energies of the columns whose surroundings `wave` holds whole; the first is centred on sample `reach`.
 
         Args:
             wave: [B, T] with T > 2 * reach.
@@ -101,7 +101,7 @@ class Leaf(nn.Module):
         return compressed
 
     def plan(self) -> GaborPlan:
-        """How the energies are evaluated; kept until the filters change, except where gradients are wanted."""
+        """Return how the energies are evaluated; kept until the filters change, except where gradients are wanted."""
         filters = [self.centre, self.width, self.pool_width]
         if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in filters):
             return make_plan(*self.kernels(), self.config.hop)
@@ -114,7 +114,7 @@ class Leaf(nn.Module):
         return self._plan[1]
 
     def kernels(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What the energies are made with, held within the bounds of the paper.
+        """Return what the energies are made with, held within the bounds of the paper.
 
         Returns:
             Centre frequencies in radians per sample [N], widths (standard deviations) of the Gabor envelopes in
@@ -131,7 +131,7 @@ class Leaf(nn.Module):
 
 
 def direct_energies(leaf: Leaf, wave: Tensor) -> Tensor:
-    """The energies of `leaf` by their definition: each filter at each sample, squared, pooled.
+    """Return the energies of `leaf` by their definition: each filter at each sample, squared, pooled.
 
     The reference for `Leaf.energies`: some forty times slower. Works in the precision of `leaf`.
 
@@ -161,7 +161,7 @@ def direct_energies(leaf: Leaf, wave: Tensor) -> Tensor:
 
 
 def columns(samples: int, hop: int) -> int:
-    """The number of columns of an utterance."""
+    """Return the number of columns of an utterance."""
     return max(1, -(-samples // hop))
 
 

@@ -12,20 +12,20 @@ SMALL = 1e-6
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last dimension, zero where the mask (broadcast to the scores) is False."""
+    """Return softmax over the last dimension, zero where the mask (broadcast to the scores) is False."""
     lowest = torch.finfo(scores.dtype).min
     weights = torch.softmax(scores.masked_fill(~mask, lowest), dim=-1)
     return weights.masked_fill(~mask, 0)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean over time: [B, T, D] -> [B, D]."""
+    """Return the mean over time: [B, T, D] -> [B, D]."""
     count = mask.sum(1, keepdim=True).clamp(min=1)
     return x.masked_fill(~mask[..., None], 0).sum(1) / count
 
 
 def masked_deviation(x: Tensor, mask: Tensor) -> Tensor:
-    """Standard deviation over time, that of the whole population: [B, T, D] -> [B, D]."""
+    """Return the standard deviation over time, that of the whole population: [B, T, D] -> [B, D]."""
     centred = (x - masked_mean(x, mask)[:, None]).masked_fill(~mask[..., None], 0)
     count = mask.sum(1, keepdim=True).clamp(min=1)
     deviation: Tensor = (centred.square().sum(1) / count + SMALL).sqrt() - SMALL**0.5
@@ -33,7 +33,7 @@ def masked_deviation(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_max(x: Tensor, mask: Tensor) -> Tensor:
-    """Maximum over time: [B, T, D] -> [B, D]."""
+    """Return the maximum over time: [B, T, D] -> [B, D]."""
     lowest = torch.finfo(x.dtype).min
     highest = x.masked_fill(~mask[..., None], lowest).amax(1)
     return highest.masked_fill(~mask.any(1, keepdim=True), 0)

@@ -13,7 +13,7 @@ EPS = 1e-12
 
 
 def exponential_average(x: Tensor, smoothing: Tensor, before: Tensor) -> Tensor:
-    """The recursion M_t = (1 - s) M_{t-1} + s x_t, for all t at once.
+    """Return the recursion M_t = (1 - s) M_{t-1} + s x_t, for all t at once.
 
     Within blocks it is a product with a triangular matrix of powers of 1 - s. From block to block it is the same
     recursion again with 1 - s to the power of the block's length, so the depth grows as the logarithm of the
@@ -48,7 +48,7 @@ def _decaying_sum(x: Tensor, decay: Tensor, before: Tensor) -> Tensor:
 
 
 def decaying_powers(decay: Tensor, block: int) -> tuple[Tensor, Tensor]:
-    """The powers 0 .. block of each channel's decay [N, block + 1], and what x_j counts in y_i, [N, block, block]."""
+    """Return powers 0 .. block of each channel's decay [N, block + 1]; what x_j counts in y_i [N, block, block]."""
     age = torch.arange(block + 1, device=decay.device)
     powers = decay[:, None].pow(age)
     return powers, powers[:, (age[1:, None] - age[1:]).clamp(min=0)].tril()

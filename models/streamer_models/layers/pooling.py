@@ -9,12 +9,12 @@ from streamer_models.layers.masking import SMALL, masked_deviation, masked_max, 
 
 
 def statistics(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean and standard deviation over time (Snyder et al., 2018): [B, T, D] -> [B, 2 D]."""
+    """Return mean and standard deviation over time (Snyder et al., 2018): [B, T, D] -> [B, 2 D]."""
     return torch.cat([masked_mean(x, mask), masked_deviation(x, mask)], dim=-1)
 
 
 def statistical_unit(x: Tensor, mask: Tensor) -> Tensor:
-    """Maximum, mean and standard deviation over time (Peng et al., 2021): [B, T, D] -> [B, 3, D]."""
+    """Return maximum, mean and standard deviation over time (Peng et al., 2021): [B, T, D] -> [B, 3, D]."""
     return torch.stack(
         [masked_max(x, mask), masked_mean(x, mask), masked_deviation(x, mask)], dim=1
     )
@@ -58,7 +58,7 @@ class RunningStatistics:
         self.count = total
 
     def result(self) -> Tensor:
-        """Maximum, mean and standard deviation so far, [3, D].
+        """Return maximum, mean and standard deviation so far, [3, D].
 
         Raises:
             ValueError: Nothing was pushed.
@@ -69,7 +69,7 @@ class RunningStatistics:
         return torch.stack([self.highest, self.mean, deviation])
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation so far, [D] each, without the small term that gradients need.
+        """Return mean and standard deviation so far, [D] each, without the small term that gradients need.
 
         Raises:
             ValueError: Nothing was pushed.

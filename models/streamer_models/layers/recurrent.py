@@ -6,7 +6,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def lengths_of(mask: Tensor) -> Tensor:
-    """The lengths [B] (int64, on the CPU) that a mask (bool [B, T]) stands for.
+    """Return the lengths [B] (int64, on the CPU) that a mask (bool [B, T]) stands for.
 
     A sequence stands at the start of its row, the padding behind it.
 
@@ -24,7 +24,7 @@ def lengths_of(mask: Tensor) -> Tensor:
 
 
 def last_real(x: Tensor, lengths: Tensor) -> Tensor:
-    """The last real vector of each row: x [B, T, D], lengths [B] -> [B, D]."""
+    """Return the last real vector of each row: x [B, T, D], lengths [B] -> [B, D]."""
     rows = torch.arange(len(x), device=x.device)
     return x[rows, lengths.to(x.device) - 1]
 

@@ -34,7 +34,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None, queries: Tensor | None = None) -> Tensor:
-        """Vectors in the light of all of a sequence.
+        """Return vectors in the light of all of a sequence.
 
         Args:
             x: The sequence [B, T, width].

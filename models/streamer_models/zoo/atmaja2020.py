@@ -54,7 +54,7 @@ class Atmaja2020(UtteranceSystem):
         return torch.cat([self.audio_lstms(batch.audio), self.text_lstms(batch.text)], dim=-1)
 
     def loss(self, batch: Utterances, targets: Targets) -> Tensor:
-        """Alpha (1 - CCC arousal) + beta (1 - CCC valence), and the categories' cross-entropy."""
+        """Return alpha (1 - CCC arousal) + beta (1 - CCC valence), and the categories' cross-entropy."""
         scores = self.forward(batch)
         loss = scores.logits.new_zeros(())
         if bool((targets.labels >= 0).any()):
@@ -76,7 +76,7 @@ class Lstms(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, sequences: Sequences) -> Tensor:
-        """The last state of each sequence, [B, last hidden]."""
+        """Return the last state of each sequence, [B, last hidden]."""
         x = sequences.values
         for layer in self.layers:
             x = self.dropout(layer(x)[0])
@@ -101,14 +101,14 @@ class MultistageFusion(nn.Module):
         self.stages = nn.ModuleList(nn.Linear((context + 1) * s, dimensions) for s in sizes)
 
     def forward(self, predictions: Tensor) -> Tensor:
-        """Predictions [N, inputs] of the utterances of a conversation, in order -> [N, dimensions]."""
+        """Map predictions [N, inputs] of the utterances of a conversation, in order -> [N, dimensions]."""
         x = predictions
         for stage in self.stages:
             x = stage(self.with_past(x))
         return x
 
     def with_past(self, x: Tensor) -> Tensor:
-        """Each row beside those before it, [N, (context + 1) * D]; zeros before the first."""
+        """Return each row beside those before it, [N, (context + 1) * D]; zeros before the first."""
         padded = nn.functional.pad(x, (0, 0, self.context, 0))
         return padded.unfold(0, self.context + 1, 1).flatten(1)
 

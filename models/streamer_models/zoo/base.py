@@ -113,7 +113,7 @@ class UtteranceSystem(nn.Module):
         return self.scored(self.fused(batch))
 
     def scored(self, vectors: Tensor) -> Scores:
-        """Scores of utterances by their vectors [B, width]."""
+        """Return scores of utterances by their vectors [B, width]."""
         fused = self.dropout(vectors)
         dimensions = None if self.dimensions is None else self.dimensions(fused)
         return Scores(self.classifier(fused), dimensions)
@@ -128,11 +128,11 @@ class UtteranceSystem(nn.Module):
         return self.scored(self.past(vectors[None], same.to(self.device), lengths))
 
     def alone(self, window: Window) -> Utterances:
-        """The last utterance of a window, as a batch."""
+        """Return the last utterance of a window, as a batch."""
         return Utterances.of([window], self.config.sizes, self.device)
 
     def loss(self, batch: Utterances, targets: Targets) -> Tensor:
-        """The mean loss of a batch: cross-entropy, and 1 - CCC of dimensions that are estimated."""
+        """Return the mean loss of a batch: cross-entropy, and 1 - CCC of dimensions that are estimated."""
         scores = self.forward(batch)
         loss = nn.functional.cross_entropy(scores.logits, targets.labels)
         if scores.dimensions is not None and targets.dimensions is not None:
@@ -141,9 +141,9 @@ class UtteranceSystem(nn.Module):
         return loss
 
     def fused(self, batch: Utterances) -> Tensor:
-        """One vector for each utterance, [B, width]."""
+        """Return one vector for each utterance, [B, width]."""
         raise NotImplementedError
 
     def new_state(self) -> ConversationState:
-        """The memory of a conversation that begins."""
+        """Return the memory of a conversation that begins."""
         return ConversationState(self.window)

@@ -186,7 +186,7 @@ def key_sparse(
 
 
 def positions(x: Tensor) -> Tensor:
-    """Sinusoids [T, width] (Vaswani et al., 2017)."""
+    """Return sinusoids [T, width] (Vaswani et al., 2017)."""
     steps, width = x.shape[-2:]
     place = torch.arange(steps, dtype=x.dtype, device=x.device)[:, None]
     rate = torch.exp(

@@ -44,7 +44,7 @@ class Chopra2021(UtteranceSystem):
         self.add_heads(config.hidden)
 
     def fused(self, batch: Utterances) -> Tensor:
-        """The dense layer over the last state, [B, hidden]."""
+        """Return the dense layer over the last state, [B, hidden]."""
         states, _ = self.lstm(batch.audio.values)
         last = last_real(states, batch.audio.mask.sum(1).clamp(min=1))
         out: Tensor = self.dense(last * batch.audio.present[:, None])
@@ -63,7 +63,7 @@ def adapt(
     rate: float,
     only: tuple[str, ...] | None = None,
 ) -> Parameters:
-    """The inner loop: parameters after some steps of gradient descent on a task, without a graph between steps.
+    """Return the inner loop: parameters after some steps of gradient descent on a task, without a graph between steps.
 
     Args:
         network: Its own parameters stay.
@@ -85,7 +85,7 @@ def adapt(
 def outer_gradients(
     network: nn.Module, tasks: Sequence[tuple[Loss, Loss]], *, steps: int, rate: float
 ) -> Mapping[str, Tensor]:
-    """The first-order outer gradient: the mean over tasks of the query loss's gradient at the adapted parameters.
+    """Return the first-order outer gradient: the mean over tasks of the query loss's, at the adapted parameters.
 
     Args:
         network: At its own parameters the inner loops begin.
@@ -109,7 +109,7 @@ def outer_step(
     steps: int = 1,
     rate: float = 2e-4,
 ) -> None:
-    """One step of the outer loop with an optimizer over the network's own parameters."""
+    """Take one step of the outer loop with an optimizer over the network's own parameters."""
     gradients = outer_gradients(network, tasks, steps=steps, rate=rate)
     for name, parameter in network.named_parameters():
         parameter.grad = gradients[name]

@@ -100,11 +100,11 @@ class Dutta2022(nn.Module):
         return self.score(WindowBatch.of(windows, self.config.embedding, self.device))
 
     def new_state(self) -> ConversationState:
-        """The memory of a conversation that begins."""
+        """Return the memory of a conversation that begins."""
         return ConversationState(self.config.window or 1)
 
     def fast(self) -> "FastDutta2022":
-        """The form for inference; the weights are final."""
+        """Return the form for inference; the weights are final."""
         from streamer_models.fast.dutta2022 import FastDutta2022
 
         return FastDutta2022(self)
@@ -116,17 +116,17 @@ class Dutta2022(nn.Module):
         return scores
 
     def last(self, windows: WindowBatch) -> Tensor:
-        """Logits [B, classes] of the present, which is the last, utterance of each window."""
+        """Return logits [B, classes] of the present, which is the last, utterance of each window."""
         return self.score(windows).logits
 
     def every(self, windows: WindowBatch) -> Tensor:
-        """Logits [B, L, classes] of each utterance of each window, by all of the window."""
+        """Return logits [B, L, classes] of each utterance of each window, by all of the window."""
         text, audio = self._contexts(windows)
         scores: Scores = self.fusion(text, audio, windows.mask)
         return scores.logits
 
     def dialogue(self, dialogue: Dialogue) -> Tensor:
-        """Logits [N, classes] of all utterances of a dialogue, in the configured form."""
+        """Return logits [N, classes] of all utterances of a dialogue, in the configured form."""
         if self.config.window is None:
             return self.every(dialogue.whole())[0]
         return self.last(dialogue.windows(self.config.window))

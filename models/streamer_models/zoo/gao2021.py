@@ -79,7 +79,7 @@ class Gao2021(UtteranceSystem):
         self.add_heads(4 * (width // 2 or 1))
 
     def fused(self, batch: Utterances) -> Tensor:
-        """Mean and deviation over the segments, [B, 4 * (width // 2)]."""
+        """Return mean and deviation over the segments, [B, 4 * (width // 2)]."""
         segments = segmented(batch.audio, self.config.segment)
         low, deep = self.representations(segments.values)
         joined = torch.relu(self.join(torch.cat([low, deep], dim=-1)))
@@ -95,7 +95,7 @@ class Gao2021(UtteranceSystem):
         return self.encode(segments), deep
 
     def loss(self, batch: Utterances, targets: Targets) -> Tensor:
-        """Emotion, reconstruction, and speaker and corpus behind the gradient's reversal."""
+        """Return emotion, reconstruction, and speaker and corpus behind the gradient's reversal."""
         loss = super().loss(batch, targets)
         segments = segmented(batch.audio, self.config.segment)
         low, deep = self.representations(segments.values)
@@ -124,7 +124,7 @@ class Gao2021(UtteranceSystem):
 
 
 def segmented(audio: Sequences, frames: int) -> Sequences:
-    """Frames [B, T, D] joined to segments [B, ceil(T / frames), frames * D], the last one filled up with zeros."""
+    """Join frames [B, T, D] to segments [B, ceil(T / frames), frames * D], the last one filled up with zeros."""
     values = audio.values.masked_fill(~audio.mask[..., None], 0)
     missing = -values.shape[1] % frames
     values = nn.functional.pad(values, (0, 0, 0, missing))
@@ -143,6 +143,6 @@ class _Reverse(Function):
 
 
 def reverse_gradient(x: Tensor) -> Tensor:
-    """The identity, whose gradient is the negative (Ganin et al., 2016)."""
+    """Return the identity, whose gradient is the negative (Ganin et al., 2016)."""
     out: Tensor = _Reverse.apply(x)  # type: ignore[no-untyped-call]
     return out

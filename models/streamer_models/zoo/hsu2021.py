@@ -62,19 +62,19 @@ class Hsu2021(UtteranceSystem):
         self.add_heads(2 * config.hidden)
 
     def fused(self, batch: Utterances) -> Tensor:
-        """The state after the last segment beside what it attends to, [B, 2 * hidden]."""
+        """Return the state after the last segment beside what it attends to, [B, 2 * hidden]."""
         outputs, mask = self.outputs(batch)
         last = last_real(outputs, mask.sum(1).clamp(min=1))
         return last * mask.any(1)[:, None]
 
     def outputs(self, batch: Utterances) -> tuple[Tensor, Tensor]:
-        """What is known after each segment, [B, S, 2 * hidden], and which are real, bool [B, S]."""
+        """Return what is known after each segment, [B, S, 2 * hidden], and which are real, bool [B, S]."""
         emotion, sound, mask = self.features(batch)
         states, _ = self.lstm(torch.cat([emotion, sound], dim=-1))
         return torch.cat([states, self.attention(states, mask)], dim=-1), mask
 
     def features(self, batch: Utterances) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of emotion and of sound of each segment, [B, S, size] each, and their mask."""
+        """Return features of emotion and of sound of each segment, [B, S, size] each, and their mask."""
         segments = segmented(batch.audio, self.config.segment)
         rows, count = segments.values.shape[:2]
         images = segments.values.view(rows * count, self.config.segment, -1)
@@ -89,18 +89,18 @@ class Hsu2021(UtteranceSystem):
         return replace(scores, sounds=self.utterance_sounds(batch))
 
     def sounds(self, batch: Utterances) -> Tensor:
-        """Logits of the kind of sound of each segment, [B, S, kinds]."""
+        """Return logits of the kind of sound of each segment, [B, S, kinds]."""
         logits: Tensor = self.sound_classifier(self.features(batch)[1])
         return logits
 
     def utterance_sounds(self, batch: Utterances) -> Tensor:
-        """Logits of the kind of sound of each utterance, by the mean over its segments, [B, kinds]."""
+        """Return logits of the kind of sound of each utterance, by the mean over its segments, [B, kinds]."""
         _, sound, mask = self.features(batch)
         logits: Tensor = self.sound_classifier(masked_mean(sound, mask))
         return logits
 
     def loss(self, batch: Utterances, targets: Targets) -> Tensor:
-        """The emotion's loss where it is known, and the sound's, of the mean over an utterance's segments."""
+        """Return the emotion's loss where it is known, and the sound's, of the mean over an utterance's segments."""
         loss = batch.audio.values.new_zeros(())
         if bool((targets.labels >= 0).any()):
             loss = loss + super().loss(batch, targets)
@@ -140,7 +140,7 @@ class PastAttention(nn.Module):
         self.score = nn.Linear(width, 1, bias=False)
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """States [B, S, width] and which are real [B, S] -> [B, S, width]."""
+        """Map states [B, S, width] and which are real [B, S] -> [B, S, width]."""
         pairs = torch.tanh(self.query(states)[:, :, None] + self.key(states)[:, None])
         scores = self.score(pairs)[..., 0]
         seen = mask[:, None] & torch.ones_like(scores, dtype=torch.bool).tril()

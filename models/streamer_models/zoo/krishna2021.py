@@ -51,7 +51,7 @@ class Krishna2021(UtteranceSystem):
         self.add_heads(4 * config.width)
 
     def fused(self, batch: Utterances) -> Tensor:
-        """One vector for each utterance, [B, 4 * width]: audio's mean and deviation, then text's."""
+        """Return one vector for each utterance, [B, 4 * width]: audio's mean and deviation, then text's."""
         audio_mask, text_mask = batch.audio.mask, batch.text.mask
         audio, text = self.audio_in(batch.audio.values), self.text_in(batch.text.values)
         by_text = self.audio_norm(audio + self.audio_to_text(audio, text, text_mask))

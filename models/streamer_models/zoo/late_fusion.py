@@ -59,7 +59,7 @@ class ScoreFusion(nn.Module):
         nn.init.zeros_(self.past.weight)
 
     def forward(self, windows: WindowBatch) -> Tensor:
-        """Windows whose embeddings are scores [B, L, classes] -> scores [B, classes] of their last utterances."""
+        """Map windows of scores [B, L, classes] -> scores [B, classes] of their last utterances."""
         has = torch.stack([windows.has_audio, windows.has_text]) & windows.mask
         scores = torch.where(has[..., None], torch.stack([windows.audio, windows.text]), 0.0)
         last, rows = _last(windows)
@@ -70,7 +70,7 @@ class ScoreFusion(nn.Module):
         return present + shift + self.bias[kind]
 
     def _history(self, windows: WindowBatch, scores: Tensor, has: Tensor) -> Tensor:
-        """Decayed means [B, 4 * classes] of past probabilities: by the same speaker and by others, audio and text."""
+        """Return decayed means [B, 4 * classes] of past probabilities: by the speaker, by others, audio, text."""
         probabilities = scores.softmax(dim=-1)
         last, _ = _last(windows)
         ages = last[:, None] - torch.arange(windows.mask.shape[1], device=last.device)
@@ -115,7 +115,7 @@ class LateFusion(nn.Module):
         return self.score(WindowBatch.of(windows, self.config.embedding, device))
 
     def new_state(self) -> ConversationState:
-        """The memory of a conversation that begins."""
+        """Return the memory of a conversation that begins."""
         return ConversationState(self.config.window)
 
     def score(self, windows: WindowBatch) -> Scores:
@@ -125,7 +125,7 @@ class LateFusion(nn.Module):
         return Scores(logits, self._dimensions(windows))
 
     def last(self, windows: WindowBatch) -> Tensor:
-        """Logits [B, classes] of the present, which is the last, utterance of each window."""
+        """Return logits [B, classes] of the present, which is the last, utterance of each window."""
         return self.score(windows).logits
 
     def _dimensions(self, windows: WindowBatch) -> Tensor | None:
@@ -144,6 +144,6 @@ class LateFusion(nn.Module):
 
 
 def _last(windows: WindowBatch) -> tuple[Tensor, Tensor]:
-    """The place of the present utterance in each window, and the windows' numbers."""
+    """Return the place of the present utterance in each window, and the windows' numbers."""
     last = windows.mask.sum(dim=1) - 1
     return last, torch.arange(len(last), device=last.device)

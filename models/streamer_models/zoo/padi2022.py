@@ -63,7 +63,7 @@ class Padi2022(UtteranceSystem):
         return Scores(late_fusion(audio, text, batch, float(self.weight)))
 
     def branches(self, batch: Utterances) -> tuple[Tensor, Tensor]:
-        """Logits [B, classes] by audio, and by text."""
+        """Return logits [B, classes] by audio, and by text."""
         audio = self.audio_classifier(self.drop(torch.relu(self.speaker_embedding(batch.audio))))
         pooled = masked_mean(batch.text.values, batch.text.mask)
         return audio, self.text_classifier(self.drop(self.text_hidden(pooled)))
@@ -76,12 +76,12 @@ class Padi2022(UtteranceSystem):
 
     @torch.inference_mode()
     def voice(self, frames: Tensor) -> NDArray[np.float32]:
-        """The speaker embedding [hidden] of frames [T, bands]."""
+        """Return the speaker embedding [hidden] of frames [T, bands]."""
         audio = Sequences.of([frames], self.config.sizes[0], self.device)
         return np.asarray(self.speaker_embedding(audio)[0].cpu())
 
     def speaker_logits(self, audio: Sequences) -> Tensor:
-        """Logits [B, speakers] of the pre-training."""
+        """Return logits [B, speakers] of the pre-training."""
         if self.speaker is None:
             raise ValueError("without a classifier of speakers")
         logits: Tensor = self.speaker(torch.relu(self.speaker_embedding(audio)))
@@ -103,13 +103,13 @@ class ResNet(nn.Module):
         self.channels = channels[-1]
 
     def width(self, bands: int) -> int:
-        """Size of an output vector for so many bands."""
+        """Return the size of an output vector for so many bands."""
         for _ in range(self.halvings):
             bands = (bands + 1) // 2
         return bands * self.channels
 
     def forward(self, audio: Sequences) -> tuple[Tensor, Tensor]:
-        """Sequences [B, T, bands] -> vectors [B, ceil(T / 2^n), width] and their mask; padding stays zero."""
+        """Map sequences [B, T, bands] -> vectors [B, ceil(T / 2^n), width] and their mask; padding stays zero."""
         mask = audio.mask
         maps = self.first(audio.values[:, None]) * mask[:, None, :, None]
         for block in self.blocks:
@@ -130,7 +130,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changed else None
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps [B, C, T, F] and their mask [B, T] -> the same, after the stride."""
+        """Map feature maps [B, C, T, F] and their mask [B, T] -> the same, after the stride."""
         mask = mask[:, :: self.stride]
         real = mask[:, None, :, None]
         y = torch.relu(self.norms[0](self.first(x))) * real
@@ -150,7 +150,7 @@ def late_fusion(audio: Tensor, text: Tensor, batch: Utterances, weight: float) -
 def spec_augment(
     values: Tensor, generator: torch.Generator, *, bands: int = 10, frames: int = 10, masks: int = 2
 ) -> Tensor:
-    """Frames [B, T, F] with stretches of bands and of frames set to zero (Park et al., 2019)."""
+    """Return frames [B, T, F] with stretches of bands and of frames set to zero (Park et al., 2019)."""
     masked = values.clone()
     for row in masked:
         for _ in range(masks):

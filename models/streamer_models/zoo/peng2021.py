@@ -68,7 +68,7 @@ class MultiScale(nn.Module):
         self.inputs, self.kernels = inputs, kernels
 
     def forward(self, sequences: Sequences) -> list[tuple[Tensor, Tensor]]:
-        """Maps [B, T', filters] of each width and their masks; a sequence shorter than a kernel has one step."""
+        """Return maps [B, T', filters] of each width and their masks; a sequence shorter than a kernel has one step."""
         lengths = sequences.mask.sum(1)
         maps = []
         for convolution, size in zip(self.convolutions, self.kernels, strict=True):
@@ -112,7 +112,7 @@ class AudioStatisticsStream:
 
     @torch.inference_mode()
     def result(self) -> list[Tensor]:
-        """Maximum, mean and deviation of each width's map, [3, filters] each.
+        """Return maximum, mean and deviation of each width's map, [3, filters] each.
 
         Raises:
             ValueError: No frame was pushed.
@@ -130,7 +130,7 @@ class AudioStatisticsStream:
 
 
 def attend(statistics: Tensor, maps: Tensor, mask: Tensor) -> Tensor:
-    """Sum of the text maps weighted by softmax_k(e_g h_k), for each audio statistic e_g.
+    """Return sum of the text maps weighted by softmax_k(e_g h_k), for each audio statistic e_g.
 
     Args:
         statistics: [B, 3, filters].

@@ -88,7 +88,7 @@ class Yoon2020(UtteranceSystem):
         return torch.cat(list(found.values()), dim=-1)
 
     def _read(self, name: str, sequences: Sequences) -> tuple[Tensor, Tensor]:
-        """A modality's states [B, T, hidden] and its last one [B, hidden]; zero if it is missing."""
+        """Return a modality's states [B, T, hidden] and its last one [B, hidden]; zero if it is missing."""
         states, _ = self.grus[name](sequences.values)
         lengths = sequences.mask.sum(1)
         last = last_real(states, lengths.clamp(min=1))
@@ -103,6 +103,6 @@ class Hop(nn.Module):
         self.context = nn.Linear(context, states)
 
     def forward(self, context: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-        """Context [B, C], states [B, T, H] and their mask [B, T] -> [B, H]."""
+        """Map context [B, C], states [B, T, H] and their mask [B, T] -> [B, H]."""
         scores = (states @ self.context(context)[..., None])[..., 0]
         return (masked_softmax(scores, mask)[:, None] @ states)[:, 0]

@@ -50,7 +50,7 @@ class Continuity:
 
 
 def _has_bad_page(path: Path, start: int, end: int) -> bool:
-    """Whether a page of an Ogg file between two positions, or soon after, lacks its mark or fails its checksum."""
+    """Return whether a page of an Ogg file in a span, or soon after, lacks its mark or fails its checksum."""
     beyond = 0
     with path.open("rb") as handle:
         while beyond < _PAGES_BEYOND:

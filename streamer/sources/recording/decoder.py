@@ -245,7 +245,7 @@ class Decoder:
             )
 
     def _tagged_duration(self) -> float | None:
-        """Seconds of the track as Matroska's statistics tags state them; None if there are none."""
+        """Return seconds of the track as Matroska's statistics tags state them; None if there are none."""
         hours, _, rest = self._stream.metadata.get("DURATION", "").partition(":")
         minutes, _, seconds = rest.partition(":")
         try:

@@ -130,7 +130,7 @@ def _are_chunks(handle: BinaryIO, offset: int, end: int) -> bool:
 
 
 def _ogg_lacks_end(tail: bytes) -> bool:
-    """Whether the last page is incomplete. A missing end-of-stream flag proves nothing: many recorders omit it."""
+    """Return whether the last page is incomplete; many recorders omit the end-of-stream flag of a whole file."""
     start = tail.rfind(b"OggS")
     if start < 0 or len(tail) < start + 27:
         return True

@@ -138,7 +138,7 @@ class RecordingSource:
         return ("+".join(self._names),) if self._names else channel_names((), 1, "")
 
     def _notes(self, decoders: Sequence[Decoder], names: Sequence[str]) -> Iterator[str]:
-        """Surprises in how the recording is read, for people."""
+        """Yield surprises in how the recording is read, for people."""
         first = decoders[0]
         if self._duplicate is not None:
             yield f"{names[0]} and {names[1]} carry the same signal: analysed as one channel"
@@ -151,7 +151,7 @@ class RecordingSource:
             yield "the file holds more audio than its header says: all of it is analysed"
 
     def _groups(self) -> Generator[list[AudioChunk | Gap], None, None]:
-        """The audio at 16 kHz in order of time, many pieces at a time."""
+        """Yield the audio at 16 kHz in order of time, many pieces at a time."""
         with ExitStack() as stack:
             first, streams = 0, []
             problems: list[str] = []
@@ -170,7 +170,7 @@ class RecordingSource:
     def _pieces(
         self, decoder: Decoder, channels: Sequence[tuple[int, int]], problems: list[str]
     ) -> Iterator[AudioChunk | Gap]:
-        """One track's audio in pieces that keep the pace, its channels side by side; whole if time only jumps.
+        """Yield one track's audio in pieces that keep the pace, its channels side by side; whole if time only jumps.
 
         Args:
             decoder: the track.
@@ -196,7 +196,7 @@ class RecordingSource:
 def _resampled(
     decoder: Decoder, channels: Sequence[tuple[int, int]]
 ) -> Iterator[Sequence[AudioChunk | Gap]]:
-    """Blocks of a track at 16 kHz: a chunk or a gap for each channel that is kept."""
+    """Yield blocks of a track at 16 kHz: a chunk or a gap for each channel that is kept."""
     import soxr
 
     def resamplers() -> list[soxr.ResampleStream]:
@@ -280,7 +280,7 @@ def _slug(text: str) -> str:
 
 
 def _fingerprint(path: Path) -> str:
-    """Eight hexadecimal digits that tell recordings apart, from the file's size, beginning and end."""
+    """Return eight hexadecimal digits that tell recordings apart, from the file's size, beginning and end."""
     with path.open("rb") as handle:
         size = handle.seek(0, 2)
         digest = hashlib.sha256(str(size).encode())

@@ -54,13 +54,13 @@ class Clips:
     labels: Tensor
 
     def select(self, keep: NDArray[np.bool_]) -> "Clips":
-        """Those for which `keep` [n] holds."""
+        """Return those for which `keep` [n] holds."""
         windows = [window for window, kept in zip(self.windows, keep, strict=True) if kept]
         return Clips(windows, self.labels[torch.from_numpy(keep)])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("bundle", help="directory of a bundle, or the name of a shipped one")
     parser.add_argument(
         "clips", type=Path, help="folder with a folder of recordings for each label"
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def labelled_files(folder: Path, labels: Sequence[str]) -> list[tuple[Path, int]]:
-    """The recordings of each label's folder, with the place of the label.
+    """Return the recordings of each label's folder, with the place of the label.
 
     Raises:
         UserError: No such folder, a folder of another name, or too few recordings.
@@ -121,7 +121,7 @@ def labelled_files(folder: Path, labels: Sequence[str]) -> list[tuple[Path, int]
 
 
 def embedded(bundle: Bundle, files: Iterable[tuple[Path, int]]) -> Clips:
-    """What the bundle's audio encoder makes of recordings.
+    """Return what the bundle's audio encoder makes of recordings.
 
     Raises:
         UserError: The bundle has no audio encoder, or a recording cannot be read.
@@ -181,7 +181,7 @@ def adapt(base: Bundle, clips: Clips, *, seed: int = 0) -> tuple[Bundle, dict[st
 def held_out_scores(
     model: Any, clips: Clips, folds: NDArray[np.int64], rate: float
 ) -> dict[int, Tensor]:
-    """Logits [n, classes] of each clip by a model that is adapted without its fold, by number of steps."""
+    """Return logits [n, classes] of each clip by a model that is adapted without its fold, by number of steps."""
     logits = {steps: scores(model, clips) for steps in STEPS}
     for fold in sorted(set(folds.tolist())):
         held = folds == fold
@@ -191,7 +191,7 @@ def held_out_scores(
 
 
 def adaptations(model: Any, clips: Clips, rate: float) -> Iterator[tuple[int, Any]]:
-    """A copy of a model, its encoders shared, while it takes steps on all clips, each label weighing alike.
+    """Yield a copy of a model, its encoders shared, while it takes steps on all clips, each label weighing alike.
 
     Yields:
         The number of steps, for each of `STEPS`, and the copy, which then goes on.
@@ -217,18 +217,18 @@ def adaptations(model: Any, clips: Clips, rate: float) -> Iterator[tuple[int, An
 
 @torch.no_grad()
 def scores(model: Any, clips: Clips) -> Tensor:
-    """Logits [n, classes]."""
+    """Return logits [n, classes]."""
     return _logits(model, clips)
 
 
 def mean_recall(logits: Tensor, labels: Tensor) -> float:
-    """The mean over the labels of the share of their clips that are found."""
+    """Return the mean over the labels of the share of their clips that are found."""
     said = logits.argmax(dim=1)
     return float(np.mean([(said[labels == c] == c).float().mean() for c in set(labels.tolist())]))
 
 
 def stratified(labels: Tensor, seed: int) -> NDArray[np.int64]:
-    """A fold for each clip, [n]: those of each label spread over all."""
+    """Return a fold for each clip, [n]: those of each label spread over all."""
     rng = np.random.default_rng(seed)
     folds = np.zeros(len(labels), np.int64)
     for label in sorted(set(labels.tolist())):

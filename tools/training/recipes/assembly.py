@@ -47,7 +47,7 @@ def assemble(
     cache: Path,
     twin: Bundle | None = None,
 ) -> Bundle:
-    """Writes the bundle to `out`.
+    """Write the bundle to `out`.
 
     Args:
         raw: Fully trained, neither calibrated nor described.
@@ -88,7 +88,7 @@ def assemble(
 
 
 def calibrated_apart(judgements: Judgements, fitted_on: Judgements) -> Judgements:
-    """Uncalibrated judgements with each cluster's temperature fitted on other clusters: what strangers will get.
+    """Return uncalibrated judgements with each cluster's temperature fitted on other clusters: what strangers will get.
 
     Args:
         judgements: To calibrate.
@@ -129,7 +129,7 @@ class _Development:
         self.both = embedded(bundle, self.written, bank, seed=seed)
 
     def parts(self, bundle: Bundle) -> dict[str, Part]:
-        """The judgements of each part, by its name in the card."""
+        """Return the judgements of each part, by its name in the card."""
         clips = self.clips
         text, _ = judged(bundle, self.written, self.text)
         noisy, _ = judged(bundle, self.written, self.noisy)
@@ -157,7 +157,7 @@ class _Development:
         }
 
     def _heard(self, bundle: Bundle, dialogues: list[Dialogue]) -> Judgements:
-        """What is said of the clips, of which each is a conversation of its own."""
+        """Return what is said of the clips, of which each is a conversation of its own."""
         return Judgements.of(
             LABELS,
             [clip.emotion4 for clip in self.clips],
@@ -167,20 +167,20 @@ class _Development:
 
 
 def _alone(embedding: torch.Tensor) -> Dialogue:
-    """A conversation of one utterance that was heard, not read."""
+    """Return a conversation of one utterance that was heard, not read."""
     row = embedding[None]
     yes, no = torch.ones(1, dtype=torch.bool), torch.zeros(1, dtype=torch.bool)
     return Dialogue(row, torch.zeros_like(row), yes, no, torch.zeros(1, dtype=torch.int64))
 
 
 def _logits(judgements: Judgements) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and classes: the logarithms of uncalibrated probabilities are logits."""
+    """Return logits and classes: the logarithms of uncalibrated probabilities are logits."""
     logits = torch.from_numpy(np.log(np.maximum(judgements.probabilities, 1e-12)))
     return logits, torch.from_numpy(judgements.truth)
 
 
 def _threshold(parts: list[Part]) -> float:
-    """The confidence under which a quarter of the utterances lie, the parts counting alike."""
+    """Return the confidence under which a quarter of the utterances lie, the parts counting alike."""
     confidences = [part.judgements.probabilities.max(axis=1) for part in parts]
     size = min(map(len, confidences))
     even = [np.quantile(c, (np.arange(size) + 0.5) / size) for c in confidences]

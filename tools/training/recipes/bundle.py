@@ -30,7 +30,7 @@ STAGES = ("audio", "text", "context", "fusion")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument(
         "--data",
         type=Path,
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Trains what the arguments ask for."""
+    """Train what the arguments ask for."""
     torch.set_num_threads(arguments.threads)
     train_bundle(
         BundleRun(
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
 def train_bundle(
     run: BundleRun, *, stages: tuple[str, ...] = STAGES, start: Start | None = None
 ) -> None:
-    """Trains stages of the bundle; the last of them also puts it together.
+    """Train stages of the bundle; the last of them also puts it together.
 
     Args:
         run: Data, place and settings.

@@ -36,7 +36,7 @@ SETTINGS = (*_TEXTS, "unseen_voices", "clip_versions", "window", "composition", 
 
 
 def composed_dialogues(run: BundleRun) -> list[LabelledDialogue]:
-    """The composed dialogues to learn from; the encoders must have been trained."""
+    """Return the composed dialogues to learn from; the encoders must have been trained."""
     settings = run.settings
     rng = np.random.default_rng((run.seed, 5))
     everything = open_dialogues(run.data, *run.splits)
@@ -64,7 +64,7 @@ def composed_dialogues(run: BundleRun) -> list[LabelledDialogue]:
 
 
 def _clips(run: BundleRun) -> Tensor:
-    """Embeddings [versions, n, D] of the training clips to learn from: as recorded, augmented, a short stretch."""
+    """Return embeddings [versions, n, D] of the clips to learn from: as recorded, augmented, a short stretch."""
 
     def make() -> Tensor:
         speech = open_clips(run.data / "speech", run.cache)
@@ -94,7 +94,7 @@ def _clips(run: BundleRun) -> Tensor:
 
 
 def _texts(run: BundleRun, written: list[TextDialogue], folds: NDArray[np.int64]) -> Tensor:
-    """Embeddings [versions, N, D] of all turns to learn from: as they are, then with noise.
+    """Return embeddings [versions, N, D] of all turns to learn from: as they are, then with noise.
 
     Args:
         run: Where the encoders are.
@@ -133,7 +133,7 @@ def _kept(
     encoders: tuple[str, ...],
     make: Callable[[], Tensor],
 ) -> Tensor:
-    """Embeddings that were kept, or made now and kept for the other stages."""
+    """Return embeddings that were kept, or made now and kept for the other stages."""
     place = run.out / "context" / f"{kind}.safetensors"
     identity = run.identity(kind, keys, encoders)
     if place.is_file():
@@ -149,7 +149,7 @@ def _kept(
 def _chosen(
     dialogues: list[TextDialogue], written: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Places of all talk, and of what was written so many dialogues, those in which most is expressed."""
+    """Return places of all talk, and of what was written so many dialogues, those in which most is expressed."""
     kept = [i for i, dialogue in enumerate(dialogues) if dialogue.corpus != "dailydialog"]
     rest = [i for i, dialogue in enumerate(dialogues) if dialogue.corpus == "dailydialog"]
     weight = {"angry": 2.0, "sad": 2.0, "happy": 1.0}

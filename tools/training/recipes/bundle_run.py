@@ -114,7 +114,7 @@ class BundleRun:
         return ("train", "val") if self.twin else ("train",)
 
     def check_twin(self) -> None:
-        """Makes sure that the twin learnt in the same way.
+        """Make sure that the twin learnt in the same way.
 
         Raises:
             UserError: It did not, or does not say how.
@@ -129,12 +129,12 @@ class BundleRun:
             )
 
     def folds(self, stage: str) -> range:
-        """Numbers of the folds which have an audio or text encoder that has not seen them."""
+        """Return numbers of the folds which have an audio or text encoder that has not seen them."""
         settings = self.settings
         return range({"audio": settings.unseen_voices, "text": settings.unseen_texts}[stage])
 
     def encoders(self, *stages: str) -> tuple[str, ...]:
-        """The files of the encoders of stages, within `out`."""
+        """Return the files of the encoders of stages, within `out`."""
         return tuple(
             str(Path(stage, folder, CHECKPOINTS[stage]))
             for stage in stages
@@ -142,7 +142,7 @@ class BundleRun:
         )
 
     def identity(self, stage: str, keys: tuple[str, ...], files: tuple[str, ...]) -> dict[str, Any]:
-        """What a result depends on: seed, some of the settings, data, and the files of earlier stages.
+        """Return what a result depends on: seed, some of the settings, data, and the files of earlier stages.
 
         Raises:
             UserError: A file is not there.
@@ -163,7 +163,7 @@ class BundleRun:
         return result
 
     def finished(self, place: Path, identity: Mapping[str, Any]) -> bool:
-        """Whether a result is there that is to be kept."""
+        """Return whether a result is there that is to be kept."""
         return self.resume and place.is_file() and load_checkpoint(place)[1] == identity
 
     def hashes(self) -> dict[str, str]:
@@ -171,6 +171,6 @@ class BundleRun:
         return {"speech": manifest_hash(self.data / "speech"), **open_hashes(self.data)}
 
     def provenance(self, stage: str, settings: Mapping[str, Any], data: dict[str, str]) -> None:
-        """Writes what a stage was made from beside it."""
+        """Write what a stage was made from beside it."""
         folder = self.out if stage == "bundle" else self.out / stage
         write_provenance(folder / f"{stage}.run.json", seed=self.seed, settings=settings, data=data)

@@ -36,7 +36,7 @@ _CONTEXTS = ("audio_context", "text_context")
 
 
 def train_audio_encoders(run: BundleRun) -> None:
-    """The audio stage, in `out`/audio, and in folders of that the same without each fold of the speakers."""
+    """Train the audio stage, in `out`/audio, and in folders of that the same without each fold of the speakers."""
     speech = open_clips(run.data / "speech", run.cache)
     clips = [speech.clips[i] for i in training_clips(speech.clips, run.parts)]
     folds = speaker_folds(clips, run.settings.folds)
@@ -74,7 +74,7 @@ def train_audio_encoders(run: BundleRun) -> None:
 
 
 def train_text_encoders(run: BundleRun, start: text_stage.Start | None) -> None:
-    """The text stage, in `out`/text, and in folders of that the same without each fold of the dialogues."""
+    """Train the text stage, in `out`/text, and in folders of that the same without each fold of the dialogues."""
     dialogues = open_dialogues(run.data, *run.splits)
     folds = dialogue_folds(dialogues, run.settings.folds)
     parts = {"": (run.settings.text, dialogues)}
@@ -97,7 +97,7 @@ def train_text_encoders(run: BundleRun, start: text_stage.Start | None) -> None:
 
 
 def train_context_encoders(run: BundleRun) -> None:
-    """Both context encoders, in `out`/context."""
+    """Train both context encoders, in `out`/context."""
     place = run.out / _CONTEXT
     identity = run.identity("context", (*SETTINGS, "context"), run.encoders("audio", "text"))
     if run.finished(place, identity):
@@ -110,7 +110,7 @@ def train_context_encoders(run: BundleRun) -> None:
 
 
 def train_fusion_and_assemble(run: BundleRun) -> None:
-    """The fusion, in `out`/fusion; then the whole bundle, in `out`."""
+    """Train the fusion, in `out`/fusion; write the whole bundle to `out`."""
     place = run.out / _FUSION
     earlier = (*run.encoders("audio", "text"), _CONTEXT)
     identity = run.identity("fusion", (*SETTINGS, "fusion"), earlier)
@@ -139,7 +139,7 @@ def train_fusion_and_assemble(run: BundleRun) -> None:
 
 
 def _model(run: BundleRun) -> Dutta2022:
-    """The whole model with the first two stages in it, the others new."""
+    """Return the whole model with the first two stages in it, the others new."""
     audio_encoder, _ = audio_stage.load_audio_stage(run.out / "audio")
     text_encoder, _, _ = text_stage.load_text_stage(run.out / "text")
     torch.manual_seed(run.seed)

@@ -53,7 +53,7 @@ def train_dyadic(
     settings: DyadicSettings | None = None,
     workers: int | None = None,
 ) -> Trained:
-    """Trains all stages and writes the bundle to `out`; finished stages that `out` holds are taken as they are.
+    """Train all stages and write the bundle to `out`; finished stages that `out` holds are taken as they are.
 
     Args:
         dialogues: To learn from.
@@ -121,7 +121,7 @@ def _config(encoders: Encoders, settings: DyadicSettings, window: int | None) ->
 
 
 def _model(config: Dutta2022Config, encoders: Encoders, members: Members) -> Dutta2022:
-    """The encoders and the first member."""
+    """Return the encoders and the first member."""
     model = Dutta2022(config)
     for part, trained in ((model.audio, encoders.audio_stage.encoder), (model.text, encoders.text)):
         if part is not None and trained is not None:

@@ -47,11 +47,11 @@ class TrainedAudio(Protocol):
         ...
 
     def __call__(self, dialogues: Dialogues) -> tuple[Tensor, Tensor]:
-        """Embeddings of all utterances [N, embedding], and which have one, bool [N]."""
+        """Return embeddings of all utterances [N, embedding], and which have one, bool [N]."""
         ...
 
     def save(self, directory: Path) -> None:
-        """Writes what a bundle cannot hold beside it."""
+        """Write what a bundle cannot hold beside it."""
         ...
 
 
@@ -59,11 +59,11 @@ class AudioStage(Protocol):
     """How an audio stage is trained; it can be pickled."""
 
     def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> TrainedAudio:
-        """Trains one; what `out` holds of the same training is taken instead."""
+        """Train one; what `out` holds of the same training is taken instead."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """All that could be chosen otherwise, as JSON holds it."""
+        """Return all that could be chosen otherwise, as JSON holds it."""
         ...
 
 
@@ -111,7 +111,7 @@ class Embeddings:
 def train_encoders(
     dialogues: Dialogues, training: EncoderTraining, out: Path, *, workers: int
 ) -> tuple[Encoders, Embeddings]:
-    """Trains the audio and the text stage, once on all and once without each session.
+    """Train the audio and the text stage, once on all and once without each session.
 
     Args:
         dialogues: To learn from.
@@ -142,7 +142,7 @@ def train_encoders(
 
 
 def _out_of_fold(dialogues: Dialogues, folds: Sequence[int | None], out: Path) -> Embeddings:
-    """What the parts have embedded, in the space of the final encoders."""
+    """Return what the parts have embedded, in the space of the final encoders."""
 
     def embedded(kind: str, without: int | None) -> dict[str, Tensor]:
         return load_checkpoint(out / f"{kind}{_suffix(without)}" / _EMBEDDED)[0]
@@ -168,7 +168,7 @@ def _out_of_fold(dialogues: Dialogues, folds: Sequence[int | None], out: Path) -
 
 
 def _hear(dialogues: Dialogues, without: int | None, training: EncoderTraining, out: Path) -> None:
-    """Trains an audio stage without a session and embeds that session with it."""
+    """Train an audio stage without a session and embed that session with it."""
     folder = out / f"audio{_suffix(without)}"
     audio_stage = training.audio.train(_learned(dialogues, without), folder, seed=training.seed)
     identity = _identity(dialogues, without, training)
@@ -182,7 +182,7 @@ def _hear(dialogues: Dialogues, without: int | None, training: EncoderTraining, 
 
 
 def _read(dialogues: Dialogues, without: int | None, training: EncoderTraining, out: Path) -> None:
-    """Trains a text stage without a session and embeds that session with it, with errors and without."""
+    """Train a text stage without a session and embed that session with it, with errors and without."""
     folder = out / f"text{_suffix(without)}"
     encoder, tokenizer = _train_text(_learned(dialogues, without), folder, training)
     identity = _identity(dialogues, without, training)
@@ -234,7 +234,7 @@ def _train_text(
 
 
 def class_of(utterance: Utterance) -> str:
-    """Its one of `CLASSES`."""
+    """Return the class of an utterance, one of `CLASSES`."""
     return utterance.emotion4 or ("frustrated" if utterance.emotion == "frustration" else "other")
 
 
@@ -247,7 +247,7 @@ def _learned(dialogues: Dialogues, without: int | None) -> Dialogues:
 
 
 def _split(dialogues: Dialogues, without: int | None) -> tuple[list[int], list[int]]:
-    """Which dialogues are to be embedded for their own sake, and which so that the spaces can be compared."""
+    """Return which dialogues are to be embedded for their own sake, and which so that the spaces can be compared."""
     if without is None:
         return list(range(len(dialogues))), []
     own = [i for i, dialogue in enumerate(dialogues) if dialogue[0].session == without]
@@ -263,7 +263,7 @@ def _places(dialogues: Dialogues, part: Sequence[int]) -> Tensor:
 def _identity(
     dialogues: Dialogues, without: int | None, training: EncoderTraining
 ) -> dict[str, Any]:
-    """What embeddings depend on, as JSON holds it."""
+    """Return what embeddings depend on, as JSON holds it."""
     plain: dict[str, Any] = json.loads(
         json.dumps(
             {

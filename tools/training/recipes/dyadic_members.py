@@ -71,7 +71,7 @@ class Members:
 
 
 def train_members(training: MemberTraining, *, workers: int) -> Members:
-    """Trains all; what the folder holds of the same training is taken instead."""
+    """Train all; what the folder holds of the same training is taken instead."""
     left_out = _left_out(training)
     judges: list[_Kind] = [(f"judge-of-{n}", n, 0) for n in left_out]
     members: list[_Kind] = [(f"member-{i}", None, i) for i in range(training.settings.members)]
@@ -93,7 +93,7 @@ def train_members(training: MemberTraining, *, workers: int) -> Members:
 def labelled_dialogues(
     dialogues: Dialogues, embeddings: Embeddings, taught: Tensor | None = None, share: float = 0.0
 ) -> list[LabelledDialogue]:
-    """Dialogues as the contexts and the fusion learn from them.
+    """Return dialogues as the contexts and the fusion learn from them.
 
     Args:
         dialogues: N utterances together.
@@ -127,7 +127,7 @@ def labelled_dialogues(
 
 
 def _train(training: MemberTraining, name: str, without: int | None, number: int) -> None:
-    """Trains one; one that was trained without a session judges it too."""
+    """Train one; judge the session that it was trained without, too."""
     path = _file(training, name)
     if path.is_file() and load_checkpoint(path)[1].get("identity") == training.identity:
         return
@@ -161,7 +161,7 @@ def _train(training: MemberTraining, name: str, without: int | None, number: int
 def _judged(
     model: Dutta2022, dialogues: Sequence[LabelledDialogue], sound: bool, words: bool
 ) -> Tensor:
-    """Logits [N, classes]."""
+    """Return logits [N, classes]."""
     said = []
     for labelled in dialogues:
         plain = labelled.plain()
@@ -171,13 +171,13 @@ def _judged(
 
 
 def _left_out(training: MemberTraining) -> list[int]:
-    """The sessions, if there are several."""
+    """Return the sessions, if there are several."""
     sessions = sorted({dialogue[0].session for dialogue in training.dialogues})
     return sessions if len(sessions) > 1 else []
 
 
 def _said(training: MemberTraining, title: str) -> Tensor:
-    """Logits [N, classes] of all utterances, each by one that has not learned from its session."""
+    """Return logits [N, classes] of all utterances, each by one that has not learned from its session."""
     sessions = torch.tensor([u.session for d in training.dialogues for u in d])
     logits = torch.zeros(len(sessions), len(LABELS))
     for number in _left_out(training):
@@ -187,7 +187,7 @@ def _said(training: MemberTraining, title: str) -> Tensor:
 
 
 def _calibrated(training: MemberTraining) -> tuple[Calibration, float]:
-    """Temperatures, and the confidence under which the least confident quarter is."""
+    """Return temperatures, and the confidence under which the least confident quarter is."""
     every = [utterance for dialogue in training.dialogues for utterance in dialogue]
     labels = torch.tensor([LABELS.index(u.emotion4) if u.emotion4 else -1 for u in every])
     usable = labels >= 0
@@ -205,7 +205,7 @@ def _calibrated(training: MemberTraining) -> tuple[Calibration, float]:
 
 
 def _taught(training: MemberTraining) -> Tensor:
-    """Probabilities [N, classes] of all utterances by those that have not learned from their session."""
+    """Return probabilities [N, classes] of all utterances by those that have not learned from their session."""
     calibration, _ = _calibrated(training)
     return (_said(training, "both") / calibration["audio+text"].temperature).softmax(-1)
 
@@ -215,10 +215,10 @@ def _file(training: MemberTraining, name: str) -> Path:
 
 
 def save_embeddings(path: Path, embeddings: Embeddings) -> None:
-    """Writes embeddings where parts of a training can read them."""
+    """Write embeddings where parts of a training can read them."""
     save_checkpoint(path, vars(embeddings), {})
 
 
 def load_embeddings(path: Path) -> Embeddings:
-    """Reads what `save_embeddings` wrote."""
+    """Read what `save_embeddings` wrote."""
     return Embeddings(**load_checkpoint(path)[0])

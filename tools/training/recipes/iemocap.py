@@ -26,7 +26,7 @@ CROSS_VALIDATION = "cross_validation.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument(
         "--data",
         type=Path,
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def sessions(text: str) -> tuple[int, ...]:
-    """The numbers in "1,2,3"."""
+    """Return the numbers in "1,2,3"."""
     try:
         numbers = tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
@@ -61,7 +61,7 @@ def sessions(text: str) -> tuple[int, ...]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Trains; with `--cross-validate`, judges too."""
+    """Train; with `--cross-validate`, judge too."""
     dialogues = read_utterances(arguments.data, arguments.sessions)
     audio = AcousticStage(read_features(arguments.data, [u for d in dialogues for u in d]))
     settings = DyadicSettings()
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def folds(dialogues: Dialogues) -> list[tuple[str, Dialogues, Dialogues]]:
-    """Name, dialogues to learn from and those to judge, of each session in turn: no person is on both sides.
+    """Return name, dialogues to learn from and those to judge, of each session in turn: no person is on both sides.
 
     Raises:
         UserError: There is only one session.
@@ -121,7 +121,7 @@ def cross_validate(
     seed: int,
     settings: DyadicSettings,
 ) -> dict[str, Any]:
-    """Trains a bundle for each fold; gives the report of all judgements together, the folds as groups."""
+    """Train a bundle for each fold; report all judgements together, the folds as groups."""
     parts: list[Judgements] = []
     names: list[str] = []
     for name, learned, held in folds(dialogues):
@@ -140,7 +140,7 @@ def cross_validate(
 
 
 def recalibrated(judgements: Judgements, others: Judgements) -> Judgements:
-    """Judgements with the temperature that is best for others'; as they are, if there are no others."""
+    """Return judgements with the temperature that is best for others'; as they are, if there are no others."""
     if not len(others.truth):
         return judgements
     logits = torch.from_numpy(others.probabilities).clamp(min=1e-9).log()
@@ -150,7 +150,7 @@ def recalibrated(judgements: Judgements, others: Judgements) -> Judgements:
 
 
 def joined(parts: Sequence[Judgements]) -> Judgements:
-    """Judgements of the same classes, one after another."""
+    """Return judgements of the same classes, one after another."""
     return Judgements(
         parts[0].labels,
         np.concatenate([part.truth for part in parts]),

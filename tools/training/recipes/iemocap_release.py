@@ -20,7 +20,7 @@ NAME = "iemocap-release"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument(
         "--root", type=Path, required=True, help="IEMOCAP_full_release, which holds Session1, ..."
     )
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Trains, and judges if asked to."""
+    """Train, and judge if asked to."""
     if both := sorted(set(arguments.sessions) & set(arguments.test)):
         raise UserError(f"session {both[0]} is both learned from and judged")
     root = arguments.root

@@ -83,7 +83,7 @@ class LabelSettings:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of speech/, conversations/, text/, calls/"
     )

@@ -77,7 +77,7 @@ class StudySettings(StagePace):
 
 
 def conditions(speech: DecodedClips) -> list[Condition]:
-    """Clips as they are, by telephone, and in noise, which the number of a clip chooses."""
+    """Return clips as they are, by telephone, and in noise, which the number of a clip chooses."""
     noises = [i for i, clip in enumerate(speech.clips) if clip.corpus == NOISE]
 
     def in_noise(wave: NDArray[np.float32], number: int) -> NDArray[np.float32]:
@@ -88,7 +88,7 @@ def conditions(speech: DecodedClips) -> list[Condition]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("--data", type=Path, required=True, help="folder with speech/")
     add_common_arguments(
         parser,
@@ -124,7 +124,7 @@ def study(
     targets: Sequence[str] = TARGETS,
     sources: Sequence[str] = SOURCES,
 ) -> dict[str, Any]:
-    """Unweighted accuracy by first task, condition and free layers, and the layers' movements.
+    """Return unweighted accuracy by first task, condition and free layers, and the layers' movements.
 
     Args:
         data: Folder with speech/.
@@ -180,7 +180,7 @@ def study(
 def _after_task(
     task: str, learnt: Part, encoder: AudioFrames, settings: StudySettings, out: Path, seed: int
 ) -> Chopra2021:
-    """The network after its first task."""
+    """Return the network after its first task."""
     torch.manual_seed(seed)
     network = Chopra2021(Chopra2021Config(audio=encoder.config, dropout=0.0))
     network.audio = None
@@ -215,7 +215,7 @@ def _after_task(
 def _tuned(
     network: Chopra2021, target: Language, free: tuple[str, ...], settings: StudySettings, seed: int
 ) -> tuple[float, dict[str, float]]:
-    """Unweighted accuracy after fine-tuning, and how far each layer moved relative to its size."""
+    """Return unweighted accuracy after fine-tuning, and how far each layer moved relative to its size."""
     tuned = deepcopy(network)
     learning = []
     for name, parameter in tuned.named_parameters():

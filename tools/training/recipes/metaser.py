@@ -124,7 +124,7 @@ class Study:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("--data", type=Path, required=True, help="folder with speech/")
     add_common_arguments(
         parser,

@@ -18,18 +18,18 @@ SHARES: Mapping[str, float] = {"meld": 0.5, "emorynlp": 0.2, "dailydialog": 0.3}
 
 
 def open_dialogues(data: Path, *splits: str) -> list[TextDialogue]:
-    """The dialogues of all sets, of some published parts ("train", "val")."""
+    """Return the dialogues of all sets, of some published parts ("train", "val")."""
     folder = data / "conversations"
     return [d for name in SHARES for d in in_split(read_dialogues(folder / name), *splits)]
 
 
 def open_hashes(data: Path) -> dict[str, str]:
-    """Name and SHA-256 of each set."""
+    """Return name and SHA-256 of each set."""
     return {name: utterances_hash(data / "conversations" / name) for name in SHARES}
 
 
 def labelled_texts(dialogues: Sequence[TextDialogue]) -> LabelledTexts:
-    """The utterances of dialogues for the text stage: `LABELS` and `OTHER`.
+    """Return the utterances of dialogues for the text stage: `LABELS` and `OTHER`.
 
     Sets are drawn by `SHARES`, within a set its classes by the square root of their frequency.
     """

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def numbers_of(epoch: int, settings: SoundSettings) -> tuple[int, Iterator[list[int]]]:
-    """The numbers of the scenes of an epoch, by batches; no scene comes twice."""
+    """Return the numbers of the scenes of an epoch, by batches; no scene comes twice."""
     first = epoch * settings.steps * settings.batch
     return settings.steps, (
         list(range(start, start + settings.batch))

@@ -58,7 +58,7 @@ class ZooSettings(StagePace):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     names = [name for name in SYSTEMS.names() if name not in OWN_RECIPES]
     parser.add_argument("name", choices=names, help="the system")
     parser.add_argument(

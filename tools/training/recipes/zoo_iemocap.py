@@ -75,7 +75,7 @@ class Labelled:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument("name", choices=SYSTEMS.names(), help="the system")
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with utterances.csv.gz and logmel64_*.npz"

@@ -43,7 +43,7 @@ class AcousticEncoder(nn.Module):
         self.projection = nn.Linear(hidden + (embedding if convolutional else 0), embedding)
 
     def standardise(self, statistics: Tensor) -> Tensor:
-        """Statistics [..., S], nan where unknown -> the same in standard deviations, 0 where unknown."""
+        """Map statistics [..., S], nan where unknown -> the same in standard deviations, 0 where unknown."""
         scaled = (statistics - self.mean) / self.deviation
         return scaled.nan_to_num(0.0).clamp(-_LARGEST, _LARGEST)
 
@@ -67,7 +67,7 @@ class AcousticEncoder(nn.Module):
 
 
 def with_past(statistics: Tensor, speakers: Sequence[str]) -> Tensor:
-    """Standardised statistics [N, S] of a dialogue -> [N, 2 S], the second half relative to the speaker's past.
+    """Map standardised statistics [N, S] of a dialogue -> [N, 2 S], the second half relative to the speaker's past.
 
     The speaker's mean so far is drawn towards the population's (0) as long as little was said.
     """
@@ -89,7 +89,7 @@ class AcousticSet:
         self.has = torch.tensor([utterance in features for utterance in self.utterances])
 
     def raw(self) -> Tensor:
-        """Statistics [N, S], nan where there are none."""
+        """Return statistics [N, S], nan where there are none."""
         empty = np.full(len(self.features.names), np.nan, np.float32)
         rows = [
             self.features.statistics(u) if u in self.features else empty for u in self.utterances
@@ -108,7 +108,7 @@ class AcousticSet:
         )
 
     def frames(self, places: Sequence[int], longest: int | None = None) -> tuple[Tensor, Tensor]:
-        """Frames [B, 64, F] and counts [B] of some utterances, cut at random where `longest` says so."""
+        """Return frames [B, 64, F] and counts [B] of some utterances, cut at random where `longest` says so."""
         pieces = []
         for place in places:
             utterance = self.utterances[place]

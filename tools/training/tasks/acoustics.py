@@ -59,7 +59,7 @@ def train_acoustics(
     seed: int = 0,
     settings: AcousticSettings | None = None,
 ) -> AcousticEncoder:
-    """Trains the encoder with a linear classifier of its own, and writes `CHECKPOINT` to `out`.
+    """Train the encoder with a linear classifier of its own, and write `CHECKPOINT` to `out`.
 
     What is there already from the same seed, settings and number of utterances is taken instead.
 
@@ -124,7 +124,7 @@ def train_acoustics(
 
 
 def load_acoustics(folder: Path) -> AcousticEncoder:
-    """The encoder that lies in a folder, in evaluation mode.
+    """Return the encoder that lies in a folder, in evaluation mode.
 
     Raises:
         UserError: There is none, or it is damaged.
@@ -145,12 +145,12 @@ class TrainedAcoustics:
         return None
 
     def __call__(self, dialogues: Dialogues) -> tuple[Tensor, Tensor]:
-        """Embeddings of all utterances [N, embedding], and which have one, bool [N]."""
+        """Return embeddings of all utterances [N, embedding], and which have one, bool [N]."""
         data = AcousticSet(dialogues, self.features)
         return embed_acoustics(self.acoustics, data), data.has
 
     def save(self, directory: Path) -> None:
-        """Writes `CHECKPOINT`."""
+        """Write `CHECKPOINT`."""
         _save(directory / CHECKPOINT, self.acoustics, {})
 
 
@@ -163,7 +163,7 @@ class AcousticStage:
     embedding: int = 100
 
     def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> TrainedAcoustics:
-        """Trains one; what `out` holds of the same training is taken instead."""
+        """Train one; what `out` holds of the same training is taken instead."""
         data = AcousticSet(dialogues, self.features)
         labels = [CLASSES.index(class_of(utterance)) for utterance in data.utterances]
         encoder = train_acoustics(
@@ -178,13 +178,13 @@ class AcousticStage:
         return TrainedAcoustics(self.features, encoder)
 
     def settings(self) -> dict[str, Any]:
-        """All that could be chosen otherwise."""
+        """Return all that could be chosen otherwise."""
         return {**asdict(self.how), "embedding": self.embedding}
 
 
 @torch.inference_mode()
 def embed_acoustics(encoder: AcousticEncoder, data: AcousticSet, *, batch: int = 32) -> Tensor:
-    """The embeddings of all utterances [N, embedding]; the encoder must be in evaluation mode."""
+    """Return the embeddings of all utterances [N, embedding]; the encoder must be in evaluation mode."""
     statistics = data.statistics(encoder)
     rows = torch.zeros(len(statistics), encoder.projection.out_features)
     length = [len(data.features.frames(u)) if u in data.features else 0 for u in data.utterances]
@@ -237,7 +237,7 @@ class _Classifier(nn.Module):
 def _varied(
     data: AcousticSet, places: Sequence[int], settings: AcousticSettings
 ) -> tuple[Tensor, Tensor]:
-    """Frames cut at random, one stretch of bands and one of time of each blanked out."""
+    """Return frames cut at random, one stretch of bands and one of time of each blanked out."""
     if not settings.convolutional:
         return torch.zeros(len(places), BANDS, 1), torch.ones(len(places), dtype=torch.int64)
     frames, counts = data.frames(places, settings.longest)

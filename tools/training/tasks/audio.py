@@ -53,7 +53,7 @@ def train_audio(
     cache: Path = DEFAULT_CACHE,
     selection: Selection | None = None,
 ) -> dict[str, Any]:
-    """Trains the audio stage on `data`/speech and writes `CHECKPOINT` and `REPORT` to `out`.
+    """Train the audio stage on `data`/speech and write `CHECKPOINT` and `REPORT` to `out`.
 
     Args:
         data: The folder that holds speech/.
@@ -130,7 +130,7 @@ def train_audio(
 
 
 def save_audio_stage(out: Path, encoder: LeafCnn, head: nn.Linear, about: dict[str, Any]) -> None:
-    """Writes the stage's result in one step."""
+    """Write the stage's result in one step."""
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     description = {"labels": LABELS, "encoder": encoder.config.model_dump(), **about}
@@ -138,7 +138,7 @@ def save_audio_stage(out: Path, encoder: LeafCnn, head: nn.Linear, about: dict[s
 
 
 def load_audio_stage(folder: Path) -> tuple[LeafCnn, nn.Linear]:
-    """The result of the audio stage, in evaluation mode.
+    """Return the result of the audio stage, in evaluation mode.
 
     Args:
         folder: What the stage was given as `--out`.
@@ -167,7 +167,7 @@ def load_audio_stage(folder: Path) -> tuple[LeafCnn, nn.Linear]:
 def evaluate_energies(
     network: AudioNetwork, speech: DecodedClips, version: Energies
 ) -> dict[str, Any]:
-    """The report on the labelled clips of the development part, whole clips, with the corpora as groups."""
+    """Return the report on the labelled clips of the development part, whole clips, with the corpora as groups."""
     encoder, head = network.encoder, network.head()
     clips = sorted(development_clips(speech.clips), key=version.frames)
     floor = encoder.config.leaf.floor
@@ -193,7 +193,7 @@ def evaluate_energies(
 
 
 def summary(results: dict[str, Any]) -> str:
-    """A report in one line: unweighted accuracy, of all and of each corpus."""
+    """Return a report in one line: unweighted accuracy, of all and of each corpus."""
     corpora = results["groups"]["corpus"]
     mean = np.mean([part["ua"]["value"] for part in corpora.values()])
     each = ", ".join(f"{name} {part['ua']['value']:.3f}" for name, part in corpora.items())

@@ -54,7 +54,7 @@ class Targets:
 
     @classmethod
     def of(cls, clips: Sequence[Clip], train: Sequence[int]) -> "Targets":
-        """Emotions of all clips; speakers of those to train on."""
+        """Return emotions of all clips; speakers of those to train on."""
         emotion = np.full(len(clips), NONE, np.int64)
         speaker = np.full(len(clips), NONE, np.int64)
         names: dict[str, int] = {}
@@ -83,7 +83,7 @@ class Batch:
 
 
 def training_clips(clips: Sequence[Clip], parts: Collection[str] = ("train",)) -> list[int]:
-    """The places of the clips to train on: speech of the training part, or of several.
+    """Return the places of the clips to train on: speech of the training part, or of several.
 
     Raises:
         UserError: There is none with a label.
@@ -95,7 +95,7 @@ def training_clips(clips: Sequence[Clip], parts: Collection[str] = ("train",)) -
 
 
 def development_clips(clips: Sequence[Clip]) -> list[int]:
-    """The places of the clips to choose by: labelled speech of the development part.
+    """Return the places of the clips to choose by: labelled speech of the development part.
 
     Raises:
         UserError: There is none.
@@ -114,7 +114,7 @@ def open_versions(
     cache: Path = DEFAULT_CACHE,
     parts: Collection[str] = ("train",),
 ) -> list[Energies]:
-    """The clips as recorded (training and development), then `copies` augmented versions of those to train on."""
+    """Return the clips as recorded (train and dev), then `copies` augmented versions of those to train on."""
     train, dev = training_clips(speech.clips, parts), development_clips(speech.clips)
     recipe = Recipe()
     augmentation = live_augmentation(speech, seed, recipe)
@@ -134,7 +134,7 @@ def open_versions(
 def balanced_weights(
     clips: Sequence[Clip], train: Sequence[int], *, unlabelled: float
 ) -> NDArray[np.float64]:
-    """How often each training clip is drawn, [len(train)], summing to 1.
+    """Return how often each training clip is drawn, [len(train)], summing to 1.
 
     Corpora by the square root of their size, less where fewer than four speakers stand for it; within a corpus its
     emotions equally, those outside `LABELS` half as often; within an emotion its speakers equally.
@@ -189,7 +189,7 @@ class Sampler:
     def epoch(
         self, seed: int, epoch: int, *, clips: int, batch: int, clean: float
     ) -> Iterator[Batch]:
-        """Batches of clips of similar length, each cut at random to the shortest of its batch.
+        """Yield batches of clips of similar length, each cut at random to the shortest of its batch.
 
         Args:
             seed: Of the training.
@@ -218,7 +218,7 @@ class Sampler:
 
 
 def _cut(frames: NDArray[np.float16], length: int, rng: np.random.Generator) -> NDArray[np.float16]:
-    """A random stretch of `length` frames; a shorter clip has silence behind it."""
+    """Return a random stretch of `length` frames; a shorter clip has silence behind it."""
     spare = len(frames) - length
     if spare < 0:
         return np.pad(frames, ((0, -spare), (0, 0)), constant_values=_FLOOR)

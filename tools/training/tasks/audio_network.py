@@ -27,7 +27,7 @@ class AudioNetwork(nn.Module):
         self.speaker = nn.Linear(size, max(1, speakers))
 
     def forward(self, energies: Tensor, masks: "Masks | None" = None) -> tuple[Tensor, Tensor]:
-        """Energies [B, bands, F], all valid -> logits of emotions [B, 9] and speakers [B, S]."""
+        """Map energies [B, bands, F], all valid -> logits of emotions [B, 9] and speakers [B, S]."""
         features = self.encoder.leaf.compress(energies)
         if masks is not None:
             features = masks(features)
@@ -37,7 +37,7 @@ class AudioNetwork(nn.Module):
         return self.emotion(embedding), self.speaker(embedding)
 
     def head(self) -> nn.Linear:
-        """The classifier of `LABELS` alone: embedding [B, 100] -> logits [B, 4]."""
+        """Return the classifier of `LABELS` alone: embedding [B, 100] -> logits [B, 4]."""
         head = nn.Linear(self.emotion.in_features, len(LABELS))
         with torch.no_grad():
             head.weight.copy_(self.emotion.weight[: len(LABELS)])
@@ -54,7 +54,7 @@ class Masks:
     each: int = 1
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Features [B, bands, F] with up to `each` masks of either kind, filled with the clip's mean."""
+        """Return features [B, bands, F] with up to `each` masks of either kind, filled with the clip's mean."""
         mean = features.mean(dim=(1, 2), keepdim=True)
         for axis, widest in ((1, self.bands), (2, self.frames)):
             size = features.shape[axis]
@@ -81,7 +81,7 @@ class Variation:
     """The share of clips that get a steady noise."""
 
     def __call__(self, logarithms: Tensor, floor: float, strength: float = 1.0) -> Tensor:
-        """Varies clips, each in its own way.
+        """Vary clips, each in its own way.
 
         Args:
             logarithms: Natural logarithms of energies [B, bands, F].
@@ -121,5 +121,5 @@ class Variation:
 
 
 def _spread(width: float, *shape: int) -> Tensor:
-    """Uniform within -width to width."""
+    """Return a draw that is uniform within -width to width."""
     return torch.empty(*shape).uniform_(-width, width)

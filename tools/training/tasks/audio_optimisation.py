@@ -62,11 +62,11 @@ class AudioSettings:
         return max(1, self.clips // self.batch)
 
     def strength(self, epoch: int) -> float:
-        """How hard the training is made: 0 at first, 1 from `ramp` on."""
+        """Return how hard the training is made: 0 at first, 1 from `ramp` on."""
         return min(1.0, epoch / max(1.0, self.ramp * self.epochs))
 
     def factor(self, done: float) -> float:
-        """Factor of the learning rate: 100 steps of warm-up, then 1, at last linearly down to 0."""
+        """Return factor of the learning rate: 100 steps of warm-up, then 1, at last linearly down to 0."""
         step = round(done * self.epochs * self.steps)
         return min(1.0, (step + 1) / 100, (1 - done) / self.decay)
 
@@ -110,7 +110,7 @@ class AudioOptimisation:
         self.variation, self.masks = Variation(), Masks()
 
     def loss(self, strength: float, batch: Batch) -> Tensor:
-        """Mean loss of a batch.
+        """Return mean loss of a batch.
 
         Args:
             strength: 0 to 1, how strongly clips are varied.
@@ -153,7 +153,7 @@ class AudioOptimisation:
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
-    """Mean over the batch; clips without that label count as zero."""
+    """Return mean over the batch; clips without that label count as zero."""
     summed = functional.cross_entropy(
         logits, target, ignore_index=NONE, label_smoothing=smoothing, reduction="sum"
     )

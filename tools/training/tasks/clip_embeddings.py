@@ -25,7 +25,7 @@ def embed_clips(
     *,
     short: np.random.Generator | None = None,
 ) -> Tensor:
-    """Embeddings of clips, float32 [n, D], as the running program computes them.
+    """Return embeddings of clips, float32 [n, D], as the running program computes them.
 
     Args:
         encoder: In evaluation mode.

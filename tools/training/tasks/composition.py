@@ -68,13 +68,13 @@ class ClipBank:
             raise ValueError("no clip has an emotion")
 
     def emotions(self, actor: str) -> list[str]:
-        """What an actor expresses in any clip."""
+        """Return what an actor expresses in any clip."""
         return list(self._places[actor])
 
     def actor(
         self, needed: set[str], taken: set[str], rng: np.random.Generator, corpus: str = ""
     ) -> str | None:
-        """An actor who has clips of the emotions needed, corpora being equally likely; None if there is none."""
+        """Return an actor who has clips of the emotions needed, corpora being equally likely; None if there is none."""
         able: dict[str, list[str]] = defaultdict(list)
         for name, home in self.corpus.items():
             if name not in taken and needed <= self._places[name].keys() and corpus in ("", home):
@@ -87,7 +87,7 @@ class ClipBank:
     def draw(
         self, actor: str, emotion: str, versions: int, rng: np.random.Generator
     ) -> Tensor | None:
-        """Embeddings [versions, D] of clips of an actor and emotion, the first as recorded; None if there is none."""
+        """Return embeddings [versions, D] of clips of an actor and emotion, the first as recorded; None without any."""
         places = self._places[actor].get(emotion)
         if not places:
             return None
@@ -104,7 +104,7 @@ def voiced(
     how: Composition,
     rng: np.random.Generator,
 ) -> LabelledDialogue:
-    """A written dialogue with voices.
+    """Return a written dialogue with voices.
 
     Args:
         dialogue: N turns.
@@ -151,7 +151,7 @@ def voiced(
 def clip_call(
     bank: ClipBank, texts: Tensor, how: Composition, rng: np.random.Generator
 ) -> LabelledDialogue:
-    """A call of two actors of one corpus, of clips alone.
+    """Return a call of two actors of one corpus, of clips alone.
 
     Args:
         bank: Where the clips come from.
@@ -190,7 +190,7 @@ def clip_call(
 
 
 def _cast(turns: Sequence[Turn], bank: ClipBank, rng: np.random.Generator) -> dict[str, str]:
-    """An actor for each speaker, able to express what the speaker does; none for whom none is left."""
+    """Return an actor for each speaker, able to express what the speaker does; none for whom none is left."""
     needed: dict[str, set[str]] = {}
     for turn in turns:
         needed.setdefault(turn.speaker, set()).update({turn.emotion4} - {""})

@@ -82,7 +82,7 @@ class LabelledDialogue:
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """Targets [N, classes] of labels (int64 [N]); a negative label is a row of zeros."""
+    """Return targets [N, classes] of labels (int64 [N]); a negative label is a row of zeros."""
     hot = nn.functional.one_hot(labels.clamp(min=0), classes).float()
     return hot * (labels >= 0)[:, None]
 
@@ -95,7 +95,7 @@ def train_contexts(
     seed: int,
     evaluate: Callable[[nn.Module], str] | None = None,
 ) -> None:
-    """Trains both context encoders of a model; nothing else of it changes.
+    """Train both context encoders of a model; nothing else of it changes.
 
     Args:
         model: Of which `config.window` and `config.speaker` say which form is trained.
@@ -123,7 +123,7 @@ def train_fusion(
     seed: int,
     evaluate: Callable[[nn.Module], str] | None = None,
 ) -> None:
-    """Trains the fusion of a model over its frozen context encoders; nothing else of it changes."""
+    """Train the fusion of a model over its frozen context encoders; nothing else of it changes."""
     torch.manual_seed(seed)
     classifier = FusionClassifier(model)
     _train(classifier, model.config.window, dialogues, settings, "fusion", evaluate)
@@ -140,7 +140,7 @@ class ContextClassifier(nn.Module):
         self.head = nn.Linear(2 * model.config.context.hidden, len(model.labels))
 
     def forward(self, windows: WindowBatch, *, last: bool) -> Tensor:
-        """Logits of the last utterance of each window [B, classes], or of each utterance [B, L, classes]."""
+        """Return logits of the last utterance of each window [B, classes], or of each utterance [B, L, classes]."""
         x = windows.audio if self.modality == "audio" else windows.text
         has = windows.has_audio if self.modality == "audio" else windows.has_text
         out = self.encoder(x, has, windows.same_speaker, windows.mask)
@@ -160,7 +160,7 @@ class FusionClassifier(nn.Module):
         self._contexts = (model.text_context.eval(), model.audio_context.eval())
 
     def forward(self, windows: WindowBatch, *, last: bool) -> Tensor:
-        """Logits of the last utterance of each window [B, classes], or of each utterance [B, L, classes]."""
+        """Return logits of the last utterance of each window [B, classes], or of each utterance [B, L, classes]."""
         w = windows
         text_context, audio_context = self._contexts
         with torch.no_grad():
@@ -176,7 +176,7 @@ class FusionClassifier(nn.Module):
 def logits_of(
     classifier: nn.Module, dialogues: Sequence[Dialogue], window: int | None
 ) -> list[Tensor]:
-    """What a classifier of this module says of each utterance of each dialogue, [N, classes] each.
+    """Return what a classifier of this module says of each utterance of each dialogue, [N, classes] each.
 
     Args:
         classifier: Put into evaluation mode.
@@ -232,7 +232,7 @@ def _train(
 def _batches(
     dialogues: Sequence[LabelledDialogue], window: int | None, settings: StageSettings
 ) -> Iterator[tuple[WindowBatch, Tensor]]:
-    """One epoch: windows and the targets, [B, classes], or [B, L, classes] where a window is a whole dialogue."""
+    """Yield windows and targets [B, classes], or [B, L, classes] where a window is a whole dialogue, of one epoch."""
     order = torch.randperm(len(dialogues)).tolist()
     for start in range(0, len(order), settings.batch):
         chosen = [dialogues[i] for i in order[start : start + settings.batch]]
@@ -263,7 +263,7 @@ def _any_version(versions: Tensor, dropout: float) -> Tensor:
 
 
 def _class_weights(dialogues: Sequence[LabelledDialogue], power: float) -> Tensor:
-    """Weights of the classes, whose mean over the utterances is 1."""
+    """Return weights of the classes, whose mean over the utterances is 1."""
     if not dialogues:
         raise ValueError("no utterance has a label to learn from")
     counts = torch.cat([dialogue.targets for dialogue in dialogues]).sum(0)

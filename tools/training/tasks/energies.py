@@ -42,11 +42,11 @@ class Energies:
     logarithms: NDArray[np.float16]
 
     def frames(self, clip: int) -> int:
-        """The frames of one clip."""
+        """Return the frames of one clip."""
         return int(self.offsets[clip + 1] - self.offsets[clip])
 
     def of(self, clip: int) -> NDArray[np.float16]:
-        """The logarithms of one clip, [frames, bands]."""
+        """Return the logarithms of one clip, [frames, bands]."""
         return self.logarithms[self.offsets[clip] : self.offsets[clip + 1]]
 
 
@@ -75,7 +75,7 @@ def open_energies(
     key: dict[str, object],
     cache: Path = DEFAULT_CACHE,
 ) -> Energies:
-    """Opens one version of some clips, computing it where that was not done yet.
+    """Open one version of some clips, computing it where that was not done yet.
 
     Args:
         speech: The decoded clips.

@@ -12,7 +12,7 @@ from streamer_models.tokenizer import TextTokenizer
 
 
 def package_directory() -> Path:
-    """Where the package keeps MiniLM.
+    """Return where the package keeps MiniLM.
 
     Raises:
         SystemExit: The package is not installed.
@@ -27,7 +27,7 @@ def package_directory() -> Path:
 
 
 def encoder_config(directory: Path) -> BertGruConfig:
-    """The sizes of the BERT in a directory of the hub's form, with the default head."""
+    """Return the sizes of the BERT in a directory of the hub's form, with the default head."""
     sizes = json.loads((directory / "config.json").read_text())
     return BertGruConfig(
         vocabulary=sizes["vocab_size"],
@@ -69,7 +69,7 @@ def load_bert(bert: Bert, weights: dict[str, Tensor]) -> None:
 
 
 def pretrained_text_encoder(config: BertGruConfig | None = None) -> BertGru:
-    """A text encoder that starts from MiniLM-L6; its head is new.
+    """Return a text encoder that starts from MiniLM-L6; its head is new.
 
     Args:
         config: Sizes; those of the encoder must be MiniLM's. Default: MiniLM's and the default head.

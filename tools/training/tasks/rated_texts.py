@@ -14,7 +14,7 @@ _MOST = 200_000
 
 
 def rated_texts(data: Path, split: str, most: int) -> tuple[list[str], Tensor]:
-    """The first sentences of a part (train, dev), and their valence and arousal [n, 2] in [-1, 1].
+    """Return the first sentences of a part (train, dev), and their valence and arousal [n, 2] in [-1, 1].
 
     Args:
         data: Folder with text/emobank.
@@ -30,7 +30,7 @@ def rated_texts(data: Path, split: str, most: int) -> tuple[list[str], Tensor]:
 
 
 def has_rated_texts(data: Path) -> bool:
-    """Whether a folder holds them."""
+    """Return whether a folder holds them."""
     return _table(data).is_file()
 
 

@@ -70,7 +70,7 @@ def fit_fusion(
 
 @torch.inference_mode()
 def fused(fusion: ScoreFusion, dialogue: Dialogue, window: int) -> Tensor:
-    """Scores [N, classes] of the utterances of a dialogue of scores."""
+    """Return scores [N, classes] of the utterances of a dialogue of scores."""
     out: Tensor = fusion(dialogue.windows(window))
     return out
 
@@ -78,7 +78,7 @@ def fused(fusion: ScoreFusion, dialogue: Dialogue, window: int) -> Tensor:
 def calm_call(
     audio: Tensor, text: Tensor, target: Tensor, rng: np.random.Generator
 ) -> LabelledDialogue:
-    """A call of two calm speakers.
+    """Return a call of two calm speakers.
 
     Args:
         audio: Scores [versions, n, classes] of calm pieces.
@@ -101,7 +101,7 @@ def calm_call(
 
 
 def _windows(dialogues: Sequence[LabelledDialogue], size: int) -> tuple[WindowBatch, Tensor]:
-    """Windows of all labelled utterances, three times: with both modalities, with audio and with text alone."""
+    """Return windows of all labelled utterances, three times: with both modalities, with audio and with text alone."""
     parts, targets = [], []
     for dialogue in dialogues:
         labelled = dialogue.targets.any(dim=-1)
@@ -118,7 +118,7 @@ def _windows(dialogues: Sequence[LabelledDialogue], size: int) -> tuple[WindowBa
 
 
 def _drawn(dialogue: LabelledDialogue) -> Dialogue:
-    """One version of each utterance, by torch's random numbers."""
+    """Return one version of each utterance, by torch's random numbers."""
     count, utterances = dialogue.audio.shape[:2]
     rows = torch.arange(utterances)
     return Dialogue(

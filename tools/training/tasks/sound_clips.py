@@ -42,22 +42,22 @@ _TONES = 60
 
 
 def held_out(group: str) -> bool:
-    """Whether a speaker or recording is kept apart: about one in three."""
+    """Return whether a speaker or recording is kept apart: about one in three."""
     return int(hashlib.sha256(group.encode()).hexdigest(), 16) % _PARTS == 0
 
 
 def tuned_on(group: str) -> bool:
-    """Whether one of those that are kept apart is of the half that thresholds were chosen on."""
+    """Return whether one of those that are kept apart is of the half that thresholds were chosen on."""
     return int(hashlib.sha256(group.encode()).hexdigest(), 16) % 2 == 0
 
 
 def group_of(clip: Clip) -> str:
-    """The speaker of a clip, or the recording."""
+    """Return the speaker of a clip, or the recording."""
     return clip.path if clip.corpus == NOISE else clip.speaker
 
 
 def load_clips(speech: Path, music: Path, cache: Path) -> list[SoundClip]:
-    """All clips, those that are kept apart among them.
+    """Return all clips, those that are kept apart among them.
 
     Args:
         speech: Folder of clips with a manifest.csv.
@@ -79,7 +79,7 @@ def load_clips(speech: Path, music: Path, cache: Path) -> list[SoundClip]:
 
 
 def _computed(speech: Path, songs: Iterable[Path]) -> Iterator[tuple[str, str, Samples]]:
-    """Kind, group and samples of each clip."""
+    """Yield kind, group and samples of each clip."""
     for clip, kind in progress(list(chosen(read_manifest(speech))), "Clips"):
         wave = decode(speech / clip.path)
         yield kind, group_of(clip), wave[: _NOISE_S * SAMPLE_RATE] if kind == NOISE else wave
@@ -112,7 +112,7 @@ def tone(hertz: Iterable[float], on: float, off: float) -> Samples:
 
 
 def chosen(clips: Iterable[Clip]) -> Iterator[tuple[Clip, str]]:
-    """Clips that are used, and the kind of each."""
+    """Yield clips that are used, and the kind of each."""
     taken: Counter[tuple[str, str]] = Counter()
     for clip in clips:
         if clip.corpus in _SOUNDS:

@@ -148,20 +148,20 @@ def _note(targets: Power, counts: Power, kind: str, piece: Power) -> None:
 
 
 def _sounding(piece: Power) -> NDArray[np.bool_]:
-    """Where a clip is not silent for long, bool [T]: a tone that rings is music only while it rings."""
+    """Return where a clip is not silent for long, bool [T]: a tone that rings is music only while it rings."""
     loudness = np.convolve(piece.sum(axis=1), np.full(41, 1 / 41), "same")[: len(piece)]
     return np.asarray(loudness > _LEVEL * 10**-2.5)
 
 
 def _colour(rng: np.random.Generator) -> Power:
-    """What a microphone does to the bands: up to 6 dB either way, smoothly."""
+    """Return what a microphone does to the bands: up to 6 dB either way, smoothly."""
     knots = rng.uniform(-6, 6, 5)
     decibels = np.interp(np.linspace(0, 4, BANDS), np.arange(5), knots)
     return np.asarray(10 ** (decibels / 10), np.float32)
 
 
 def _delayed(targets: Power, counts: Power) -> tuple[Power, Power]:
-    """Average over the columns of an output, as late as it comes; what lies before the scene does not count."""
+    """Return average over the columns of an output, as late as it comes; what lies before the scene does not count."""
     parts = [part.reshape(-1, COLUMNS, part.shape[1]).mean(axis=1) for part in (targets, counts)]
     late = [np.zeros_like(part) for part in parts]
     for part, moved in zip(parts, late, strict=True):

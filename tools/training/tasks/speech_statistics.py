@@ -32,7 +32,7 @@ def statistics(
     version: Version,
     folder: Path,
 ) -> Tensor:
-    """The statistics of pieces, float16 [n, values], from the cache or computed and kept there.
+    """Return the statistics of pieces, float16 [n, values], from the cache or computed and kept there.
 
     Args:
         encoder: Of which the backbone counts.
@@ -64,7 +64,7 @@ def _shards(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
 
 
 def _digest(encoder: Whisper, pieces: Sequence[Piece], noises: Sequence[int]) -> str:
-    """What the statistics of pieces depend on, but for the recordings themselves."""
+    """Return what the statistics of pieces depend on, but for the recordings themselves."""
     about = [REVISION, encoder.config.pooled, noises, [astuple(piece) for piece in pieces]]
     digest = hashlib.sha256(json.dumps(about).encode())
     for weights in encoder.backbone.parameters():

@@ -99,7 +99,7 @@ def train_text(
     noise: RecogniserNoise | None = None,
     start: Start | None = None,
 ) -> tuple[BertGru, nn.Linear]:
-    """Trains the text encoder and a classifier, and writes `CHECKPOINT` to `out`.
+    """Train the text encoder and a classifier, and write `CHECKPOINT` to `out`.
 
     Args:
         data: The utterances to learn from.
@@ -163,7 +163,7 @@ def train_text(
 
 
 def load_text_stage(folder: Path) -> tuple[BertGru, nn.Linear, TextTokenizer]:
-    """The result of the text stage, in evaluation mode.
+    """Return the result of the text stage, in evaluation mode.
 
     Args:
         folder: What the stage was given as `out`.
@@ -192,7 +192,7 @@ def load_text_stage(folder: Path) -> tuple[BertGru, nn.Linear, TextTokenizer]:
 def embed_texts(
     encoder: BertGru, tokenizer: TextTokenizer, texts: Sequence[str], *, batch: int = 64
 ) -> Tensor:
-    """The embeddings of texts, float32 [n, embedding]; the encoder must be in evaluation mode."""
+    """Return the embeddings of texts, float32 [n, embedding]; the encoder must be in evaluation mode."""
     rows = torch.zeros(len(texts), encoder.config.embedding)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     starts = range(0, len(order), batch)
@@ -215,7 +215,7 @@ class _Draws:
         self.data, self.tokenizer, self.settings, self.noise = data, tokenizer, settings, noise
 
     def epoch(self, seed: int, epoch: int) -> list[TextBatch]:
-        """The batches of an epoch; the texts of each are of similar length."""
+        """Return the batches of an epoch; the texts of each are of similar length."""
         rng = np.random.default_rng((seed, epoch, 2))
         count = self.settings.utterances or len(self.data.texts)
         drawn = systematic_draw(self.data.weights, count, rng)

@@ -46,7 +46,7 @@ class RecogniserNoise:
         self._common = common[:60]
 
     def __call__(self, text: str, rate: float, rng: np.random.Generator) -> str:
-        """A text with errors.
+        """Return a text with errors.
 
         Args:
             text: Words with spaces between them.
@@ -71,7 +71,7 @@ class RecogniserNoise:
         return " ".join(heard)
 
     def _replaced(self, word: str, rng: np.random.Generator) -> str:
-        """Another word with the sound of this one, or failing that with half of it, in its punctuation."""
+        """Return another word with the sound of this one, or failing that with half of it, in its punctuation."""
         bare = _bare(word)
         key = sound_of(bare)
         for shape in (key, key[:-1], key[1:], key[: len(key) // 2]):
@@ -85,7 +85,7 @@ class RecogniserNoise:
 
 
 def sound_of(word: str) -> str:
-    """How a word (lower case) sounds, coarsely: voiced and unvoiced consonants, and near vowels, are alike."""
+    """Return how a word (lower case) sounds, coarsely: voiced and unvoiced consonants, and near vowels, are alike."""
     sounds = _pronunciations().get(word)
     if sounds is None:
         return _spelled(word)
@@ -93,7 +93,7 @@ def sound_of(word: str) -> str:
 
 
 def _spelled(word: str) -> str:
-    """The same guessed from the letters, for words that are not in the dictionary."""
+    """Return the same guessed from the letters, for words that are not in the dictionary."""
     letters = {
         **dict.fromkeys("pb", "P"), **dict.fromkeys("td", "T"), **dict.fromkeys("kgcqx", "K"),
         **dict.fromkeys("fv", "F"), **dict.fromkeys("sz", "S"), "j": "C", **dict.fromkeys("mn", "N"),

@@ -52,7 +52,7 @@ class TrainedWaves:
 
     @torch.inference_mode()
     def __call__(self, dialogues: Dialogues) -> tuple[Tensor, Tensor]:
-        """Embeddings of all utterances [N, embedding], and which have one, bool [N]."""
+        """Return embeddings of all utterances [N, embedding], and which have one, bool [N]."""
         utterances = [utterance for dialogue in dialogues for utterance in dialogue]
         embeddings = torch.zeros(len(utterances), self.encoder.config.embedding)
         has = torch.zeros(len(utterances), dtype=torch.bool)
@@ -75,7 +75,7 @@ class WaveStage:
     how: WaveSettings = field(default_factory=WaveSettings)
 
     def train(self, dialogues: Dialogues, out: Path, *, seed: int) -> TrainedWaves:
-        """Trains one; what `out` holds of the same training is taken instead."""
+        """Train one; what `out` holds of the same training is taken instead."""
         usable = [u for d in dialogues for u in d if u.emotion4 and self.path_of(u).is_file()]
         said = json.dumps([[u.name, u.emotion4] for u in usable])
         identity = {
@@ -95,7 +95,7 @@ class WaveStage:
         return TrainedWaves(encoder.eval(), self.path_of)
 
     def settings(self) -> dict[str, Any]:
-        """All that could be chosen otherwise, as JSON holds it."""
+        """Return all that could be chosen otherwise, as JSON holds it."""
         return asdict(self.how)
 
     def _fit(
@@ -142,5 +142,5 @@ class WaveStage:
 
 
 def _wave(path: Path) -> Tensor:
-    """Samples float32 [n] at 16 kHz; none where there is no such file."""
+    """Return samples float32 [n] at 16 kHz; none where there is no such file."""
     return torch.from_numpy(decode(path)) if path.is_file() else torch.zeros(0)

@@ -45,7 +45,7 @@ class _Reader:
 
 
 def read_arrays(path: Path) -> Arrays:
-    """All arrays of a CTranslate2 model by name, as they are stored.
+    """Return all arrays of a CTranslate2 model by name, as they are stored.
 
     Raises:
         UserError: The file cannot be read or is not such a model.
@@ -82,7 +82,7 @@ def _arrays(reader: _Reader) -> Arrays:
 
 
 def pretrained_whisper(folder: Path, config: WhisperConfig | None = None) -> Whisper:
-    """An encoder with Whisper's weights and a new head.
+    """Return an encoder with Whisper's weights and a new head.
 
     Args:
         folder: Holds CTranslate2's `model.bin`.
@@ -106,7 +106,7 @@ def pretrained_whisper(folder: Path, config: WhisperConfig | None = None) -> Whi
 
 
 def _names(layers: int) -> dict[str, str]:
-    """Name in `WhisperBackbone` -> name in the file."""
+    """Return the names in the file by those in `WhisperBackbone`."""
     names = {f"{conv}.{kind}": f"{conv}/{kind}" for conv in ("conv1", "conv2") for kind in _KINDS}
     names["positions"] = "position_encodings/encodings"
     for number in range(layers):
@@ -129,7 +129,7 @@ _NORMS = {"attention_norm": "self_attention", "feed_forward_norm": "ffn"}
 
 
 def _attention(arrays: Arrays, layers: int) -> dict[str, Tensor]:
-    """Queries, keys and values, which the file has in one matrix."""
+    """Return queries, keys and values, which the file has in one matrix."""
     state = {}
     for number in range(layers):
         for kind in _KINDS:
@@ -141,7 +141,7 @@ def _attention(arrays: Arrays, layers: int) -> dict[str, Tensor]:
 
 
 def _tensor(arrays: Arrays, name: str) -> Tensor:
-    """An array of the encoder as float32, its scale applied where it is stored as int8."""
+    """Return an array of the encoder as float32, its scale applied where it is stored as int8."""
     stored = arrays[f"encoder/{name}"]
     values = stored.astype(np.float32)
     if stored.dtype == np.int8:
