@@ -36,7 +36,8 @@ _MIN_FRAMES = 4.0
 """Frames that must carry the power before coherence means anything: that of one frame is always 1."""
 _TINY = 1e-12
 _SEGMENT, _HOP = 256, 128
-_FFT = 1 << 14
+_FFT = 9600
+"""At least `_WINDOW + 2 * _MAX_DELAY`, so that no delay wraps around; of small factors."""
 _BAND = slice(_FFT * 200 // SAMPLE_RATE, _FFT * 3800 // SAMPLE_RATE)
 """Frequencies in which delays are looked for."""
 _HANN = np.hanning(_SEGMENT).astype(np.float32)
@@ -157,10 +158,10 @@ def _explained(copy: Samples, original: Samples) -> bool:
         original: float32 [_WINDOW + 2 _MAX_DELAY], which ends where the copy does.
     """
     spectra = np.fft.rfft(copy, _FFT)[_BAND], np.fft.rfft(original, _FFT)[_BAND]
-    cross = np.zeros(_FFT // 2 + 1, np.complex128)
+    cross = np.zeros(_FFT // 2 + 1, np.complex64)
     product = spectra[0].conj() * spectra[1]
     cross[_BAND] = product / (np.abs(product) ** 0.7 + 1e-12)
-    likely = np.abs(np.fft.irfft(cross))[: 2 * _MAX_DELAY + 1]
+    likely = np.abs(np.fft.irfft(cross, _FFT))[: 2 * _MAX_DELAY + 1]
     delay = int(likely.argmax())
     aligned = original[delay : delay + len(copy)]
     mine, theirs = _segments(copy), _segments(aligned)
