@@ -14,6 +14,7 @@ def session_of(network: bytes, **entries: str) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors: its warnings are about its own optimisations
     for key, value in entries.items():
         options.add_session_config_entry(f"session.{key}", value)
     return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])

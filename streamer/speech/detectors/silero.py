@@ -108,15 +108,9 @@ def _raised(probability: float) -> float:
 @cache
 def _session() -> Any:
     """The network, loaded once; running it is thread-safe, and takes one thread."""
-    import onnxruntime
+    from streamer_models.onnx_session import session_of
 
-    options = onnxruntime.SessionOptions()
-    options.inter_op_num_threads = 1
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        str(_asset()), sess_options=options, providers=["CPUExecutionProvider"]
-    )
+    return session_of(_asset().read_bytes())
 
 
 def _asset() -> Path:
