@@ -193,7 +193,7 @@ class Engine:
 
         bundle = _load_bundle(settings)
         sounds = (SOUNDS,) if settings.sounds.detect else ()
-        if terms := terms_at_first_use(bundle, *sounds):
+        for terms in terms_at_first_use(bundle, *sounds):
             notify(terms)
         made = [
             make_transcriber(settings.asr, settings.usable_cores)

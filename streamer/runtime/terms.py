@@ -26,23 +26,22 @@ class Licensed(Protocol):
         """The terms in one line, "" if they are unknown."""
 
 
-def terms_at_first_use(*models: Licensed) -> str:
-    """Return a line about the first model whose terms restrict its use, where it is used for the first time.
+def terms_at_first_use(*models: Licensed) -> list[str]:
+    """Return a line about each model whose terms restrict its use, where it is used for the first time.
 
-    That the line was returned is noted in the state directory; where nothing can be stored, it is returned each time.
-
-    Returns:
-        The line, or "".
+    That a line was returned is noted in the state directory; where nothing can be stored, it is returned each time.
     """
-    model = next((m for m in models if m.license and not _OPEN.match(m.license)), None)
-    if model is None:
-        return ""
-    line = f"model {model.name}: {model.license}"
+    restricted = (m for m in models if m.license and not _OPEN.match(m.license))
+    return [f"model {model.name}: {model.license}" for model in restricted if _is_first(model)]
+
+
+def _is_first(model: Licensed) -> bool:
+    """Note the use of a model; whether it is the first."""
     with contextlib.suppress(OSError, RuntimeError):
         folder = state_directory() / "terms"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             (folder / f"{model.name}-{model.version}").touch(exist_ok=False)
         except FileExistsError:
-            return ""
-    return line
+            return False
+    return True

@@ -16,8 +16,9 @@ def bundle(random_bundle, monkeypatch, tmp_path):
 
 
 def test_says_the_terms_once(bundle):
-    assert "non-commercial research; see MODEL_CARD.md" in terms_at_first_use(bundle)
-    assert terms_at_first_use(bundle) == ""
+    (line,) = terms_at_first_use(bundle)
+    assert "non-commercial research; see MODEL_CARD.md" in line
+    assert terms_at_first_use(bundle) == []
 
 
 def test_says_them_again_for_another_version(bundle):
@@ -27,7 +28,7 @@ def test_says_them_again_for_another_version(bundle):
 
 @pytest.mark.parametrize("open_terms", ["", "Apache-2.0; see MODEL_CARD.md", "MIT", "CC BY 4.0"])
 def test_is_silent_where_every_use_is_allowed(bundle, open_terms):
-    assert terms_at_first_use(replace(bundle, license=open_terms)) == ""
+    assert terms_at_first_use(replace(bundle, license=open_terms)) == []
 
 
 def test_says_them_each_time_where_nothing_can_be_stored(bundle, monkeypatch, tmp_path):
@@ -37,8 +38,10 @@ def test_says_them_each_time_where_nothing_can_be_stored(bundle, monkeypatch, tm
     assert terms_at_first_use(bundle)
 
 
-def test_says_the_terms_of_the_first_model_that_restricts(bundle):
+def test_says_the_terms_of_every_model_that_restricts(bundle):
     free = replace(bundle, license="Apache-2.0")
-    assert "sounds-1: not for commercial use" in terms_at_first_use(free, SOUNDS)
-    assert bundle.name in terms_at_first_use(bundle, SOUNDS)
-    assert terms_at_first_use(bundle, SOUNDS) == ""
+    assert [line.split(":")[0] for line in terms_at_first_use(free, bundle, SOUNDS)] == [
+        f"model {bundle.name}",
+        "model sounds-1",
+    ]
+    assert terms_at_first_use(free, bundle, SOUNDS) == []
