@@ -73,12 +73,10 @@ def adapt(
         only: Beginnings of the names of the parameters that change; None: all.
     """
     parameters = {name: p.detach().clone() for name, p in network.named_parameters()}
+    names = [name for name in parameters if only is None or name.startswith(only)]
     for _ in range(steps):
-        gradients = _gradients(network, parameters, loss)
-        parameters = {
-            name: p - rate * gradients[name] if only is None or name.startswith(only) else p
-            for name, p in parameters.items()
-        }
+        gradients = _gradients(network, parameters, loss, names)
+        parameters |= {name: parameters[name] - rate * gradients[name] for name in names}
     return parameters
 
 
@@ -96,7 +94,7 @@ def outer_gradients(
     total = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
     for support, query in tasks:
         adapted = adapt(network, support, steps=steps, rate=rate)
-        for name, gradient in _gradients(network, adapted, query).items():
+        for name, gradient in _gradients(network, adapted, query, list(adapted)).items():
             total[name] += gradient / len(tasks)
     return total
 
@@ -116,15 +114,19 @@ def outer_step(
     optimizer.step()
 
 
-def _gradients(network: nn.Module, parameters: Parameters, loss: Loss) -> Parameters:
-    at = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+def _gradients(
+    network: nn.Module, parameters: Parameters, loss: Loss, names: Sequence[str]
+) -> Parameters:
+    """The gradients of the named parameters; layers below them are not walked back through."""
+    free = {name: parameters[name].detach().requires_grad_() for name in names}
+    at = parameters | free
 
     def call(*arguments: object) -> object:
         return functional_call(network, at, arguments)
 
     value = loss(call)
-    found = torch.autograd.grad(value, list(at.values()), allow_unused=True)
+    found = torch.autograd.grad(value, list(free.values()), allow_unused=True)
     return {
         name: torch.zeros_like(p) if gradient is None else gradient
-        for (name, p), gradient in zip(at.items(), found, strict=True)
+        for (name, p), gradient in zip(free.items(), found, strict=True)
     }

@@ -321,7 +321,9 @@ def _meta_train(
 def _said(study: Study, way: _Way, target: Language, k: int, rate: float) -> Tensor:
     """Classes after adaptation with k clips a class, for each of some draws of them: int64 [draws, n]."""
     batch, found = batch_of(target.dev, target.test), []
-    for number in range(study.settings.draws):
+    draws = study.settings.draws
+    all_drawn = all(len(places) <= k for places in target.cells.values())
+    for number in range(1 if all_drawn else draws):
         rng = np.random.default_rng((study.seed, 4, number))
         support = [i for row in draw(target.cells, k, rng) for i in row]
         loss = loss_of(target.train, support)
@@ -329,4 +331,4 @@ def _said(study: Study, way: _Way, target: Language, k: int, rate: float) -> Ten
         adapted = adapt(way.network, loss, steps=steps, rate=rate, only=way.only)
         with torch.no_grad():
             found.append(functional_call(way.network, adapted, (batch,)).logits.argmax(1))
-    return torch.stack(found)
+    return torch.stack(found).expand(draws, -1)
