@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from streamer.errors import UserError
+from streamer.process import one_thread_of_numpy
 from streamer.settings import load as configuration
 
 
@@ -30,6 +31,7 @@ def dispatch(
     Returns:
         The exit code: 0 done, 2 a mistake of the user's (said in one line on stderr), 130 interrupted.
     """
+    one_thread_of_numpy()  # what imports numpy is imported below
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(program, description=description)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

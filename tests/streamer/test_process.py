@@ -4,21 +4,34 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
-import sys, threadpoolctl, streamer.cli
+import sys, streamer.cli
 assert "numpy" not in sys.modules
 streamer.cli._leave = lambda code: None
 sys.argv = ["streamer", "schema"]
 streamer.cli.main()
-import numpy
+"""
+TOOL = """
+import sys, types
+from tools.command_line import dispatch
+assert "numpy" not in sys.modules
+command = types.ModuleType("command")
+command.add_arguments = command.run = lambda given: None
+sys.modules["command"] = command
+dispatch("tool", "", {"do": ("command", "")}, ["do"])
+"""
+THREADS = """
+import numpy, threadpoolctl
 print([pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"], file=sys.stderr)
 """
 
 
-def threads_of_numpy(**environment: str) -> str:
+def threads_of_numpy(program: str, **environment: str) -> str:
     inherited = {name: value for name, value in os.environ.items() if "_NUM_THREADS" not in name}
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program + THREADS],
         env=inherited | environment,
         check=True,
         capture_output=True,
@@ -26,9 +39,10 @@ def threads_of_numpy(**environment: str) -> str:
     ).stderr.strip()
 
 
-def test_the_program_multiplies_with_one_thread_of_numpy():
-    assert threads_of_numpy() == "[1]"
+@pytest.mark.parametrize("program", [PROGRAM, TOOL], ids=["streamer", "tools"])
+def test_programs_multiply_with_one_thread_of_numpy(program):
+    assert threads_of_numpy(program) == "[1]"
 
 
 def test_the_user_may_choose_the_threads_of_numpy():
-    assert threads_of_numpy(OPENBLAS_NUM_THREADS="2") == f"[{min(2, os.cpu_count() or 1)}]"
+    assert threads_of_numpy(PROGRAM, OPENBLAS_NUM_THREADS="2") == f"[{min(2, os.cpu_count() or 1)}]"

@@ -57,6 +57,13 @@ def test_analysis_gives_every_stage_and_the_whole(measure, short):
     assert figures["machine"]["cores"] >= 1
 
 
+def test_the_environment_has_a_say_in_what_is_measured(monkeypatch, random_bundle):
+    monkeypatch.setenv("STREAMER_EMOTION_BUNDLE", str(random_bundle))
+    monkeypatch.setenv("STREAMER_SEGMENTATION_ENDPOINT", "fixed")
+    with calls.load_engine("none") as engine:
+        assert engine.settings.segmentation.endpoint == "fixed"
+
+
 def test_analysis_of_a_folder_without_recordings_is_a_mistake(tmp_path, capsys):
     assert dispatch("benchmark", "", COMMANDS, ["analysis", "--data", str(tmp_path)]) == 2
     assert "no recordings" in capsys.readouterr().err

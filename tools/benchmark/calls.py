@@ -76,13 +76,13 @@ def recordings(data: Path | None) -> list[Path]:
 def load_engine(
     asr: str, *, transcribers: int = 1, overrides: Mapping[str, Any] | None = None
 ) -> Engine:
-    """The engine with its models, as by default but for its transcriber, one of `ASR`, and what is overridden."""
+    """The engine with its models, as the program has it but for its transcriber, one of `ASR`, and what is overridden."""
     chosen = {
         "asr.backend": "none" if asr == KNOWN else asr,
         "asr.parallel": transcribers,
         **(overrides or {}),
     }
-    settings = configuration.load(environment={}, overrides=chosen)
+    settings = configuration.load(overrides=chosen)
     one_thread_per_computation()
     engine = Engine.load(settings, lambda line: print(line, file=sys.stderr))
     exempt_from_collection()

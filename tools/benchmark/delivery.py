@@ -74,7 +74,7 @@ class Rig:
         given = {"node": "desk", "outbox": str(self.folder / "outbox")} | settings
         overrides = {f"mqtt.{key}": value for key, value in given.items()}
         url = f"mqtt://127.0.0.1:{self.port}"
-        return mqtt_sink(configuration.load(environment={}, overrides=overrides), url)
+        return mqtt_sink(configuration.load(overrides=overrides), url)
 
     def judge(self, result: Result, stored: dict[str, int]) -> Result:
         """Compare what came with what was stored."""
@@ -228,7 +228,7 @@ def _kill_amid(publisher: "subprocess.Popen[bytes]", chance: random.Random) -> i
 
 async def _publish(port: int, folder: Path, session: str, count: int) -> None:
     overrides = {"mqtt.node": "desk", "mqtt.outbox": str(folder / "outbox")}
-    settings = configuration.load(environment={}, overrides=overrides)
+    settings = configuration.load(overrides=overrides)
     async with mqtt_sink(settings, f"mqtt://127.0.0.1:{port}") as sink:
         for number in range(count):
             await sink.emit(sample_update(session, number))

@@ -82,9 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def analyse(files: Sequence[Path], device: str, jobs: int) -> tuple[Labels, float]:
     """Analyse calls, some at the same time; return their labels and the seconds that took."""
-    settings = configuration.load(
-        environment={}, overrides={"asr.backend": "none", "emotion.device": device}
-    )
+    settings = configuration.load(overrides={"asr.backend": "none", "emotion.device": device})
     labels = Labels()
     with Engine.load(settings, lambda line: print(line, file=sys.stderr)) as engine:
         exempt_from_collection()

@@ -61,7 +61,6 @@ def run(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder) / "broker") as broker:
         url = f"mqtt://127.0.0.1:{broker.port}"
         settings = configuration.load(
-            environment={},
             overrides={"mqtt.url": url, "mqtt.node": "benchmark", "mqtt.outbox": folder},
         )
         bursts = [
