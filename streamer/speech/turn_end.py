@@ -1,4 +1,4 @@
-"""End-of-turn detection by sound: Smart Turn v3.2 (Daily, 2025), a small network on the last 4 seconds of it."""
+"""End-of-turn detection by sound: Smart Turn v3.2 (Daily, 2025), a small network on the last seconds of a turn."""
 
 from functools import cache
 from typing import Any
@@ -8,9 +8,15 @@ import numpy as np
 from streamer.audio import SAMPLE_RATE, Samples
 from streamer.errors import UserError
 
-_FILE = "smart-turn-3.2/smart-turn-v3.2-4s.onnx"
-_SHA256 = "06e1cba6d8ff1acc57a1faad4fe32d503efb46479c7f1556263860674b624fd9"
+_FILE = "smart-turn-3.2/smart-turn-v3.2.onnx"
+_SHA256 = "473a66002cc32d4aefdad28d6f1ecb04de8c745c7f8891ca7f5500e4f6781995"
 _BANDS = 80
+_SHORT = SAMPLE_RATE
+"""Samples that are scored first: a quarter of the work, and most turns are told by them."""
+_OPEN, _DONE = 0.03, 0.7
+"""Probabilities below and from which that is enough."""
+_STEP = SAMPLE_RATE // 50
+"""Samples that a position of the network stands for."""
 _MIRRORED = 200
 """Samples that continue the last window."""
 _LEAST_VARIANCE = 1e-7
@@ -26,23 +32,27 @@ class SmartTurn:
         self._session = _session()
 
     def __call__(self, turn: Samples) -> float:
-        """See `TurnEnd.__call__`."""
+        """See `TurnEnd.__call__`: by the last second, and by all of it where that leaves a doubt."""
+        probability = self._probability(turn[-_SHORT:])
+        if _OPEN <= probability < _DONE and len(turn) > _SHORT:
+            return self._probability(turn)
+        return probability
+
+    def _probability(self, turn: Samples) -> float:
+        """Score all samples given, silence before a turn that is shorter than a second."""
         from streamer_models.encoders.log_mel import HOP, log_mel
 
-        padded = np.pad(turn, (self.window - len(turn), 0))
+        length = max(_SHORT, -(-len(turn) // _STEP) * _STEP)
+        padded = np.pad(turn, (length - len(turn), 0))
         padded = (padded - padded.mean()) / np.sqrt(padded.var() + np.float32(_LEAST_VARIANCE))
         mirrored = np.pad(padded, (0, _MIRRORED), mode="reflect")  # as in its training
-        features = log_mel(mirrored, _BANDS)[None, :, : self.window // HOP]
+        features = log_mel(mirrored, _BANDS)[None, :, : length // HOP]
         return float(self._session.run(None, {"input_features": features})[0][0, 0])
 
 
 @cache
 def _session() -> Any:
-    """Load the network, once for all channels.
-
-    One thread keeps its sums the same. Unsigned weights do, too: on processors without VNNI the products of signed ones
-    are cut off at 16 bits.
-    """
+    """Load the network, once for all channels; one thread keeps its sums the same."""
     from streamer_models.bundle import BundleError, read_shipped
     from streamer_models.onnx_session import session_of
 
@@ -50,4 +60,4 @@ def _session() -> Any:
         content = read_shipped(_FILE, _SHA256)
     except BundleError as error:
         raise UserError(f"segmentation.endpoint adaptive: {error}; set it to fixed") from error
-    return session_of(content, x64quantprecision="1")
+    return session_of(content)

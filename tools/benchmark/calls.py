@@ -76,7 +76,7 @@ def recordings(data: Path | None) -> list[Path]:
 def load_engine(
     asr: str, *, transcribers: int = 1, overrides: Mapping[str, Any] | None = None
 ) -> Engine:
-    """The engine with its models, as the program has it but for its transcriber, one of `ASR`, and what is overridden."""
+    """Load the models, all as the program has it but for the transcriber, one of `ASR`, and what is overridden."""
     chosen = {
         "asr.backend": "none" if asr == KNOWN else asr,
         "asr.parallel": transcribers,

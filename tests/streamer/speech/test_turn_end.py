@@ -146,13 +146,47 @@ def test_memory_stays_within_the_window():
     assert adaptive._tape.end - adaptive._tape.start <= 16000
 
 
+class Session:
+    """A network that says one thing of a second, another of anything longer."""
+
+    def __init__(self, short, long):
+        self.says = {100: short}
+        self.long = long
+        self.frames = []
+
+    def run(self, _, inputs):
+        _, bands, frames = inputs["input_features"].shape
+        assert bands == 80
+        self.frames.append(frames)
+        return [np.array([[self.says.get(frames, self.long)]])]
+
+
 class TestSmartTurn:
     @pytest.mark.parametrize(
-        ("samples", "probability"), [(64000, 0.9283), (50000, 0.0315), (16000, 0.7652)]
+        ("samples", "probability"), [(64000, 0.9256), (16000, 0.9076), (8000, 0.0992)]
     )
     def test_is_the_network_that_was_measured(self, samples, probability):
         noise = np.random.default_rng(samples).normal(size=samples).astype(np.float32) * 0.05
         assert SmartTurn()(noise) == pytest.approx(probability, abs=0.005)
+
+    @pytest.mark.parametrize(
+        ("short", "samples", "frames", "said"),
+        [
+            (0.02, 64000, [100], 0.02),
+            (0.7, 64000, [100], 0.7),
+            (0.2, 64000, [100, 400], 0.5),
+            (0.6, 20001, [100, 126], 0.5),
+            (0.6, 9000, [100], 0.6),
+        ],
+        ids=["open", "done", "in doubt", "in doubt, of odd length", "short"],
+    )
+    def test_asks_about_more_than_a_second_where_that_leaves_a_doubt(
+        self, short, samples, frames, said
+    ):
+        smart_turn = SmartTurn()
+        smart_turn._session = session = Session(short, 0.5)
+        assert smart_turn(np.ones(samples, np.float32)) == said
+        assert session.frames == frames
 
     def test_is_used_if_the_settings_say_so(self):
         assert isinstance(make_segmenter(Segmentation(), 0)._turn_end, SmartTurn)
