@@ -101,7 +101,7 @@ async def serve(  # noqa: PLR0913 - each is an option of its own
             timeout_graceful_shutdown=2,
         )
     )
-    serving = asyncio.create_task(server.run_until_told())
+    serving = asyncio.create_task(server.serve_until_stopped())
     following = asyncio.create_task(watcher.run()) if watcher else None
     listeners: list[asyncio.Server] = []
     try:
@@ -167,7 +167,7 @@ class _Server(uvicorn.Server):
         sockets = self.servers[0].sockets
         return int(sockets[0].getsockname()[1])
 
-    async def run_until_told(self) -> None:
+    async def serve_until_stopped(self) -> None:
         """Serve until `should_exit`."""
         try:
             await self._serve()

@@ -43,8 +43,8 @@ def data(tmp_path_factory):
 def train(data, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
 
-    def call(out, stages=STAGES, *, settings=SETTINGS, seed=3, resume=False, twin=None):
-        run = BundleRun(data, out, seed, resume, settings, cache, twin)
+    def call(out, stages=STAGES, *, settings=SETTINGS, seed=3, resume=False, holdout=None):
+        run = BundleRun(data, out, seed, resume, settings, cache, holdout)
         train_bundle(run, stages=stages, start=text_start())
         return out
 
@@ -126,10 +126,10 @@ def test_another_seed_is_not_taken_for_the_same_run(trained, train):
 
 @pytest.fixture(scope="module")
 def on_all(trained, train, tmp_path_factory):
-    return train(tmp_path_factory.mktemp("all") / "bundle", twin=trained)
+    return train(tmp_path_factory.mktemp("all") / "bundle", holdout=trained)
 
 
-def test_with_a_twin_it_learns_from_the_development_parts_too(trained, on_all):
+def test_with_a_holdout_bundle_it_learns_from_the_development_parts_too(trained, on_all):
     rows = [
         [
             load_checkpoint(folder / "context" / f"{kind}.safetensors")[0][kind].shape[1]
@@ -145,24 +145,24 @@ def test_with_a_twin_it_learns_from_the_development_parts_too(trained, on_all):
     assert learnt == [["train"], ["train", "dev"]]
 
 
-def test_what_is_told_of_a_bundle_with_a_twin_was_measured_on_the_twin(trained, on_all):
-    twin, bundle = Bundle.load(trained), Bundle.load(on_all)
-    assert "figures are those of a twin" in bundle.card
-    assert "figures are those of a twin" not in twin.card
+def test_the_card_of_a_bundle_has_the_figures_of_its_holdout_bundle(trained, on_all):
+    holdout, bundle = Bundle.load(trained), Bundle.load(on_all)
+    assert "figures are those of a holdout bundle" in bundle.card
+    assert "figures are those of a holdout bundle" not in holdout.card
     figures = [
         [line for line in card.splitlines() if line.startswith("|")]
-        for card in (twin.card, bundle.card)
+        for card in (holdout.card, bundle.card)
     ]
     assert figures[0] == figures[1]
-    assert (bundle.calibration, bundle.threshold) == (twin.calibration, twin.threshold)
+    assert (bundle.calibration, bundle.threshold) == (holdout.calibration, holdout.threshold)
 
 
-def test_a_bundle_of_other_settings_is_no_twin(trained, on_all, train, tmp_path):
-    for twin, settings in ((trained, replace(SETTINGS, window=2)), (on_all, SETTINGS)):
-        with pytest.raises(UserError, match="no twin"):
-            train(tmp_path, settings=settings, twin=twin)
+def test_a_bundle_of_other_settings_is_no_holdout_bundle(trained, on_all, train, tmp_path):
+    for holdout, settings in ((trained, replace(SETTINGS, window=2)), (on_all, SETTINGS)):
+        with pytest.raises(UserError, match="no holdout bundle"):
+            train(tmp_path, settings=settings, holdout=holdout)
     with pytest.raises(UserError, match="does not say how it was trained"):
-        train(tmp_path, twin=tmp_path / "nothing")
+        train(tmp_path, holdout=tmp_path / "nothing")
 
 
 def test_a_stage_asks_for_the_earlier_ones(train, tmp_path):

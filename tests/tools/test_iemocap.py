@@ -254,7 +254,7 @@ def test_turns_without_a_label_can_be_taught(folder):
     assert torch.allclose(taught[told], 0.6 * plain[told] + 0.1)
 
 
-def test_the_twin_is_the_papers_own_form(trained):
+def test_the_offline_model_is_the_papers_own_form(trained):
     result, _ = trained
     assert result.whole.bundle.model.config.window is None
     assert not result.whole.bundle.model.config.speaker

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("none", "causal", "whole"),
         default="causal",
         help="none: each utterance alone; causal (default): with those before it; whole: with all of the dialogue, "
-        "by the bundle's twin, which has the paper's own form and is not told who speaks",
+        "by its offline model, which has the paper's own form and does not know who speaks",
     )
     parser.add_argument(
         "--window", type=int, help="with causal: utterances in a window, by default the bundle's"

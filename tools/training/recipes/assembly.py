@@ -1,8 +1,8 @@
 """The trained networks -> a bundle: rounded as it will be stored, calibrated, given a threshold and a card.
 
 All is fitted on the development parts: speakers and dialogues that no stage has learnt from. What the card tells of
-each of them is with a temperature fitted on others. A bundle that has learnt from them as well is judged by its twin,
-which has not.
+each of them is with a temperature fitted on others. A bundle that has learnt from them as well is judged by one that
+has not, the holdout bundle.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from tools.training.tasks.clip_embeddings import embed_clips
 from tools.training.tasks.composition import ClipBank
 
 NOISE = 0.3
-"""Word error rate at which the loss by recognisers' errors is told."""
+"""Word error rate at which the loss by recognisers' errors is reported."""
 
 _FITTED_ON: Mapping[Modalities, str] = {"both": "both", "audio": "speech", "text": "text"}
 """What utterances have -> the development part on which their temperature is fitted."""
@@ -45,7 +45,7 @@ def assemble(
     *,
     seed: int,
     cache: Path,
-    twin: Bundle | None = None,
+    holdout: Bundle | None = None,
 ) -> Bundle:
     """Write the bundle to `out`.
 
@@ -55,14 +55,14 @@ def assemble(
         out: The bundle's directory.
         seed: Of the casting of development dialogues.
         cache: Where decoded clips and energies are kept.
-        twin: Trained in the same way without the development parts, where this one has learnt from them.
+        holdout: Trained in the same way without the development parts, where this one has learnt from them.
 
     Returns:
         The bundle as it was written.
     """
     raw.save(out)
     raw = Bundle.load(out)  # rounded, as it will be used
-    judge_of = replace(twin, calibration=Calibration(), threshold=0.0) if twin else raw
+    judge_of = replace(holdout, calibration=Calibration(), threshold=0.0) if holdout else raw
     uncalibrated = _Development(judge_of, data, seed, cache).parts(judge_of)
     calibration = Calibration.of(
         {
@@ -82,7 +82,7 @@ def assemble(
     bundle = replace(
         raw, calibration=calibration, threshold=_threshold([parts[p] for p in _FITTED_ON.values()])
     )
-    bundle = replace(bundle, card=model_card(bundle, parts, seed, twin=twin is not None))
+    bundle = replace(bundle, card=model_card(bundle, parts, seed, holdout=holdout is not None))
     bundle.save(out)
     return bundle
 

@@ -45,11 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
     parser.add_argument(
-        "--twin",
+        "--holdout",
         type=Path,
         metavar="BUNDLE",
         help="learn from the development parts too; temperatures, threshold and figures are those of this bundle, "
-        "which was trained before by the same command without --twin",
+        "which was trained before by the same command without --holdout",
     )
     parser.add_argument(
         "--resume", action="store_true", help="keep finished stages, go on with an interrupted one"
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.resume,
             BundleSettings(),
             arguments.cache,
-            arguments.twin,
+            arguments.holdout,
         ),
         stages=(arguments.stage,) if arguments.stage else STAGES,
     )
@@ -88,9 +88,9 @@ def train_bundle(
         start: What the text stage begins with; None: MiniLM.
 
     Raises:
-        UserError: Data or an earlier stage are missing or damaged, or the twin is none.
+        UserError: Data or an earlier stage are missing or damaged, or --holdout is no such bundle.
     """
-    run.check_twin()
+    run.check_holdout()
     train = {
         "audio": lambda: train_audio_encoders(run),
         "text": lambda: train_text_encoders(run, start),

@@ -91,8 +91,8 @@ class BundleRun:
         resume: Whether finished results are kept.
         settings: All else.
         cache: Where decoded clips and energies are kept.
-        twin: A bundle that learnt in the same way, from the training parts alone; with it, this one learns from the
-            development parts too, and the twin stands for it where these are judged.
+        holdout: A bundle that learnt in the same way, from the training parts alone; with it, this one learns from
+            the development parts too, and the holdout bundle stands for it where these are judged.
     """
 
     data: Path
@@ -101,31 +101,31 @@ class BundleRun:
     resume: bool
     settings: BundleSettings
     cache: Path
-    twin: Path | None = None
+    holdout: Path | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Of the clips, those to learn from."""
-        return ("train", "dev") if self.twin else ("train",)
+        return ("train", "dev") if self.holdout else ("train",)
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Of the written dialogues, those to learn from."""
-        return ("train", "val") if self.twin else ("train",)
+        return ("train", "val") if self.holdout else ("train",)
 
-    def check_twin(self) -> None:
-        """Make sure that the twin learnt in the same way.
+    def check_holdout(self) -> None:
+        """Make sure that the holdout bundle learnt in the same way.
 
         Raises:
             UserError: It did not, or does not say how.
         """
-        if self.twin is None:
+        if self.holdout is None:
             return
-        alone = replace(self, twin=None)
+        alone = replace(self, holdout=None)
         wanted = json.loads(json.dumps({**asdict(self.settings), "parts": alone.parts}))
-        if read_settings(self.twin / "bundle.run.json") != wanted:
+        if read_settings(self.holdout / "bundle.run.json") != wanted:
             raise UserError(
-                f"{self.twin}: no twin, as its settings or the parts it learnt from are others"
+                f"{self.holdout}: no holdout bundle: its settings or the parts it learnt from are others"
             )
 
     def folds(self, stage: str) -> range:
@@ -167,7 +167,7 @@ class BundleRun:
         return self.resume and place.is_file() and load_checkpoint(place)[1] == identity
 
     def hashes(self) -> dict[str, str]:
-        """Of the data."""
+        """Return the hashes of the data."""
         return {"speech": manifest_hash(self.data / "speech"), **open_hashes(self.data)}
 
     def provenance(self, stage: str, settings: Mapping[str, Any], data: dict[str, str]) -> None:

@@ -133,7 +133,7 @@ def train_fusion_and_assemble(run: BundleRun) -> None:
         run.out,
         seed=run.seed,
         cache=run.cache,
-        twin=Bundle.load(run.twin) if run.twin else None,
+        holdout=Bundle.load(run.holdout) if run.holdout else None,
     )
     run.provenance("bundle", {**asdict(run.settings), "parts": run.parts}, run.hashes())
 

@@ -27,7 +27,7 @@ from tools.training.recipes.dyadic_members import (
 from tools.training.recipes.dyadic_settings import DyadicSettings
 
 WHOLE = "whole"
-"""The folder within a bundle's that holds its twin, which judges whole conversations and is not told who speaks."""
+"""The folder, within a bundle's, of its offline model: it judges whole conversations and does not know who speaks."""
 
 _STAGES = "stages"
 
@@ -37,7 +37,7 @@ class Trained:
     """What a training gives."""
 
     causal: Ensemble
-    """Told who speaks."""
+    """Knows who speaks."""
     whole: Ensemble
     """The paper's own form."""
     audio_stage: TrainedAudio
@@ -58,7 +58,7 @@ def train_dyadic(
     Args:
         dialogues: To learn from.
         audio: How the audio stage is trained.
-        out: Where the bundle goes, and its twin to `WHOLE` within.
+        out: Where the bundle goes, and its offline model to `WHOLE` within.
         name: Of the bundle.
         seed: Equal seeds give equal results on one machine.
         settings: All that could be chosen otherwise.
@@ -106,13 +106,13 @@ def train_dyadic(
 
 
 def _config(encoders: Encoders, settings: DyadicSettings, window: int | None) -> Dutta2022Config:
-    """Of a model over trained encoders; it is told who speaks if it has a window."""
-    hearing, reading = encoders.audio_stage.encoder, encoders.text
+    """Return the configuration over trained encoders; with a window it knows who speaks."""
+    audio, text = encoders.audio_stage.encoder, encoders.text
     return Dutta2022Config(
         labels=LABELS,
-        audio=hearing.config if hearing is not None else None,
-        text=reading.config,
-        embedding=reading.config.embedding,
+        audio=audio.config if audio is not None else None,
+        text=text.config,
+        embedding=text.config.embedding,
         context=settings.context,
         fusion=settings.fusion,
         window=window,

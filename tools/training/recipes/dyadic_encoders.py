@@ -255,7 +255,7 @@ def _split(dialogues: Dialogues, without: int | None) -> tuple[list[int], list[i
 
 
 def _places(dialogues: Dialogues, part: Sequence[int]) -> Tensor:
-    """Of the utterances of some dialogues among all."""
+    """Return the places of the utterances of some dialogues among all."""
     ends = np.cumsum([len(dialogue) for dialogue in dialogues])
     return torch.cat([torch.arange(ends[i] - len(dialogues[i]), ends[i]) for i in part])
 
@@ -281,7 +281,7 @@ def _identity(
 
 
 def digest_of(dialogues: Dialogues) -> str:
-    """SHA-256 of all that is known of the utterances, their sound apart."""
+    """Return the SHA-256 of all that is known of the utterances, their sound apart."""
     said = json.dumps([[asdict(utterance) for utterance in dialogue] for dialogue in dialogues])
     return hashlib.sha256(said.encode()).hexdigest()
 

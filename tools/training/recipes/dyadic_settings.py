@@ -41,7 +41,7 @@ class DyadicSettings:
     threshold: float = 0.6
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the settings as JSON holds them."""
         networks = {name: getattr(self, name) for name in ("context", "fusion", "calibration")}
         stages = {name: getattr(self, name) for name in ("text", "context_stage", "fusion_stage")}
         plain: dict[str, Any] = json.loads(

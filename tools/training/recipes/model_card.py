@@ -13,14 +13,16 @@ Modalities: TypeAlias = Literal["audio", "text", "both"]
 
 _TEMPLATE = Path(__file__).with_suffix(".md")
 
-_TWIN = """
-**The figures are those of a twin**, trained by the same command without these parts; the temperatures and the threshold
-are the twin's too. When the settings stood, this bundle was trained on the training and the development parts together:
-a third more voices in some corpora. So no part is left here on which it could be judged itself.
+_HOLDOUT = """
+**The figures are those of a holdout bundle**, trained by the same command without these parts; the temperatures and the
+threshold are its, too. When the settings stood, this bundle was trained on the training and the development parts
+together: a third more voices in some corpora. So no part is left here on which it could be judged itself.
 """
 
 _COMMAND = "`python -m tools.train bundle --data DATA --out DIR --seed {seed}`"
-_COMMAND_AFTER_TWIN = f"{_COMMAND} makes the twin; the same with another folder and `--twin DIR`"
+_COMMAND_AFTER_HOLDOUT = (
+    f"{_COMMAND} makes the holdout bundle; the same with another folder and `--holdout DIR`"
+)
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,14 @@ class Part:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int, *, twin: bool) -> str:
-    """Markdown.
+def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int, *, holdout: bool) -> str:
+    """Return the card, as Markdown.
 
     Args:
         bundle: The finished bundle.
         parts: The development parts, by name; `speech` is the one with groups.
         seed: Of the training.
-        twin: Whether the parts were judged by a twin, as the bundle has learnt from them.
+        holdout: Whether the parts were judged by a holdout bundle, as the bundle has learnt from them.
     """
     reports = {name: grouped_report(part.judgements, part.groups) for name, part in parts.items()}
     rows = [
@@ -77,8 +79,8 @@ def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int, *, twin: bo
         audio=bundle.calibration["audio"].temperature,
         text=bundle.calibration["text"].temperature,
         both=bundle.calibration["audio+text"].temperature,
-        twin=_TWIN if twin else "",
-        command=(_COMMAND_AFTER_TWIN if twin else _COMMAND).format(seed=seed),
+        holdout=_HOLDOUT if holdout else "",
+        command=(_COMMAND_AFTER_HOLDOUT if holdout else _COMMAND).format(seed=seed),
     )
 
 
