@@ -39,7 +39,7 @@ class Control:
 
     @contextlib.contextmanager
     def on_stop(self, callback: Callable[[], None]) -> Iterator[None]:
-        """While the context is open, call a function when the conversation is stopped; at once if it already is."""
+        """Call a function when the conversation is stopped while the context is open; at once if it already is."""
         self._callbacks.append(callback)
         if self.stopped is not None:
             callback()

@@ -192,7 +192,7 @@ class AudioStream(Protocol):
         """Take the samples that follow, any number of them."""
 
     def estimate(self) -> Tensor | None:
-        """About the embedding of what was pushed, or of less, where that is cheaper; None: it is too early for one."""
+        """Embed what was pushed, or less of it where that is cheaper; None: it is too early."""
 
     def embedding(self, end: int | None = None) -> Tensor:
         """Return the embedding as if the utterance ended at a sample; None: at the last one pushed.

@@ -25,7 +25,7 @@ class Finding:
     remedy: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """For JSON."""
+        """Return the diagnosis as JSON holds it."""
         return asdict(self)
 
 

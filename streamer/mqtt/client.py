@@ -238,7 +238,7 @@ class Client:
         return await self.answer(codes)
 
     async def messages(self) -> AsyncIterator[Message]:
-        """Received messages, until the connection is lost."""
+        """Yield received messages, until the connection is lost."""
         while True:
             while not self._messages.empty():
                 yield self._messages.get_nowait()

@@ -76,7 +76,7 @@ class Connection:
         return [topic for topic, code in zip(topics, codes, strict=True) if code >= FAILURE]
 
     def messages(self) -> AsyncIterator[Message]:
-        """Received messages, until the connection is lost; each must be acknowledged.
+        """Yield received messages, until the connection is lost; each must be acknowledged.
 
         Raises:
             UnreachableError: when the connection is lost.

@@ -45,7 +45,7 @@ async def forget(settings: config.Settings, url: str | None = None, *, force: bo
 
 
 async def _retained(connection: Connection, pattern: str, end: str) -> dict[str, bytes]:
-    """Retained messages of a pattern, by topic; an own message to `end` marks the end of them."""
+    """Return the retained messages of a pattern, by topic; an own message to `end` marks the end of them."""
     if denied := await connection.subscribe([pattern]):
         raise RefusedError(f"not permitted to read {', '.join(denied)}")
     found: dict[str, bytes] = {}

@@ -12,7 +12,7 @@ from streamer import __version__
 from streamer.mqtt.topics import Topics, segment
 
 PREFIX = "homeassistant"
-"""Where Home Assistant looks for discovery, unless it was told otherwise there."""
+"""Where Home Assistant looks for discovery, unless that is set otherwise there."""
 BIRTH = "online"
 """Payload that Home Assistant publishes to its status topic when it has started."""
 

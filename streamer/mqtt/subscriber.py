@@ -69,7 +69,7 @@ async def follow(
     durable: str | None = None,
     settings: config.Settings | None = None,
 ) -> AsyncGenerator[Item, None]:
-    """Like `subscribe`, with retained states, availability, missing events and connection changes.
+    """Follow like `subscribe`, with retained states, availability, missing events and connection changes.
 
     Raises:
         UserError: see `subscribe`.

@@ -77,7 +77,7 @@ class Topics:
         return f"{self.root}/command/reply"
 
     def state(self, channel: str) -> str:
-        """Retained: the latest state of one speaker."""
+        """Return the topic of the latest state of one speaker, which is retained."""
         return f"{self.root}/state/{segment(channel)}"
 
     def events(self, type_: str) -> str:

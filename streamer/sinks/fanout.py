@@ -271,7 +271,7 @@ def _stuck(delivery: _Delivery) -> TimeoutError:
 
 
 def _safe(value: Any) -> Any:
-    """Text that is sure to be UTF-8, whatever the names of files are."""
+    """Return text that is sure to be UTF-8, whatever the names of files are."""
     if isinstance(value, str):
         return well_formed(value)
     if isinstance(value, list):

@@ -55,14 +55,14 @@ def decode(data: bytes, encoding: str) -> Samples:
 
 
 def _mulaw_table() -> Samples:
-    """G.711 mu-law: 8 bits to 14, as 16 bits."""
+    """Return the table of G.711 mu-law: 8 bits to 14, as 16 bits."""
     code = ~np.arange(256) & 0xFF
     magnitude = (((code & 0x0F) << 3) + 0x84 << ((code & 0x70) >> 4)) - 0x84
     return _signed(magnitude, code & 0x80 == 0)
 
 
 def _alaw_table() -> Samples:
-    """G.711 A-law: 8 bits to 13, as 16 bits."""
+    """Return the table of G.711 A-law: 8 bits to 13, as 16 bits."""
     code = np.arange(256) ^ 0x55
     exponent, mantissa = code >> 4 & 0x07, code & 0x0F
     low = (mantissa << 4) + 8

@@ -119,5 +119,5 @@ def _tokens(
 
 
 def _threads(asr: Asr, cores: int) -> int:
-    """Threads of this model: hearing needs the other cores, and more than 4 are hardly faster."""
+    """Threads of this model: speech detection needs the other cores, and more than 4 are hardly faster."""
     return max(1, min(4, cores // (2 * asr.parallel)))

@@ -37,7 +37,7 @@ class Subscription:
         self._changed.set()
 
     def close(self) -> None:
-        """No more events."""
+        """Take no more events."""
         self._ended = True
         self._changed.set()
 

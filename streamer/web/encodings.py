@@ -238,7 +238,7 @@ def _clean(samples: Samples) -> Samples:
 
 
 def _mulaw() -> Samples:
-    """ITU-T G.711 mu-law -> float32, [256]."""
+    """Return the table ITU-T G.711 mu-law -> float32, [256]."""
     code = ~np.arange(256, dtype=np.uint8)
     exponent, mantissa = (code >> 4) & 7, (code & 15).astype(np.int32)
     magnitude = (((mantissa << 3) + 132) << exponent.astype(np.int32)) - 132
@@ -246,7 +246,7 @@ def _mulaw() -> Samples:
 
 
 def _alaw() -> Samples:
-    """ITU-T G.711 A-law -> float32, [256]."""
+    """Return the table ITU-T G.711 A-law -> float32, [256]."""
     code = np.arange(256, dtype=np.uint8) ^ 0x55
     exponent, mantissa = ((code >> 4) & 7).astype(np.int32), (code & 15).astype(np.int32)
     linear = (mantissa << 4) + 8

@@ -255,7 +255,7 @@ async def _emit_all(given: Sequence[events.Event]) -> None:
 
 
 def _fields(event: events.Event) -> dict[str, Any]:
-    """Return what the conversation says of an event; the outlet adds the rest."""
+    """Return what the conversation says of an event; the event bus adds the rest."""
     added = {"schema_", "session", "seq", "time"}
     return {name: value for name, value in event if name not in added}
 

@@ -132,7 +132,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _cases(engine: str, cores: int, jobs: int) -> list[Case]:
-    """On one core, and on all; of a replay also as several programs."""
+    """Return cases on one core and on all; of a replay also as several programs."""
     jobs = jobs or cores
     if engine != "replay":
         one = Case(f"{engine}, 1 job, 1 core", 1, 1, 1, engine)
@@ -219,7 +219,7 @@ def _go(case: Case, files: Sequence[Path], folder: Path, asr: str) -> tuple[floa
 
 
 def _cpu_of_workers(out: Path) -> float:
-    """CPU seconds of workers that are no children of this process, from the ledger."""
+    """Return the CPU seconds of workers that are no children of this process, from the ledger."""
     with closing(sqlite3.connect(out / FILE)) as ledger:
         return float(ledger.execute("SELECT total(cpu) FROM calls").fetchone()[0])
 

@@ -128,7 +128,7 @@ def largest(holds: Callable[[int], bool], first: int, most: int) -> int:
 
 
 def _warm_up(engine: Engine, call: calls.Call) -> None:
-    """Whatever happens the first time only shall not happen to the first stream."""
+    """Let what happens only the first time happen before the first stream."""
     clock = VirtualClock()
     source = calls.Endless(call, clock, seconds=10.0, live=False)
     asyncio.run(calls.analyse(source, engine, clock))

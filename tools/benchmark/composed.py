@@ -103,12 +103,12 @@ def _recordings(folder: Path) -> Iterator[Path]:
 
 @lru_cache(maxsize=_RECORDINGS)
 def _samples(path: Path) -> Samples:
-    """float32 [channels, n]."""
+    """Return the samples, float32 [channels, n]."""
     return decode_channels(path)
 
 
 def _excerpt(recording: Samples, length: int, random: np.random.Generator) -> Samples:
-    """So much of a recording from anywhere on, and over again."""
+    """Return so much of a recording from anywhere on, and over again."""
     begin = random.integers(recording.shape[1])
     return np.take(recording, range(begin, begin + length), axis=1, mode="wrap")
 

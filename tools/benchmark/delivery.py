@@ -111,7 +111,7 @@ async def _delivered(sink: MqttSink) -> None:
 
 
 async def killed_brokers(rig: Rig, result: Result) -> None:
-    """Mosquitto killed 20 times (SIGKILL)."""
+    """Kill Mosquitto (SIGKILL) 20 times."""
     async with rig.sink() as sink:
         emitting = asyncio.create_task(_emit(sink, "call", rig.events, 0.1))
         for _ in range(20):
@@ -181,7 +181,7 @@ async def leaping_clock(rig: Rig, result: Result) -> None:
 
 
 async def full_disk(rig: Rig, result: Result) -> None:
-    """No file may grow beyond 150 KB, as on a full disk; the broker is frozen meanwhile."""
+    """Let no file grow beyond 150 KB, as on a full disk; the broker is frozen meanwhile."""
     stored = {"call": rig.events}
     rig.broker.send(signal.SIGSTOP)
     publisher = _publisher(rig, "call", rig.events, disk=150_000)

@@ -93,7 +93,7 @@ def _cost(part: str, name: str) -> Callable[[Document], str]:
 
 
 def _whole(name: str) -> Callable[[Document], str]:
-    """For each second of the recording, and of one channel of it."""
+    """Return the cost of each second of the recording, and of one channel of it."""
 
     def value(document: Document) -> str:
         cost = next(c["cpu_ms"] for c in document["whole"] if c["name"] == name)

@@ -1,7 +1,7 @@
 """From the end of speech to the `utterance` event, on a virtual sound card, beside a stopwatch outside.
 
 `streamer listen` hears recordings through PortAudio while they are played. Each event carries its own latency.
-The stopwatch knows nothing of it: a second listener of the card notes when the tone before each recording sounded;
+The stopwatch knows nothing of it: a second recorder of the card notes when the tone before each recording sounded;
 where that tone stands in what `streamer listen --record` kept tells at which time each of its events was; the clock
 stops when the event's line arrives here.
 """

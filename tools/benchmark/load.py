@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def busy(count: int) -> Iterator[None]:
-    """So many processes take what processor time they can get."""
+    """Keep so many processes taking what processor time they can get."""
     command = [sys.executable, "-c", "while True: pass"]
     processes = [subprocess.Popen(command) for _ in range(count)]
     try:
@@ -98,7 +98,7 @@ def busy(count: int) -> Iterator[None]:
 
 
 def judge(said: Sequence[tuple[float, events.Event]], ended: float, max_lag: float) -> Burdened:
-    """Return what is to be said of events and when they arrived; the listener was asked to end at `ended`."""
+    """Return what is to be said of events and when they arrived; the program was asked to end at `ended`."""
     begun = said[0][0]
     emitted = [event for _, event in said]
     lags = {

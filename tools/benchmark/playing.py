@@ -59,7 +59,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """Return all settings of the listener, those from `add_settings` among them."""
+    """Return all settings of `streamer listen`, those from `add_settings` among them."""
     return configuration.load(overrides=overrides_of(arguments))
 
 
@@ -79,7 +79,7 @@ def tones(heard: NDArray[np.float32], rate: int) -> list[float]:
 def listening(
     card: VirtualCard, settings: Sequence[str], kept: Path, devices: Sequence[str] = ()
 ) -> Iterator[list[tuple[float, events.Event]]]:
-    """`streamer listen` at the card; gives what it says, and when that arrived, while it says it.
+    """Run `streamer listen` at the card; yield what it says, and when that arrived, while it says it.
 
     Args:
         card: where it listens.

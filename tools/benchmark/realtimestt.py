@@ -194,9 +194,9 @@ def _play(command: Sequence[str], samples: Samples) -> tuple[list[Final], float]
 
 def _finals(line: bytes, at: float) -> list[Final]:
     """Return the final text that a line tells, of either program."""
-    told = json.loads(line)
-    if "type" not in told:
-        return [Final(told["text"], at)]
+    message = json.loads(line)
+    if "type" not in message:
+        return [Final(message["text"], at)]
     event = events.parse(line)
     if not isinstance(event, events.Utterance):
         return []

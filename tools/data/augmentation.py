@@ -25,7 +25,7 @@ _FADE = to_samples(0.0025)
 
 
 def gain(wave: Wave, decibels: float) -> Wave:
-    """Louder or softer; may exceed 1."""
+    """Make a wave louder or softer; it may exceed 1."""
     return (wave * np.float32(10 ** (decibels / 20))).astype(np.float32)
 
 
@@ -36,7 +36,7 @@ def clip_peaks(wave: Wave, decibels: float) -> Wave:
 
 
 def change_speed(wave: Wave, factor: float) -> Wave:
-    """Played `factor` times as fast: shorter and higher."""
+    """Play a wave `factor` times as fast: shorter and higher."""
     return np.asarray(soxr.resample(wave, SAMPLE_RATE * factor, SAMPLE_RATE, "MQ"), np.float32)
 
 

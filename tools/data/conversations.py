@@ -95,7 +95,7 @@ def in_split(dialogues: Iterable[TextDialogue], *splits: str) -> list[TextDialog
 
 
 def utterances_hash(folder: Path) -> str:
-    """SHA-256 of the folder's file."""
+    """Return the SHA-256 of the folder's file."""
     return hashlib.sha256((folder / UTTERANCES).read_bytes()).hexdigest()
 
 

@@ -103,7 +103,7 @@ class Features:
         return utterance.name in self._spans and utterance.name in self._statistics
 
     def frames(self, utterance: Utterance) -> NDArray[np.uint8]:
-        """[F, 64], one each 32 ms; 0..31 stand for -80..0 dB under the utterance's own maximum."""
+        """Return frames [F, 64], one each 32 ms; 0..31 stand for -80..0 dB under the utterance's own maximum."""
         start, end = self._spans[utterance.name]
         frames = self._frames[start:end]
         if utterance.hop_s <= 1.1 * FRAME_S:
@@ -113,7 +113,7 @@ class Features:
         return np.asarray(frames[chosen])
 
     def statistics(self, utterance: Utterance) -> NDArray[np.float32]:
-        """[S]."""
+        """Return statistics [S]."""
         return self._statistics[utterance.name]
 
 
@@ -258,5 +258,5 @@ def _utterance(path: Path, number: int, row: dict[str, str]) -> Utterance:
 
 
 def _rating(stored: str | None) -> float:
-    """From 1..5 to -1..1; NaN for none."""
+    """Map 1..5 to -1..1; NaN for none."""
     return (float(stored) - 3) / 2 if stored else math.nan

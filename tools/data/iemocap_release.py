@@ -69,7 +69,7 @@ def wave_path(root: Path, utterance: Utterance) -> Path:
 
 
 def release_hash(root: Path, dialogues: Sequence[Sequence[Utterance]]) -> str:
-    """SHA-256 over the utterances, what is known of them, and the sizes of their waveforms."""
+    """Return the SHA-256 over the utterances, what is known of them, and the sizes of their waveforms."""
     digest = hashlib.sha256()
     for utterance in (u for dialogue in dialogues for u in dialogue):
         path = wave_path(root, utterance)

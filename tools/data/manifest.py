@@ -73,7 +73,7 @@ def read_manifest(folder: Path) -> list[Clip]:
 
 
 def manifest_hash(folder: Path) -> str:
-    """SHA-256 over the manifest and the sizes of the files that it lists."""
+    """Return the SHA-256 over the manifest and the sizes of the files that it lists."""
     clips = read_manifest(folder)
     digest = hashlib.sha256((folder / MANIFEST).read_bytes())
     for clip in clips:

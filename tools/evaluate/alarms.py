@@ -48,7 +48,7 @@ class Recording:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Declare the options."""
     parser.add_argument(
         "events", type=Path, nargs="+", metavar="EVENTS.jsonl", help="events of calm recordings"
     )
@@ -91,7 +91,7 @@ def read(path: Path) -> Recording:
 
 
 def measure(recordings: Sequence[Recording], *, seed: int = 0) -> dict[str, Any]:
-    """Rates with 95 % intervals over recordings, and stability.
+    """Return rates with 95 % intervals over recordings, and stability.
 
     Args:
         recordings: To measure together.

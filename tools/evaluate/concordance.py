@@ -44,7 +44,7 @@ def concordance_report(
 
 
 def _concordance(sums: _Floats) -> _Floats:
-    """CCC [k] by sums [k, 6] of 1, x, y, x^2, y^2 and xy; 0 where nothing varies."""
+    """Return the CCC [k] by sums [k, 6] of 1, x, y, x^2, y^2 and xy; 0 where nothing varies."""
     n, x, y, xx, yy, xy = sums.T
     covariance = xy / n - x * y / n**2
     spread = xx / n - (x / n) ** 2 + yy / n - (y / n) ** 2 + ((x - y) / n) ** 2

@@ -34,7 +34,7 @@ class Ensemble:
 
     @classmethod
     def load(cls, directory: Path) -> "Ensemble":
-        """Bundle and others of a folder; a bundle alone is an ensemble of one.
+        """Load the bundle and the others of a folder; a bundle alone is an ensemble of one.
 
         Raises:
             BundleError: There is no bundle, or it is damaged.

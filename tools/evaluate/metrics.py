@@ -54,7 +54,7 @@ class Judgements:
         probabilities: ArrayLike,
         clusters: Sequence[str],
     ) -> "Judgements":
-        """From names of classes instead of indices."""
+        """Make judgements from names of classes instead of indices."""
         places = {label: index for index, label in enumerate(labels)}
         indices = np.asarray([places[name] for name in truth], np.int64)
         matrix = np.asarray(probabilities, np.float64).reshape(len(indices), len(labels))
@@ -169,7 +169,7 @@ def grouped_report(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`report` of all, and under `groups` the same for each value of each grouping.
+    """Return `report` of all, and under `groups` the same for each value of each grouping.
 
     Args:
         judgements: n utterances.

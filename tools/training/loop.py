@@ -142,7 +142,7 @@ class StagePace:
 
 
 def adamw(network: nn.Module, pace: Pace) -> torch.optim.Optimizer:
-    """AdamW over all parameters of a network, as one group."""
+    """Return AdamW over all parameters of a network, as one group."""
     group = {"params": list(network.parameters()), "peak": pace.learning_rate}
     return torch.optim.AdamW([group], pace.learning_rate, weight_decay=pace.weight_decay)
 

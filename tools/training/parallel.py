@@ -118,7 +118,7 @@ def do_parts(title: str, parts: Sequence[Part], logs: Path, *, workers: int) -> 
 
 
 def _cpu_s() -> float:
-    """Of all processes that have been waited for."""
+    """Return the CPU seconds of all processes that have been waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -243,7 +243,7 @@ def at_fixed_loudness(wave: Tensor) -> Tensor:
 
 
 def log_mel(wave: Tensor, mels: int = 80) -> Tensor:
-    """Whisper's log-mel spectrogram [mels, T // 160] of samples [T]; fewer than 400 are continued by silence."""
+    """Return Whisper's log-mel spectrogram [mels, T // 160] of samples [T]; fewer than 400 are continued by silence."""
     padded = functional.pad(wave, (0, max(0, WINDOW - len(wave))))
     window = torch.hann_window(WINDOW, device=wave.device)
     spectrum = torch.stft(padded, WINDOW, HOP, window=window, return_complex=True)[:, :-1]

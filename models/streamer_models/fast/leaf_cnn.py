@@ -27,7 +27,7 @@ class FastLeafCnn:
             self.columns = _Convolutions(encoder.cnn)
 
     def energies(self, wave: Tensor) -> Tensor:
-        """LEAF's energies of the columns whose surroundings a wave holds whole.
+        """Return LEAF's energies of the columns whose surroundings a wave holds whole.
 
         Args:
             wave: [T] with T > 2 * reach; the first column is centred on sample `reach`.

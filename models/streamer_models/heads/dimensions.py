@@ -17,7 +17,7 @@ class DimensionHead(nn.Module):
 
 
 def concordance(x: Tensor, y: Tensor) -> Tensor:
-    """Lin's concordance correlation coefficient, 2 cov / (var x + var y + (mean x - mean y)^2), over all elements.
+    """Return Lin's concordance correlation, 2 cov / (var x + var y + (mean x - mean y)^2), over all elements.
 
     It is 0 where both are constant and equal: nothing varies together.
     """

@@ -44,7 +44,7 @@ class CrossAttention(nn.Module):
         return out
 
     def weights(self, x: Tensor, others: Tensor, mask: Tensor) -> Tensor:
-        """Attention weights [B, heads, T, S], each row summing to 1 over the real ones."""
+        """Return attention weights [B, heads, T, S], each row summing to 1 over the real ones."""
         query, key = self.split(self.query(x)), self.split(self.key(others))
         scores = query @ key.mT / math.sqrt(query.shape[-1])
         return masked_softmax(scores, mask[:, None, None])

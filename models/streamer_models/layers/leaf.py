@@ -96,7 +96,7 @@ class Leaf(nn.Module):
         return pooled.clamp(min=self.config.floor)
 
     def compress(self, energies: Tensor) -> Tensor:
-        """PCEN of energies [B, filters, F], from the beginning of an utterance."""
+        """Return the PCEN of energies [B, filters, F], from the beginning of an utterance."""
         compressed: Tensor = self.pcen(energies)[0]
         return compressed
 
@@ -166,7 +166,7 @@ def columns(samples: int, hop: int) -> int:
 
 
 def mel_gabors(config: LeafConfig, fft: int = 512) -> tuple[Tensor, Tensor]:
-    """Gabor filters with the centres and the half-height widths of mel filters, as LEAF begins.
+    """Return Gabor filters with the centres and the half-height widths of mel filters, as LEAF begins.
 
     Read off the square roots of triangular mel filters on an FFT's bins, as the references do.
 

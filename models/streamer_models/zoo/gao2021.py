@@ -88,7 +88,7 @@ class Gao2021(UtteranceSystem):
         return statistics(outputs.flatten(2), segments.mask)
 
     def representations(self, segments: Tensor) -> tuple[Tensor, Tensor]:
-        """R_l and R_d, [B, S, width] each, of segments [B, S, frames * bands]."""
+        """Return R_l and R_d, [B, S, width] each, of segments [B, S, frames * bands]."""
         bands = self.config.sizes[0]
         images = segments.reshape(-1, self.config.segment, bands).transpose(1, 2)
         deep = self.deep(images).view(*segments.shape[:2], -1)
@@ -115,7 +115,7 @@ class Gao2021(UtteranceSystem):
         return loss
 
     def _fuse(self, low: Tensor, deep: Tensor, joined: Tensor, mask: Tensor) -> Tensor:
-        """Attention with queries of R_d, keys of R_l and values of R_f."""
+        """Attend with queries of R_d, keys of R_l and values of R_f."""
         attention = self.attention
         weights = attention.weights(deep, low, mask)
         mixed = weights @ attention.split(attention.value(joined))

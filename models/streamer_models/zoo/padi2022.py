@@ -69,7 +69,7 @@ class Padi2022(UtteranceSystem):
         return audio, self.text_classifier(self.drop(self.text_hidden(pooled)))
 
     def speaker_embedding(self, audio: Sequences) -> Tensor:
-        """Speaker embedding, [B, hidden]."""
+        """Return the speaker embedding, [B, hidden]."""
         frames = self.resnet(audio) if self.resnet else (audio.values, audio.mask)
         embedding: Tensor = self.embed(statistics(*frames))
         return embedding

@@ -1,7 +1,7 @@
 """The charts of a report, as inline SVG: who expresses what when, and how moods move.
 
 They hold numbers and class names only, no text of a conversation: nothing needs escaping.
-Emotions are told apart by their row and their name, moods by their dashes; colour only helps.
+Emotions are distinguished by their row and their name, moods by their dashes; colour only helps.
 """
 
 from collections.abc import Sequence

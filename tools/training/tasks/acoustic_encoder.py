@@ -97,7 +97,7 @@ class AcousticSet:
         return torch.from_numpy(np.stack(rows))
 
     def statistics(self, encoder: AcousticEncoder) -> Tensor:
-        """[N, 2 S], dialogue by dialogue."""
+        """Return statistics [N, 2 S], dialogue by dialogue."""
         lengths = [len(dialogue) for dialogue in self.dialogues]
         standardised = torch.split(encoder.standardise(self.raw()), lengths)
         return torch.cat(

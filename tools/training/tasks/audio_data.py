@@ -40,7 +40,7 @@ class Selection:
     apart: frozenset[str] = frozenset()
 
     def places(self, clips: Sequence[Clip]) -> list[int]:
-        """Of the clips to learn from, among all of a manifest."""
+        """Return the places of the clips to learn from, among all of a manifest."""
         return [i for i in training_clips(clips, self.parts) if clips[i].speaker not in self.apart]
 
 

@@ -48,7 +48,7 @@ def embed_clips(
 
 
 def _stretch(piece: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.float16]:
-    """From the middle half of a clip, where there is speech."""
+    """Return a stretch from the middle half of a clip, where there is speech."""
     length = min(len(piece), int(rng.integers(SHORTEST, LONGEST_SHORT)))
     low, high = len(piece) // 4, max(len(piece) // 4, 3 * len(piece) // 4 - length)
     start = min(int(rng.integers(low, high + 1)), len(piece) - length)

@@ -63,11 +63,11 @@ class LabelledDialogue:
     """Probabilities of the classes, float [N, classes]; a row of zeros carries no loss, and is context only."""
 
     def plain(self) -> Dialogue:
-        """As it is."""
+        """Return the dialogue as it is."""
         return Dialogue(self.audio[0], self.text[0], self.has_audio, self.has_text, self.speaker)
 
     def drawn(self, settings: StageSettings) -> Dialogue:
-        """With versions drawn, modalities and features dropped, by torch's random numbers."""
+        """Return the dialogue, its versions, lost modalities and lost features drawn by torch."""
         keep_audio, keep_text = (
             torch.rand(len(self.speaker)) >= share
             for share in (settings.drop_audio, settings.drop_text)
@@ -201,7 +201,7 @@ def _train(
     title: str,
     evaluate: Callable[[nn.Module], str] | None,
 ) -> None:
-    """AdamW, a linear warm-up over a tenth of the steps, then half a cosine; gradients clipped to norm 1."""
+    """Train by AdamW, a linear warm-up over a tenth of the steps, then half a cosine; gradients clipped to norm 1."""
     learning = [dialogue for dialogue in dialogues if bool(dialogue.targets.any())]
     weights = _class_weights(learning, settings.class_weights)
     optimizer = adamw(classifier, settings)
@@ -256,7 +256,7 @@ def _rows(windows: WindowBatch, keep: Tensor) -> WindowBatch:
 
 
 def _any_version(versions: Tensor, dropout: float) -> Tensor:
-    """[versions, N, D] -> [N, D], the version of each utterance by chance."""
+    """Draw a version of each utterance: [versions, N, D] -> [N, D]."""
     count, utterances = versions.shape[:2]
     chosen = versions[torch.randint(count, (utterances,)), torch.arange(utterances)]
     return nn.functional.dropout(chosen, dropout)
@@ -272,7 +272,7 @@ def _class_weights(dialogues: Sequence[LabelledDialogue], power: float) -> Tenso
 
 
 def _loss(logits: Tensor, targets: Tensor, weights: Tensor, settings: StageSettings) -> Tensor:
-    """Cross-entropy of soft targets [n, classes], smoothed and weighted."""
+    """Return the cross-entropy of soft targets [n, classes], smoothed and weighted."""
     smoothing = settings.label_smoothing
     smooth = (1 - smoothing) * targets + smoothing / targets.shape[-1]
     each = -(smooth * logits.log_softmax(-1)).sum(-1)

@@ -23,7 +23,7 @@ _STEPS = 400
 
 
 def targets_of(probabilities: Tensor, labels: Sequence[str]) -> Tensor:
-    """Expected valence and arousal [n, 2] under probabilities [n, classes]."""
+    """Return the expected valence and arousal [n, 2] under probabilities [n, classes]."""
     return probabilities @ torch.tensor([PLANE[label] for label in labels])
 
 
@@ -61,7 +61,7 @@ def fit_dimensions(
 
 
 def _nearest(targets: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
-    """For each target [n, 2] the place of one among some others drawn at random that is near it, int64 [n]."""
+    """Return, for each target [n, 2], the place of a near one among some others drawn at random, int64 [n]."""
     drawn = torch.randint(len(others), (len(targets), 64), generator=generator)
     distances = (others[drawn] - targets[:, None]).square().sum(dim=-1)
     return drawn.gather(1, distances.argmin(dim=1, keepdim=True))[:, 0]

@@ -53,7 +53,7 @@ class Energies:
 def live_augmentation(
     speech: DecodedClips, seed: int, recipe: Recipe | None = None
 ) -> Augmentation:
-    """Augmentation with the manifest's own noises and rooms (training part), and rooms made up."""
+    """Return augmentation with the manifest's own noises and rooms (training part), and rooms made up."""
     places = [
         i for i, clip in enumerate(speech.clips) if not clip.is_speech and clip.split == "train"
     ]

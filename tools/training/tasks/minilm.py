@@ -81,6 +81,6 @@ def pretrained_text_encoder(config: BertGruConfig | None = None) -> BertGru:
 
 
 def pretrained_tokenizer(max_tokens: int) -> TextTokenizer:
-    """MiniLM's tokenizer (lower-casing WordPiece)."""
+    """Return MiniLM's tokenizer (lower-casing WordPiece)."""
     definition = (package_directory() / "tokenizer.json").read_text(encoding="utf-8")
     return TextTokenizer(definition, max_tokens)

@@ -35,7 +35,7 @@ def has_rated_texts(data: Path) -> bool:
 
 
 def rated_texts_hash(data: Path) -> str:
-    """SHA-256 of the file."""
+    """Return the SHA-256 of the file."""
     return hashlib.sha256(_table(data).read_bytes()).hexdigest()
 
 

@@ -105,7 +105,7 @@ def tones(seed: int = 0) -> Iterator[SoundClip]:
 
 
 def tone(hertz: Iterable[float], on: float, off: float) -> Samples:
-    """15 s of a tone that comes and goes."""
+    """Return 15 s of a tone that comes and goes."""
     time = np.arange(_MUSIC_S * SAMPLE_RATE) / SAMPLE_RATE
     wave = sum((np.sin(2 * np.pi * each * time) for each in hertz), np.zeros(len(time)))
     return np.asarray(0.1 * wave * (time % (on + off) < on), np.float32)
@@ -129,7 +129,7 @@ def chosen(clips: Iterable[Clip]) -> Iterator[tuple[Clip, str]]:
 
 
 def mel(wave: Samples) -> Power:
-    """Mel power [T, 40] of samples."""
+    """Return the mel power [T, 40] of samples."""
     missing = max(0, to_samples(0.025) - len(wave), WINDOW - len(wave))
     return np.ascontiguousarray(mel_power(np.pad(wave, (0, missing)), BANDS).T)
 

@@ -251,7 +251,7 @@ class _Draws:
 def systematic_draw(
     weights: NDArray[np.float64], count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """`count` places drawn by weight, each as often as its share asks for, rounded up or down (systematic sampling)."""
+    """Draw `count` places by weight, each as often as its share asks for, rounded up or down (systematic sampling)."""
     order = rng.permutation(len(weights))
     edges = np.cumsum(weights[order])
     points = (np.arange(count) + rng.random()) * (edges[-1] / count)
@@ -259,7 +259,7 @@ def systematic_draw(
 
 
 def _optimizer(encoder: BertGru, head: nn.Linear, settings: TextSettings) -> torch.optim.Optimizer:
-    """AdamW with layer-wise learning rates; the lowest layers and the word embeddings are frozen."""
+    """Return AdamW with layer-wise learning rates; the lowest layers and the word embeddings are frozen."""
     bert = encoder.bert
     for parameter in bert.parameters():
         parameter.requires_grad_(False)
@@ -275,7 +275,7 @@ def _optimizer(encoder: BertGru, head: nn.Linear, settings: TextSettings) -> tor
 
 
 def _digest(data: LabelledTexts, labels: Sequence[str]) -> str:
-    """SHA-256 of all that is learnt from."""
+    """Return the SHA-256 of all that is learnt from."""
     digest = hashlib.sha256(json.dumps([list(labels), list(data.texts)]).encode())
     digest.update(data.targets.tobytes())
     digest.update(data.weights.tobytes())

@@ -64,7 +64,7 @@ class TrainedWaves:
         return embeddings, has
 
     def save(self, directory: Path) -> None:
-        """Nothing: a bundle holds all of it."""
+        """Write nothing: a bundle holds all of it."""
 
 
 @dataclass(frozen=True)
