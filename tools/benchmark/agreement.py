@@ -16,9 +16,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from streamer import events
 from streamer.errors import UserError
 from tools.benchmark.measuring import write_json
@@ -32,6 +29,7 @@ from tools.benchmark.playing import (
     tones,
     write_mono,
 )
+from tools.printing import print_rows
 from tools.virtual_card import VirtualCard, missing
 
 WITHIN = 0.0605
@@ -138,10 +136,7 @@ def _compare(recordings: Sequence[Path], seconds: float, settings: Sequence[str]
 
 
 def _show(compared: Sequence[Compared], load: float, *, labels: bool) -> None:
-    table = Table(title=f"Live beside replayed (load average {load:.1f})")
-    table.add_column("recording")
-    for column in ("live", "replayed", "agree", *(["same label"] if labels else []), "share"):
-        table.add_column(column, justify="right")
+    rows = []
     whole = Compared(
         "all",
         *(
@@ -151,7 +146,15 @@ def _show(compared: Sequence[Compared], load: float, *, labels: bool) -> None:
     )
     for one in (*compared, whole):
         figures = [one.live, one.replayed, one.agree, *([one.same_label] if labels else [])]
-        table.add_row(one.recording, *map(str, figures), f"{one.share:.0%}")
-    Console().print(table)
+        rows.append((one.recording, *figures, f"{one.share:.0%}"))
+    columns = (
+        "recording",
+        "live",
+        "replayed",
+        "agree",
+        *(["same label"] if labels else []),
+        "share",
+    )
+    print_rows(f"Live beside replayed (load average {load:.1f})", columns, rows)
     differ = sum(one.live != one.replayed for one in compared)
     print(f"{differ} of {len(compared)} recordings differ in the number of utterances")

@@ -20,15 +20,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from streamer.archive.ledger import FILE
 from streamer.audio import SAMPLE_RATE
 from streamer.errors import UserError
 from streamer.sources.recording.decoder import Decoder
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, on_cores, write_json
+from tools.printing import print_rows
 
 _REPLAY = [sys.executable, "-m", "streamer.cli", "replay", "--speed", "max", "--quiet"]
 _ARCHIVE = [sys.executable, "-m", "streamer.cli", "archive", "--engine"]
@@ -226,22 +224,9 @@ def _cpu_of_workers(out: Path) -> float:
 
 def _print(results: Sequence[Result], files: int, hours: float) -> None:
     title = f"An archive of {files} calls, {hours:.2f} hours"
-    table = Table(title=title, caption=conditions())
-    for column in (
-        "",
-        "hours in an hour",
-        "without loading",
-        "CPU ms / s of call",
-        "ms / call",
-        "n",
-    ):
-        table.add_column(column, justify="right" if column else "left")
-    for result in results:
-        table.add_row(
-            result.name,
-            f"{result.hours_per_hour:.1f}",
-            f"{result.loaded_hours_per_hour:.1f}",
-            f"{result.cpu_ms:.1f}",
-            str(result.rounds),
-        )
-    Console().print(table)
+    rows = []
+    for one in results:
+        figures = one.hours_per_hour, one.loaded_hours_per_hour, one.cpu_ms
+        rows.append((one.name, *(f"{figure:.1f}" for figure in figures), one.rounds))
+    columns = ("", "hours in an hour", "without loading", "CPU ms / s of call", "n")
+    print_rows(title, columns, rows, caption=conditions())

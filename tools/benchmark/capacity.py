@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from streamer.api import Engine
 from streamer.clock import VirtualClock, WallClock
@@ -22,6 +20,7 @@ from streamer.control import LiveStatus
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, on_cores, write_json
 from tools.command_line import add_set, overrides_of
+from tools.printing import print_rows
 
 _GOLDEN = 0.618034
 """Streams begin at places of the call that are spread as evenly as places can be."""
@@ -181,34 +180,16 @@ async def _play(
 
 
 def _print(steps: list[Step], found: dict[str, int], arguments: argparse.Namespace) -> None:
-    table = Table(
-        title=f"Live conversations at once, cores used: {arguments.cores}", caption=conditions()
-    )
-    for column in (
-        "transcriber",
-        "streams",
-        "p50 ms",
-        "p95 ms",
-        "n",
-        "lost",
-        "CPU",
-        "cancelled",
-        "",
-    ):
-        table.add_column(column, justify="left" if column == "transcriber" else "right")
+    columns = ("transcriber", "streams", "p50 ms", "p95 ms", "n", "lost", "CPU", "cancelled", "")
+    rows = []
     for step in sorted(steps, key=lambda step: (arguments.asr.index(step.asr), step.streams)):
-        table.add_row(
-            step.asr,
-            str(step.streams),
-            f"{step.p50_ms:.0f}",
-            f"{step.p95_ms:.0f}",
-            str(step.utterances),
-            str(step.losses),
-            f"{step.cores:.2f}",
-            f"{step.cancelled} of {step.transcriptions}",
-            "holds" if step.holds else "too many",
-        )
-    Console().print(table)
+        latency = f"{step.p50_ms:.0f}", f"{step.p95_ms:.0f}"
+        counts = step.utterances, step.losses, f"{step.cores:.2f}"
+        cancelled = f"{step.cancelled} of {step.transcriptions}"
+        outcome = "holds" if step.holds else "too many"
+        rows.append((step.asr, step.streams, *latency, *counts, cancelled, outcome))
+    title = f"Live conversations at once, cores used: {arguments.cores}"
+    print_rows(title, columns, rows, caption=conditions())
     for asr, streams in found.items():
         print(
             f"{streams} conversations with transcriber {asr}: p95 within {arguments.p95:.0f} ms, "

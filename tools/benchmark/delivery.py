@@ -15,14 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from unittest import mock
-
-from rich.console import Console
-from rich.table import Table
 
 from streamer.clock import WallClock
 from streamer.mqtt import mqtt_sink
@@ -31,6 +28,7 @@ from streamer.settings import load as configuration
 from tools.benchmark.broker import CutLink, Mosquitto, Subscriber, free_port
 from tools.benchmark.measuring import write_json
 from tools.benchmark.mqtt import sample_update
+from tools.printing import print_rows
 
 _SETTLED = 60.0
 """Seconds to wait for the last events."""
@@ -264,14 +262,11 @@ def run(arguments: argparse.Namespace) -> None:
         asyncio.run(_try(fault, arguments.events, random.Random(arguments.seed)))
         for fault in chosen
     ]
-    table = Table(title=f"MQTT delivery through faults (seed {arguments.seed})")
     columns = list(Result.__dataclass_fields__)
-    for column in columns:
-        table.add_column(column.replace("_", " "), justify="left" if column == "fault" else "right")
-    for result in results:
-        values = (getattr(result, column) for column in columns)
-        table.add_row(*(f"{v:.1f}" if isinstance(v, float) else str(v) for v in values))
-    Console(width=130).print(table)
+    rows = [
+        [f"{v:.1f}" if isinstance(v, float) else v for v in astuple(result)] for result in results
+    ]
+    print_rows(f"MQTT delivery through faults (seed {arguments.seed})", columns, rows)
     write_json(arguments.json, "delivery", {"results": results})
 
 

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from tools.benchmark.analysis import WHOLE
 from tools.benchmark.measuring import conditions, write_json
+from tools.printing import print_rows
 
 Document = Mapping[str, Any]
 
@@ -73,16 +72,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print(results: Mapping[str, Document], commands: list[str]) -> None:
-    table = Table(title="All in short", caption=conditions())
-    table.add_column("figure", no_wrap=True)
-    table.add_column("measured", justify="right")
-    table.add_column("goal, idle")
+    rows = []
     for figure in FIGURES:
         if figure.command in commands:
             document = results.get(figure.command)
             shown = "not measured" if document is None else figure.value(document)
-            table.add_row(figure.name, shown, figure.goal)
-    Console().print(table)
+            rows.append((figure.name, shown, figure.goal))
+    print_rows("All in short", ("figure", "measured", "goal, idle"), rows, caption=conditions())
 
 
 def _cost(part: str, name: str) -> Callable[[Document], str]:

@@ -17,8 +17,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-
 from streamer import __version__
 from streamer.errors import UserError
 from streamer.mqtt.address import Broker
@@ -80,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
         "watcher": watched,
         "load": os.getloadavg()[0],
     }
-    Console().print(
+    print(
         f"{arguments.nodes} nodes connected in {traffic.connect_seconds:.1f} s; "
         f"{results['messages_per_second']:,.0f} messages/s for {arguments.seconds:.0f} s "
         f"(load average {results['load']:.1f})\n"

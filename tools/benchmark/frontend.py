@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from streamer_models.encoders.leaf_cnn import LeafCnn
 from streamer_models.fast.leaf_cnn import FastLeafCnn
@@ -44,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     ratio = by_name["LEAF, direct"].cpu_ms / by_name["LEAF"].cpu_ms
     print_costs("Audio branch, one thread", "s of audio", costs)
     print_costs("Left to do at the end of an utterance", "utterance", endpoint)
-    Console().print(
+    print(
         f"LEAF costs 1/{ratio:.0f} of its direct form; its log energies differ from those in double precision by "
         f"{error['p999']:.1e} (99.9 % of them), {error['max']:.1e} (all)."
     )

@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from streamer import events
 from streamer.errors import UserError
@@ -38,6 +36,7 @@ from tools.benchmark.playing import (
     tones,
     write_mono,
 )
+from tools.printing import print_rows
 from tools.virtual_card import VirtualCard, missing
 
 _RATE = 48_000
@@ -181,13 +180,12 @@ def _show(measured: Sequence[Measured], load: float) -> None:
         "  after that, transcript late": [m.told - m.endpoint for m in measured if m.transcription],
         "reported less stopwatch": [m.told - m.stopwatch for m in measured],
     }
-    table = Table(title=f"Latency in ms, {len(measured)} utterances (load average {load:.1f})")
-    for column in ("", "n", "p50", "p95", "max"):
-        table.add_column(column, justify="right" if column else "left")
+    cells: list[tuple[object, ...]] = []
     for name, values in rows.items():
         if values:
             ordered = sorted(values)
             p95 = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
             figures = (statistics.median(ordered), p95, ordered[-1])
-            table.add_row(name, str(len(values)), *(f"{figure:.0f}" for figure in figures))
-    Console().print(table)
+            cells.append((name, len(values), *(f"{figure:.0f}" for figure in figures)))
+    title = f"Latency in ms, {len(measured)} utterances (load average {load:.1f})"
+    print_rows(title, ("", "n", "p50", "p95", "max"), cells)

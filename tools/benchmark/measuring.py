@@ -12,10 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from streamer.errors import UserError
+from tools.printing import print_rows
 
 
 @dataclass(frozen=True)
@@ -87,15 +85,14 @@ def conditions() -> str:
 
 def print_costs(title: str, unit: str, costs: Sequence[Cost]) -> None:
     """Print a table of costs."""
-    table = Table(title=title, caption=conditions())
-    for column in ("", f"CPU ms / {unit}", "quartiles", "wall ms", "n"):
-        table.add_column(column, justify="right" if column else "left")
+    rows = []
     for cost in costs:
         quartiles = f"{cost.cpu_ms_low:.2f} - {cost.cpu_ms_high:.2f}"
-        table.add_row(
-            cost.name, f"{cost.cpu_ms:.2f}", quartiles, f"{cost.wall_ms:.2f}", str(cost.rounds)
+        rows.append(
+            (cost.name, f"{cost.cpu_ms:.2f}", quartiles, f"{cost.wall_ms:.2f}", cost.rounds)
         )
-    Console().print(table)
+    columns = ("", f"CPU ms / {unit}", "quartiles", "wall ms", "n")
+    print_rows(title, columns, rows, caption=conditions())
 
 
 def write_json(path: Path | None, benchmark: str, results: dict[str, Any]) -> None:

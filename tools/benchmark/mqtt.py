@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from streamer import events
 from streamer.mqtt import mqtt_sink
 from streamer.mqtt.items import ReceivedEvent
@@ -26,6 +23,7 @@ from streamer.settings import load as configuration
 from streamer.settings import tree as config
 from tools.benchmark.broker import Mosquitto
 from tools.benchmark.measuring import write_json
+from tools.printing import print_rows
 
 
 @dataclass(frozen=True)
@@ -69,16 +67,16 @@ def run(arguments: argparse.Namespace) -> None:
         ]
         latency = asyncio.run(_one_by_one(settings, arguments.single))
     load = os.getloadavg()[0]
-    table = Table(title=f"MQTT, QoS 1, loopback (load average {load:.1f})")
-    for column in ("burst", "events / s", "CPU ms / event"):
-        table.add_column(column, justify="right")
-    for number, burst in enumerate(bursts, 1):
-        table.add_row(str(number), f"{burst.per_second:,.0f}", f"{burst.cpu_ms:.3f}")
+    rows = [
+        (str(number), f"{burst.per_second:,.0f}", f"{burst.cpu_ms:.3f}")
+        for number, burst in enumerate(bursts, 1)
+    ]
     rate = statistics.median(burst.per_second for burst in bursts)
     cpu = statistics.median(burst.cpu_ms for burst in bursts)
-    table.add_row("median", f"{rate:,.0f}", f"{cpu:.3f}")
-    Console().print(table)
-    Console().print(
+    rows.append(("median", f"{rate:,.0f}", f"{cpu:.3f}"))
+    title = f"MQTT, QoS 1, loopback (load average {load:.1f})"
+    print_rows(title, ("burst", "events / s", "CPU ms / event"), rows)
+    print(
         f"From event to subscriber, one at a time (n = {latency.events}): "
         f"p50 {latency.p50:.1f} ms, p95 {latency.p95:.1f} ms, max {latency.max:.1f} ms"
     )

@@ -23,8 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from streamer import events
 from streamer.audio import SAMPLE_RATE, AudioChunk, Samples, to_pcm16
@@ -38,6 +36,7 @@ from tools.benchmark.measuring import conditions, write_json
 from tools.command_line import add_set, overrides_of
 from tools.data.decoding import decode
 from tools.evaluate.transcription import edit_distance, words_of
+from tools.printing import print_rows
 
 _BLOCK = 480
 _REST = 3 * SAMPLE_RATE
@@ -102,13 +101,13 @@ def run(arguments: argparse.Namespace) -> None:
         peer = [str(arguments.python), realtimestt_peer.__file__, str(found.directory)]
         name = f"RealtimeSTT, {silence:g} s of silence"
         played.append(_measure(name, [*peer, str(silence)], samples, reference, silence))
-    table = Table(title=f"{arguments.recording.name}, {arguments.model}", caption=conditions())
-    for column in ("", "WER", "words", "finals", "p50 ms", "p95 ms", "CPU ms / s"):
-        table.add_column(column, justify="right" if column else "left")
+    rows = []
     for one in played:
         figures = f"{one.p50_ms:.0f}", f"{one.p95_ms:.0f}", f"{one.cpu_ms:.0f}"
-        table.add_row(one.name, f"{one.wer:.3f}", str(one.words), str(one.finals), *figures)
-    Console().print(table)
+        rows.append((one.name, f"{one.wer:.3f}", one.words, one.finals, *figures))
+    columns = ("", "WER", "words", "finals", "p50 ms", "p95 ms", "CPU ms / s")
+    title = f"{arguments.recording.name}, {arguments.model}"
+    print_rows(title, columns, rows, caption=conditions())
     write_json(arguments.json, "realtimestt", {"programs": played})
 
 

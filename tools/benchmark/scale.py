@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from streamer.archive.ledger import FILE
 from streamer.errors import UserError
 from tools.benchmark.measuring import write_json
+from tools.printing import print_rows
 
 Values = NDArray[np.float64]
 
@@ -232,16 +231,12 @@ def _print(results: Sequence[Result], calls: Calls) -> None:
     hours = float(calls.seconds.sum()) / 3600
     cost = 1000 * float(calls.cpu.sum() / calls.seconds.sum())
     title = f"{len(calls.cpu):,} calls, {hours:,.1f} hours, {cost:.1f} CPU ms a second (simulated)"
-    table = Table(title=title)
-    for column in ("nodes x cores", "takes, h", "hours in an hour", "cores", "driver", "storage"):
-        table.add_column(column, justify="right")
-    table.add_column("network", justify="right")
-    table.add_column("limited by")
+    parts = ("cores", "driver", "storage", "network")
+    rows = []
     for each in results:
-        use = [
-            f"{100 * each.use[part]:.0f} %" for part in ("cores", "driver", "storage", "network")
-        ]
+        use = [f"{100 * each.use[part]:.0f} %" for part in parts]
         speed = f"{each.hours_per_hour:,.0f}"
         place = f"{each.nodes:,} x {each.cores}"
-        table.add_row(place, f"{each.hours:.3f}", speed, *use, each.bottleneck)
-    Console(width=120).print(table)
+        rows.append((place, f"{each.hours:.3f}", speed, *use, each.bottleneck))
+    columns = ("nodes x cores", "takes, h", "hours in an hour", *parts, "limited by")
+    print_rows(title, columns, rows)

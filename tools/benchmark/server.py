@@ -24,8 +24,6 @@ from typing import Any
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -35,6 +33,7 @@ from streamer.settings.tree import Segmentation
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, write_json
 from tools.command_line import add_set
+from tools.printing import print_rows
 
 _GOLDEN = 0.618034
 """Clients begin at places of the call that are spread as evenly as places can be."""
@@ -289,22 +288,13 @@ def _growth(memory: list[tuple[float, float]]) -> float:
 
 
 def _print(phases: list[Phase], growth: float, losses: list[str]) -> None:
-    table = Table(title="Conversations over /ws", caption=conditions())
     columns = ("", "p50 ms", "p95 ms", "server's p95", "n", "lost", "CPU", "MB")
-    for column in columns:
-        table.add_column(column, justify="right" if column else "left")
-    for phase in phases:
-        table.add_row(
-            phase.name,
-            f"{phase.p50_ms:.0f}",
-            f"{phase.p95_ms:.0f}",
-            f"{phase.server_p95_ms:.0f}",
-            str(phase.utterances),
-            str(phase.losses),
-            f"{phase.cores:.2f}",
-            f"{phase.memory_mb:.0f}",
-        )
-    Console().print(table)
+    rows = []
+    for one in phases:
+        latency = (f"{ms:.0f}" for ms in (one.p50_ms, one.p95_ms, one.server_p95_ms))
+        costs = f"{one.cores:.2f}", f"{one.memory_mb:.0f}"
+        rows.append((one.name, *latency, one.utterances, one.losses, *costs))
+    print_rows("Conversations over /ws", columns, rows, caption=conditions())
     for loss in losses[:10]:
         print(loss)
     print(f"memory of the server: {growth:+.1f} MB per hour over the later half")

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from streamer import events
 from streamer.audio import to_samples
 from streamer.clock import VirtualClock
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, write_json
+from tools.printing import print_rows
 from tools.threads import one_thread
 
 _SETTLING = 0.2
@@ -147,14 +146,9 @@ def slope(x: Sequence[float], y: Sequence[float]) -> Slope:
 
 
 def _print(points: Sequence[Point]) -> None:
-    table = Table(title="One conversation", caption=conditions())
-    for column in ("utterances", "hours", "memory MB", "CPU ms / utterance"):
-        table.add_column(column, justify="right")
-    for point in points[:: max(1, -(-len(points) // _SHOWN))]:
-        table.add_row(
-            f"{point.utterances:,}",
-            f"{point.hours:.2f}",
-            f"{point.memory_mb:.1f}",
-            f"{point.cpu_ms:.1f}",
-        )
-    Console().print(table)
+    rows = [
+        (f"{p.utterances:,}", f"{p.hours:.2f}", f"{p.memory_mb:.1f}", f"{p.cpu_ms:.1f}")
+        for p in points[:: max(1, -(-len(points) // _SHOWN))]
+    ]
+    columns = ("utterances", "hours", "memory MB", "CPU ms / utterance")
+    print_rows("One conversation", columns, rows, caption=conditions())

@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from streamer.errors import UserError
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, write_json
+from tools.printing import print_rows
 
 _STREAMER = [sys.executable, "-m", "streamer.cli"]
 
@@ -82,14 +80,9 @@ def run(arguments: argparse.Namespace) -> None:
         )
         for name, times in taken.items()
     ]
-    table = Table(title="From the start of the process", caption=conditions())
-    for column in ("", "seconds", "CPU seconds", "n"):
-        table.add_column(column, justify="right" if column else "left")
-    for result in results:
-        table.add_row(
-            result.name, f"{result.wall_s:.2f}", f"{result.cpu_s:.2f}", str(result.rounds)
-        )
-    Console().print(table)
+    rows = [(one.name, f"{one.wall_s:.2f}", f"{one.cpu_s:.2f}", one.rounds) for one in results]
+    columns = ("", "seconds", "CPU seconds", "n")
+    print_rows("From the start of the process", columns, rows, caption=conditions())
     write_json(arguments.json, "startup", {"results": results})
 
 

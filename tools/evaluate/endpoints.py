@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from streamer.audio import SAMPLE_RATE, Gap
 from streamer.clock import VirtualClock
@@ -30,6 +28,7 @@ from tools.command_line import add_set, overrides_of
 from tools.evaluate.metrics import RESAMPLES
 from tools.evaluate.output import write_json
 from tools.evaluate.rttm import Annotated, Turn, find_annotated
+from tools.printing import print_rows
 from tools.progress import progress
 
 BREATH = 1.5
@@ -175,16 +174,11 @@ def _spread(waits: Sequence[float]) -> dict[str, float | None]:
 
 
 def _print(title: str, result: Mapping[str, Any]) -> None:
-    table = Table(title=title)
-    for name in ("endpoint", "ends", "turns cut", "turns ended", "median wait", "mean", "p95"):
-        table.add_column(name, justify="left" if name == "endpoint" else "right")
+    rows = []
     for endpoint, part in result.items():
         cuts, wait = part["cut"], part["wait"]["right"]
-        table.add_row(
-            endpoint,
-            str(part["ends"]),
-            f"{cuts['value']} [{cuts['low']:.0f}-{cuts['high']:.0f}]",
-            str(part["right"]),
-            *(f"{wait[name]} s" for name in ("median", "mean", "p95")),
-        )
-    Console().print(table)
+        interval = f"{cuts['value']} [{cuts['low']:.0f}-{cuts['high']:.0f}]"
+        waits = (f"{wait[name]} s" for name in ("median", "mean", "p95"))
+        rows.append((endpoint, part["ends"], interval, part["right"], *waits))
+    columns = ("endpoint", "ends", "turns cut", "turns ended", "median wait", "mean", "p95")
+    print_rows(title, columns, rows)

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from streamer.errors import UserError
 from streamer_models.bundle import Bundle, BundleError, find_bundle
 from tools.evaluate.metrics import SCALARS, Judgements, resampled
+from tools.printing import print_rows
 
 CALM = "neutral"
 REJECTED = 0.25
@@ -121,22 +120,16 @@ def write_json(path: Path | None, result: Mapping[str, Any]) -> None:
 
 def print_table(title: str, result: Mapping[str, Any], labels: Sequence[str]) -> None:
     """Print the result and its groups as a table."""
-    table = Table(title=title)
-    table.add_column("part")
-    for name in ("n", *SCALARS, *labels):
-        table.add_column(name, justify="right")
 
-    def row(name: str, part: Mapping[str, Any]) -> None:
+    def row(name: str, part: Mapping[str, Any]) -> tuple[str, ...]:
         cells = [_interval(part[scalar]) for scalar in SCALARS]
         recalls = [_plain(part["recall"].get(label)) for label in labels]
-        table.add_row(name, str(part["n"]), *cells, *recalls)
+        return (name, str(part["n"]), *cells, *recalls)
 
-    row("all", result)
+    rows = [row("all", result)]
     for grouping, groups in result.get("groups", {}).items():
-        table.add_section()
-        for name, part in groups.items():
-            row(f"{grouping} {name}", part)
-    Console(width=200 if not Console().is_terminal else None).print(table)
+        rows += [(), *(row(f"{grouping} {name}", part) for name, part in groups.items())]
+    print_rows(title, ("part", "n", *SCALARS, *labels), rows)
 
 
 def _interval(measure: Mapping[str, float | None]) -> str:

@@ -25,9 +25,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from streamer.audio import SAMPLE_RATE, AudioChunk, Gap
 from streamer.clock import VirtualClock
 from streamer.errors import SourceError, UserError
@@ -51,6 +48,7 @@ from tools.evaluate.detection import (
 )
 from tools.evaluate.output import write_json
 from tools.evaluate.rttm import Annotated, find_annotated
+from tools.printing import print_rows
 from tools.progress import progress
 
 HANGOVER = 0.2
@@ -177,22 +175,13 @@ def evaluate(
 
 
 def _print(title: str, result: Mapping[str, Any]) -> None:
-    table = Table(title=title)
-    table.add_column("part")
-    for name in (*MEASURES, *(f"{name} (utterances)" for name in MEASURES)):
-        table.add_column(name, justify="right")
+    def row(name: str, part: Mapping[str, Any]) -> tuple[str, ...]:
+        forms = (part, part["utterances"])
+        return (name, *(_cell(form[measure]) for form in forms for measure in MEASURES))
 
-    def row(name: str, part: Mapping[str, Any]) -> None:
-        table.add_row(
-            name,
-            *(_cell(form[measure]) for form in (part, part["utterances"]) for measure in MEASURES),
-        )
-
-    row("all", result)
-    table.add_section()
-    for name, part in result["groups"]["file"].items():
-        row(name, part)
-    Console(width=160 if not Console().is_terminal else None).print(table)
+    columns = ("part", *MEASURES, *(f"{name} (utterances)" for name in MEASURES))
+    files = (row(name, part) for name, part in result["groups"]["file"].items())
+    print_rows(title, columns, [row("all", result), (), *files])
     for name in ("leave_one_out", "boundaries"):
         print(f"{name}: {result[name]}")
 

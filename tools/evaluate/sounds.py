@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from streamer.audio import SAMPLE_RATE, AudioChunk, Samples
 from streamer.process import one_thread_per_computation
@@ -28,6 +26,7 @@ from tools.data.manifest import read_manifest
 from tools.data.mono_dialogues import HALVES
 from tools.evaluate.metrics import RESAMPLES
 from tools.evaluate.output import write_json
+from tools.printing import print_rows
 from tools.progress import progress
 from tools.training.tasks.sound_clips import chosen, group_of, held_out, tuned_on
 from tools.training.tasks.sound_scenes import SPEECH, UNSURE
@@ -160,9 +159,7 @@ def _interval(part: float, whole: float, parts: Any, wholes: Any) -> dict[str, f
 
 
 def _print(result: Mapping[str, Any]) -> None:
-    table = Table(title="clips of speakers kept apart")
-    for column in ("class", "n", "recall", "precision", "false"):
-        table.add_column(column, justify="left" if column == "class" else "right")
+    rows = []
     for name, row in result["classes"].items():
         cells = [
             "-"
@@ -170,8 +167,9 @@ def _print(result: Mapping[str, Any]) -> None:
             else "{value:.2f} [{low:.2f}-{high:.2f}]".format(**row[m])
             for m in ("recall", "precision")
         ]
-        table.add_row(name, str(row["n"]), *cells, str(row["false"]))
-    Console().print(table)
+        rows.append((name, row["n"], *cells, row["false"]))
+    columns = ("class", "n", "recall", "precision", "false")
+    print_rows("clips of speakers kept apart", columns, rows)
     for name in ("speech", "calls", "music"):
         if name in result:
             print(f"{name}: {result[name]}")

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from streamer.audio import SAMPLE_RATE, AudioChunk, Samples
 from streamer.errors import UserError
@@ -28,6 +26,7 @@ from tools.command_line import add_set, overrides_of
 from tools.data.decoding import decode
 from tools.evaluate.metrics import RESAMPLES
 from tools.evaluate.output import write_json
+from tools.printing import print_rows
 from tools.progress import progress
 
 SPEAKER = re.compile(r"^\s*\w+:\s", re.MULTILINE)
@@ -198,15 +197,11 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def _print_table(title: str, result: Mapping[str, Any]) -> None:
-    table = Table(title=title)
+    rows = []
     columns = ("n", "words", "errors", "wer", "utterances", "rejected", "real_time_factor")
-    table.add_column("part")
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="right")
     for name, part in (("all", result), *result["groups"]["file"].items()):
         wer = part["wer"]
         interval = f" [{wer['low']}-{wer['high']}]" if wer["low"] is not None else ""
         cells = {**part, "wer": f"{wer['value']}{interval}"}
-        table.add_row(name, *("-" if cells[c] is None else str(cells[c]) for c in columns))
-    console = Console()
-    Console(width=None if console.is_terminal else 140).print(table)
+        rows.append((name, *("-" if cells[c] is None else cells[c] for c in columns)))
+    print_rows(title, ("part", *columns), rows)
