@@ -19,10 +19,14 @@ NOTE = (
     "A voice print is biometric data (GDPR, Article 9; BIPA in Illinois; others elsewhere): enroll only people who"
     " agreed to it."
 )
+RATES = (
+    "About 1 stranger in 100 is taken for a given person, and 1 in 20 enrolled people is not recognised, over the"
+    " microphone that they were enrolled over; over a telephone nearly nobody is: see docs/speakers.md."
+)
 LEAST, MOST = 10.0, 60.0
 """Seconds of speech that a voice print is made of."""
 _ONE_VOICE = 0.5
-"""Cosine of the halves of the speech under which it is taken to be several people's: a guess, not measured."""
+"""Cosine of the halves of the speech under which it is taken to be several people's: no speaker of 63 was refused."""
 
 
 def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -> None:
@@ -32,7 +36,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         parents=parents,
         help="enroll, list and forget people by their voices",
         description="People whose names stand in events, with speakers.enrolled. Voice prints stay in the state"
-        f" directory. {NOTE}",
+        f" directory. {RATES} {NOTE}",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True, title="actions")
     enroll = actions.add_parser("enroll", parents=parents, help="learn a voice", description=NOTE)

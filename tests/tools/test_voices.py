@@ -38,7 +38,7 @@ def test_takes_what_is_said_while_nobody_else_speaks():
 
 
 def test_measures_a_real_meeting(shared_data, tmp_path):
-    plain = {"speech": None, "data": shared_data / "calls", "only": "meet_ami_trn00"}
+    plain = {"speech": None, "data": shared_data / "calls", "only": "meet_ami_trn00", "people": 2}
     file = tmp_path / "result.json"
     voices.run(argparse.Namespace(**plain, json=file))
     rows = json.loads(file.read_text())["pieces"]
@@ -50,4 +50,4 @@ def test_measures_a_real_meeting(shared_data, tmp_path):
 
 def test_says_when_there_is_nothing_to_measure(tmp_path):
     with pytest.raises(UserError, match="--speech"):
-        voices.run(argparse.Namespace(speech=None, data=None, only="", json=None))
+        voices.run(argparse.Namespace(speech=None, data=None, only="", people=2, json=None))

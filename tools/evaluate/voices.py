@@ -48,7 +48,7 @@ PRINT_S = 10.0
 HEARD_S = 3.0
 """Seconds of what is compared with it."""
 PIECES_S = (0.8, 1.5, 3.0)
-MOST_PIECES = 4
+MOST_PIECES = 3
 """Of one speaker."""
 FALSE = 0.01
 """The rate of false names that a threshold is given for."""
@@ -74,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speech", type=Path, help="folder of clips with a manifest.csv")
     parser.add_argument("--data", type=Path, help="folder of recordings, each with a FILE.rttm")
     parser.add_argument("--only", default="meet", help="beginning of the recordings' names")
+    parser.add_argument("--people", type=int, default=60, help="speakers of each corpus, at most")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
@@ -91,8 +92,8 @@ def run(arguments: argparse.Namespace) -> None:
                 for seconds in progress(PIECES_S, f"{corpus}, {line}")
             ]
             pieces += [row for row in found if row["pieces"]]
-            if corpus in CORPORA:
-                names.append({"corpus": corpus, "line": line} | named(encoder, people, heard))
+        if corpus in CORPORA:
+            names += [{"corpus": corpus} | row for row in named(encoder, people)]
     result = {"pieces": pieces, "names": names, "threshold": Thresholds().enrolled}
     _print(result)
     write_json(arguments.json, result)
@@ -108,7 +109,7 @@ def _sets(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Said]]]:
         raise UserError("give --speech, a folder of clips, or --data, one of recordings, or both")
     if arguments.speech:
         for corpus in CORPORA:
-            if people := _clips(arguments.speech, corpus):
+            if people := _clips(arguments.speech, corpus, arguments.people):
                 yield corpus, people
     if arguments.data:
         turns = [
@@ -121,11 +122,13 @@ def _sets(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Said]]]:
         yield f"{arguments.only} (recordings)", turns
 
 
-def _clips(folder: Path, corpus: str) -> list[Said]:
-    """As much of each speaker as is needed, in the order of the file names."""
+def _clips(folder: Path, corpus: str, most: int) -> list[Said]:
+    """As much of some speakers of a corpus as is needed, of clips drawn."""
     needed = to_samples(PRINT_S + HEARD_S * MOST_PIECES)
     said: dict[str, Samples] = defaultdict(lambda: np.zeros(0, np.float32))
     clips = [clip for clip in read_manifest(folder) if clip.corpus == corpus]
+    people = sorted({clip.speaker for clip in clips})[:most]
+    clips = [clip for clip in clips if clip.speaker in people]
     order = np.random.default_rng(0).permutation(len(clips))
     for clip in (clips[place] for place in order):
         if len(said[clip.speaker]) < needed:
@@ -197,35 +200,32 @@ def equal_error(scores: _Floats, same: NDArray[np.bool_], weights: _Floats) -> f
     return float(missed[place] + false[place]) / 2
 
 
-def named(
-    encoder: SpeakerEncoder, said: Sequence[Said], line: Callable[[Samples], Samples]
-) -> dict[str, Any]:
-    """Return how often names are wrong and missing, by threshold, and how alike the halves of voice prints are."""
+def named(encoder: SpeakerEncoder, said: Sequence[Said]) -> Iterator[dict[str, Any]]:
+    """Count for each line how often names are wrong and missing, and how alike the halves of voice prints are."""
     first, last = to_samples(PRINT_S), to_samples(PRINT_S + HEARD_S)
     known = [one.samples for one in said if len(one.samples) >= last]
-    prints, starts, ends, heard = (
-        np.array([encoder.embed(part(wave)) for wave in known])
-        for part in (
-            lambda wave: wave[:first],
-            lambda wave: wave[: first // 2],
-            lambda wave: wave[first // 2 : first],
-            lambda wave: line(wave[first:last]),
-        )
+    prints, starts, ends = (
+        np.array([encoder.embed(wave[part]) for wave in known])
+        for part in (slice(first), slice(first // 2), slice(first // 2, first))
     )
-    own, others = _split(heard @ prints.T)
-    return {
-        "speakers": len(known),
-        "thresholds": {
-            f"{at:.2f}": {"false": _share(others >= at), "missed": _share(own < at)}
-            for at in _THRESHOLDS
-        },
-        "at_false": {"false": FALSE, "threshold": _round(np.quantile(others, 1 - FALSE))},
-        "halves": {
-            f"{at:.2f}": {"one_refused": _share(one < at), "two_taken": _share(two >= at)}
-            for one, two in [_split(starts @ ends.T)]
-            for at in _THRESHOLDS
-        },
+    one, two = _split(starts @ ends.T)
+    halves = {
+        f"{at:.2f}": {"one_refused": _share(one < at), "two_taken": _share(two >= at)}
+        for at in _THRESHOLDS
     }
+    for line, through in LINES.items():
+        heard = np.array([encoder.embed(through(wave[first:last])) for wave in known])
+        own, others = _split(heard @ prints.T)
+        yield {
+            "line": line,
+            "speakers": len(known),
+            "thresholds": {
+                f"{at:.2f}": {"false": _share(others >= at), "missed": _share(own < at)}
+                for at in _THRESHOLDS
+            },
+            "at_false": {"false": FALSE, "threshold": _round(np.quantile(others, 1 - FALSE))},
+            "halves": halves,
+        }
 
 
 def _split(alike: _Floats) -> tuple[_Floats, _Floats]:
