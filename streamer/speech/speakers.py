@@ -20,18 +20,18 @@ _SETTLED = 3.0
 class Thresholds:
     """Similarities that distinguish speakers: cosines, 0 for people who have nothing in common."""
 
-    new: float = 0.49
+    new: float = 0.50
     """Speech of `long` seconds that is this far from all speakers is a new one's."""
-    short_new: float = 0.39
+    short_new: float = 0.43
     """The same for speech of `shortest` seconds; between the two the threshold rises evenly."""
-    further: float = 0.14
+    further: float = 0.18
     """A third speaker, or another, must be this much farther: most conversations have two."""
     shortest: float = 0.8
     """Seconds of speech from which a speaker may be a new one."""
     long: float = 2.4
     enrolled: float = 0.56
     """Speech with this cosine to the voice print of an enrolled person is theirs: 1 % of strangers reach it in 3 s."""
-    merge: float = 0.6
+    merge: float = 0.68
     """Speakers this close are one."""
 
     def known(self, seconds: float, speakers: int = 1) -> float:
