@@ -1,6 +1,5 @@
 """Mutated bundles: each is refused in one line, or is the same model. Half of them carry the right hashes."""
 
-import argparse
 import hashlib
 import json
 import shutil
@@ -33,13 +32,6 @@ _VALUES: tuple[Any, ...] = (
 
 GROWTH_LIMIT = 150.0
 """Megabytes that a case may take: the whole bundle is 28 and takes 80 while it is loaded."""
-
-add_arguments = running.add_arguments
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Try and print."""
-    running.run_command(prepare, arguments, GROWTH_LIMIT)
 
 
 def prepare(folder: Path) -> running.Attempt:
@@ -108,3 +100,7 @@ def _rehash(case: Path, name: str) -> None:
             "bytes": len(data),
         }
     (case / _MANIFEST).write_text(json.dumps(manifest))
+
+
+add_arguments = running.add_arguments
+run = running.command(prepare, GROWTH_LIMIT)

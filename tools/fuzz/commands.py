@@ -1,6 +1,5 @@
 """Mutated commands over MQTT: each gets a reply, and steers nothing that it does not name."""
 
-import argparse
 import asyncio
 import json
 from pathlib import Path
@@ -36,13 +35,6 @@ _VALUES: tuple[Any, ...] = (
 )
 _KEYS = ("command", "id", "session", "label", "", "__class__", "x" * 300)
 
-add_arguments = running.add_arguments
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Try and print."""
-    running.run_command(prepare, arguments)
-
 
 def prepare(folder: Path) -> running.Attempt:  # noqa: ARG001 - as all targets
     """Make a conversation that can be steered."""
@@ -74,3 +66,7 @@ async def _executed(data: bytes) -> str:
     if len(text) > 5000 or printable(message := reply.message or "") != message:
         raise AssertionError(f"a reply of {len(text)} characters: {text[:200]!r}")
     return "obeyed" if reply.ok else "refused"
+
+
+add_arguments = running.add_arguments
+run = running.command(prepare)

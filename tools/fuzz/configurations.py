@@ -1,6 +1,5 @@
 """Mutated configurations: each is settings, or refused in one line that names what is wrong."""
 
-import argparse
 from pathlib import Path
 
 from numpy.random import Generator
@@ -46,13 +45,6 @@ _KEYS = (
     "..",
 )
 _MAX_LINE = 2000
-
-add_arguments = running.add_arguments
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Try and print."""
-    running.run_command(prepare, arguments)
 
 
 def prepare(folder: Path) -> running.Attempt:
@@ -104,3 +96,7 @@ def _key(rng: Generator) -> str:
 
 def _text(rng: Generator) -> str:
     return _TEXTS[int(rng.integers(len(_TEXTS)))]
+
+
+add_arguments = running.add_arguments
+run = running.command(prepare)

@@ -1,6 +1,5 @@
 """Mutated outboxes of MQTT: each takes new events and gives them back, whatever became of the old ones."""
 
-import argparse
 import asyncio
 from pathlib import Path
 
@@ -13,13 +12,6 @@ from tools.fuzz.mutation import mutated
 
 _EVENTS = 60
 _NEW = 3
-
-add_arguments = running.add_arguments
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Try and print."""
-    running.run_command(prepare, arguments)
 
 
 def prepare(folder: Path) -> running.Attempt:
@@ -72,3 +64,7 @@ async def _filled(file: Path, added: list[StoredEvent]) -> str:
     if not problems:
         return "intact" if whole else "changed"
     return "set aside, all salvaged" if whole else "set aside"
+
+
+add_arguments = running.add_arguments
+run = running.command(prepare)

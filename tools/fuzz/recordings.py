@@ -1,6 +1,5 @@
 """Mutated recordings: each is analysed, or refused in one line; time never runs back, samples are samples."""
 
-import argparse
 import asyncio
 from fractions import Fraction
 from pathlib import Path
@@ -28,13 +27,6 @@ FORMATS = {
 }
 _RATE = 48_000
 _SECONDS = 4.0
-
-add_arguments = running.add_arguments
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Try and print."""
-    running.run_command(prepare, arguments)
 
 
 def prepare(folder: Path) -> running.Attempt:
@@ -104,3 +96,7 @@ def _signal() -> NDArray[np.float32]:
     ]
     noise = np.random.default_rng(0).normal(0, 0.01, (len(time), 2))
     return (np.stack(voices, axis=1) + noise).astype(np.float32)
+
+
+add_arguments = running.add_arguments
+run = running.command(prepare)

@@ -85,21 +85,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--case", type=int, help="only this one")
 
 
-def run_command(
-    prepare: Prepare, arguments: argparse.Namespace, growth: float = GROWTH_LIMIT
-) -> None:
-    """Try what the arguments say, and print what became of it.
+def command(prepare: Prepare, growth: float = GROWTH_LIMIT) -> Callable[[argparse.Namespace], None]:
+    """Return what runs a target: it tries what the arguments say and prints what became of it."""
 
-    Raises:
-        UserError: Some failed.
-    """
-    if arguments.case is None:
-        report = run(prepare, arguments.count, arguments.seed, growth=growth)
-    else:
-        report = run(prepare, 1, arguments.seed, arguments.case, growth)
-    print(report)
-    if report.failures:
-        raise UserError(f"{len(report.failures)} of {len(report.cases)} cases failed")
+    def run_target(arguments: argparse.Namespace) -> None:
+        if arguments.case is None:
+            report = run(prepare, arguments.count, arguments.seed, growth=growth)
+        else:
+            report = run(prepare, 1, arguments.seed, arguments.case, growth)
+        print(report)
+        if report.failures:
+            raise UserError(f"{len(report.failures)} of {len(report.cases)} cases failed")
+
+    return run_target
 
 
 def _stretch(prepare: Prepare, seed: int, numbers: range, growth: float, report: Report) -> int:
