@@ -86,7 +86,7 @@ def test_another_folder_is_refused(tmp_path):
 def test_a_cut_off_table_is_refused(folder):
     path = folder / "utterances.csv.gz"
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="damaged"):
         read_utterances(folder)
 
 

@@ -1,6 +1,5 @@
 """Written or transcribed dialogues: who says what, in order, and the emotion expressed."""
 
-import csv
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -101,16 +100,8 @@ def utterances_hash(folder: Path) -> str:
 
 def _rows(folder: Path) -> list[dict[str, str]]:
     path = folder / UTTERANCES
-    if not path.is_file():
-        raise UserError(f"{folder}: no {UTTERANCES} here; give the folder that holds one")
-    try:
-        rows = [
-            _checked(path, number, row)
-            for number, row in read_table(path, _REQUIRED, MAX_UTTERANCES)
-        ]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: damaged ({error})") from error
-    return rows
+    table = read_table(path, _REQUIRED, MAX_UTTERANCES)
+    return [_checked(path, number, row) for number, row in table]
 
 
 def _checked(path: Path, number: int, row: Mapping[str, str | None]) -> dict[str, str]:

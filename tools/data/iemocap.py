@@ -7,7 +7,6 @@ acoustic_stats.npz       utterance_id, features [n, S], feature_names, wav8 [n, 
 The corpus: Busso et al., Language Resources and Evaluation 42 (2008).
 """
 
-import csv
 import hashlib
 import math
 import re
@@ -128,15 +127,8 @@ def read_utterances(folder: Path, sessions: Sequence[int] | None = None) -> list
         UserError: Not there, damaged, or without an utterance of one of the sessions.
     """
     path = folder / UTTERANCES
-    if not path.is_file():
-        raise UserError(f"{folder}: no {UTTERANCES} here; give the folder that holds it")
-    try:
-        utterances = [
-            _utterance(path, number, row)
-            for number, row in read_table(path, _REQUIRED, MAX_UTTERANCES)
-        ]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+    table = read_table(path, _REQUIRED, MAX_UTTERANCES)
+    utterances = [_utterance(path, number, row) for number, row in table]
     for session in sessions or ():
         if not any(utterance.session == session for utterance in utterances):
             raise UserError(f"{path}: no utterance of session {session}")

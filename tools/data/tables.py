@@ -19,15 +19,19 @@ def read_table(
         most: lines that it may have.
 
     Raises:
-        UserError: A column is missing, or there are too many lines.
-        OSError, EOFError, UnicodeDecodeError, csv.Error: The file is damaged.
+        UserError: The file is not there or damaged, a column is missing, or there are too many lines.
     """
-    with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in columns if name not in (reader.fieldnames or ())]
-        if missing:
-            raise UserError(f"{path}: the column {missing[0]!r} is missing")
-        for number, row in enumerate(reader, start=2):
-            if number > most:
-                raise UserError(f"{path}: more than {most} lines")
-            yield number, row
+    if not path.is_file():
+        raise UserError(f"{path.parent}: no {path.name} here; give the folder that holds one")
+    try:
+        with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UserError(f"{path}: the column {missing[0]!r} is missing")
+            for number, row in enumerate(reader, start=2):
+                if number > most:
+                    raise UserError(f"{path}: more than {most} lines")
+                yield number, row
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: damaged ({error})") from error
