@@ -12,7 +12,6 @@ from tools.training.tasks.dialogues import (
     FusionClassifier,
     LabelledDialogue,
     StageSettings,
-    logits_of,
     one_hot,
     train_contexts,
     train_fusion,
@@ -73,6 +72,14 @@ def echoes(count: int = 40, seed: int = 1) -> list[LabelledDialogue]:
         speaker = torch.arange(8) % 2
         dialogues.append(LabelledDialogue(audio, text, every, every, speaker, one_hot(labels, 2)))
     return dialogues
+
+
+@torch.inference_mode()
+def logits_of(classifier, dialogues, window):
+    classifier.eval()
+    if window is None:
+        return [classifier(dialogue.whole(), last=False)[0] for dialogue in dialogues]
+    return [classifier(dialogue.windows(window), last=True) for dialogue in dialogues]
 
 
 def accuracy(classifier, dialogues: list[LabelledDialogue], window: int | None) -> float:

@@ -16,21 +16,18 @@ from streamer_models.context.attention import ContextEncoder
 from streamer_models.layers.recurrent import last_real, lengths_of
 from streamer_models.windows import Dialogue, WindowBatch
 from streamer_models.zoo.dutta2022 import Dutta2022
-from tools.training.loop import Loop, adamw, warm_cosine
+from tools.training.loop import Loop, StagePace, adamw, warm_cosine
 from tools.training.precision import reduced_precision
 
 MODALITIES = ("audio", "text")
 
 
 @dataclass(frozen=True)
-class StageSettings:
-    """How one of the stages is trained."""
+class StageSettings(StagePace):
+    """How one of the stages is trained; a step takes `batch` dialogues."""
 
     epochs: int = 15
     batch: int = 4
-    """Dialogues in a step."""
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
     label_smoothing: float = 0.1
     class_weights: float = 0.5
     """A class weighs (1 / its share) to this power: 0 all utterances alike, 1 all classes alike."""
@@ -170,27 +167,6 @@ class FusionClassifier(nn.Module):
             lengths = lengths_of(w.mask) if last else None
             logits: Tensor = self.fusion(text, audio, w.mask, lengths).logits
         return logits.float()
-
-
-@torch.inference_mode()
-def logits_of(
-    classifier: nn.Module, dialogues: Sequence[Dialogue], window: int | None
-) -> list[Tensor]:
-    """Return what a classifier of this module says of each utterance of each dialogue, [N, classes] each.
-
-    Args:
-        classifier: Put into evaluation mode.
-        dialogues: To judge.
-        window: Length of the causal windows; None: whole dialogues.
-    """
-    classifier.eval()
-    judged: list[Tensor] = []
-    for dialogue in dialogues:
-        if window is None:
-            judged.append(classifier(dialogue.whole(), last=False)[0])
-        else:
-            judged.append(classifier(dialogue.windows(window), last=True))
-    return judged
 
 
 def _train(
