@@ -21,6 +21,7 @@ from tools.evaluate.output import (
     abstention,
     bundle_directory,
     bundle_identity,
+    load_bundle,
     print_table,
     write_json,
 )
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print, write."""
     directory = bundle_directory(arguments.bundle)
-    bundle = Bundle.load(directory)
+    bundle = load_bundle(arguments.bundle)
     dialogues = evaluated(read_dialogues(arguments.data), arguments.split)
     bank = open_bank(bundle, arguments.clips) if arguments.clips else None
     composed = embedded(

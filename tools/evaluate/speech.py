@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.errors import UserError
-from streamer_models.bundle import Bundle, BundleError
+from streamer_models.bundle import Bundle
 from streamer_models.encoders.leaf_cnn import LeafCnn
 from streamer_models.windows import Dialogue
 from tools.data.augmentation import Wave
@@ -28,6 +28,7 @@ from tools.evaluate.output import (
     abstention,
     bundle_directory,
     bundle_identity,
+    load_bundle,
     print_table,
     write_json,
 )
@@ -69,10 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print, write."""
     directory = bundle_directory(arguments.bundle)
-    try:
-        bundle = Bundle.load(directory)
-    except BundleError as error:
-        raise UserError(str(error)) from error
+    bundle = load_bundle(arguments.bundle)
     speech = open_clips(arguments.data, arguments.cache)
     places = evaluated(speech.clips, bundle.labels, arguments.split)
     result = evaluate(
