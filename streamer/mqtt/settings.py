@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from streamer.settings.secrets import Secret
+from streamer.settings.section import Section
 
 
-class Mqtt(BaseModel):
+class Mqtt(Section):
     """MQTT: publishing of events."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str | None = Field(
         default=None,

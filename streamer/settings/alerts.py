@@ -2,16 +2,13 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from streamer.settings.secrets import Secret
+from streamer.settings.section import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Rule(_Section):
+class _Rule(Section):
     name: str = Field(min_length=1, max_length=64, description="what the alert is called")
     speaker: str | None = Field(
         default=None, max_length=64, description="only this speaker; null: everyone"
@@ -102,7 +99,7 @@ Rule = Annotated[
 ]
 
 
-class Alerts(_Section):
+class Alerts(Section):
     """Rules of alerts, and where alerts go besides the other events."""
 
     rules: tuple[Rule, ...] = Field(

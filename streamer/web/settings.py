@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from streamer.settings.secrets import Secret
+from streamer.settings.section import Section
 
 
-class Web(BaseModel):
+class Web(Section):
     """Server: who may connect, and how much each may ask for."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     token: Annotated[
         Secret | None,
