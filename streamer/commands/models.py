@@ -20,16 +20,31 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         "models",
         parents=parents,
         help="list, fetch and locate Whisper models",
-        description="The Whisper models that asr.model may name.",
+        description="List, fetch and locate the Whisper models that asr.model may name.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True, title="actions")
-    listing = actions.add_parser("list", parents=parents, help="which models are on this machine")
+    listing = actions.add_parser(
+        "list",
+        parents=parents,
+        help="which models are on this machine",
+        description="List the models: languages, size, where they are, and which one auto takes.",
+    )
     listing.add_argument("--json", action="store_true", help="print the list as JSON")
     listing.set_defaults(run=_list)
-    pull = actions.add_parser("pull", parents=parents, help="download a model into the cache")
+    pull = actions.add_parser(
+        "pull",
+        parents=parents,
+        help="download a model into the cache",
+        description="Download a model from the Hugging Face hub into its cache.",
+    )
     pull.add_argument("model", help="a name of the list, or a repository of the Hugging Face hub")
     pull.set_defaults(run=_pull)
-    path = actions.add_parser("path", parents=parents, help="print where a model's weights are")
+    path = actions.add_parser(
+        "path",
+        parents=parents,
+        help="print where a model's weights are",
+        description="Print the directory of a model's weights.",
+    )
     path.add_argument("model", nargs="?", default="auto", help="default: the one in use (auto)")
     path.set_defaults(run=_path)
 

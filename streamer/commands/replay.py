@@ -71,7 +71,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         type=whole_number(1, 256, "recordings"),
         default=1,
         metavar="N",
-        help="replay N files at the same time (with --speed max: an archive, on as many cores; default 1)",
+        help="replay N files at the same time (default 1; with --speed max on as many cores)",
     )
     add_conversation_options(parser, "replay")
     parser.set_defaults(run=run)

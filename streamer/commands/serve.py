@@ -29,7 +29,7 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         "serve",
         parents=parents,
         help="analyse conversations that arrive over the network",
-        description="A server: a dashboard at /, audio in and events out at /ws. On loopback unless --host "
+        description="Serve a dashboard at /, take audio and send events at /ws. On loopback unless --host "
         "names another address; then a token is needed (web.token.file, or STREAMER_WEB_TOKEN).",
     )
     parser.add_argument(

@@ -28,7 +28,9 @@ def add_parser(subparsers: Subparsers, parents: list[argparse.ArgumentParser]) -
         "The password comes from STREAMER_MQTT_PASSWORD or mqtt.password.file.",
     )
     parser.add_argument(
-        "--mqtt", metavar="URL", help="broker: mqtt[s]:// or ws[s]://[USER@]HOST[:PORT][/PREFIX]"
+        "--mqtt",
+        metavar="URL",
+        help="broker: mqtt[s]:// or ws[s]://[USER@]HOST[:PORT][/PREFIX] (default: mqtt.url)",
     )
     parser.add_argument("--session", metavar="ID", help="only this conversation")
     parser.add_argument("--node", metavar="NAME", help="only this publisher")
