@@ -10,6 +10,7 @@ zoo/          published systems: which of these they wire, and how
 streaming.py  audio encoders over audio that arrives in pieces
 memory.py     a conversation while it happens: windows of past utterances
 classifier.py windows -> predictions
-bundle.py     all of it on disk; manifest.py, backbones.py, storage.py
+bundle.py     all of it on disk; manifest.py, backbones.py, storage.py, tokenizer.py
 fast/         optional, equal, cheaper forms for inference
+speaker_encoder.py, sound_network.py   voices and sounds, beside the emotion models
 """
