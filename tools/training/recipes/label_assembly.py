@@ -258,8 +258,7 @@ def _heard(parts: Parts, fusion: ScoreFusion, talk: _Talk) -> Heard:
     def scored(scorer: Scorer, values: Tensor) -> Tensor:
         return score(scorer, values) * weight + bias
 
-    calm = data.groups["calm"]
-    apart = [i for i, piece in enumerate(calm) if not data.learns_from(piece)]
+    apart = data.groups["apart"]
     calls = data.groups["calls"]
     values = bank.of("calls", Version.LIVE)
     folds = torch.tensor([scorers.fold[piece] for piece in calls])
@@ -281,8 +280,8 @@ def _heard(parts: Parts, fusion: ScoreFusion, talk: _Talk) -> Heard:
         votes=data.votes(data.groups["development"]),
         people=data.people(data.groups["development"]),
         strange=_strange_scores(parts, scored),
-        calm=[(data.speech.clip(calm[i]), calm[i].stop - calm[i].start) for i in apart],
-        calm_scores=scored(scorers.final, bank.of("calm", Version.LIVE)[apart]),
+        calm=[(data.speech.clip(piece), piece.stop - piece.start) for piece in apart],
+        calm_scores=scored(scorers.final, bank.of("apart", Version.LIVE)),
         calls=[data.speech.clip(piece) for piece in calls],
         calls_hours=data.speech.call_hours(),
         calls_scores=each[folds, torch.arange(len(calls))],

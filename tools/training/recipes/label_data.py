@@ -126,8 +126,8 @@ class LabelData:
         """Pieces by what they are for.
 
         labelled: clips with one of our labels to learn from; development: those for measuring; calm: pieces of calm
-        speech, those for measuring among them; calls: utterances of the recorded calls; strange: noises, vocal bursts
-        and speech of other emotions alone, for measuring.
+        speech to learn from; apart: those for measuring; calls: utterances of the recorded calls; strange: noises,
+        vocal bursts and speech of other emotions alone, for measuring.
         """
         clips, speech = self._clips.clips, self.speech
         expressive = [i for i, c in enumerate(clips) if c.emotion4 in LABELS and c.is_speech]
@@ -136,12 +136,12 @@ class LabelData:
             for i in expressive
             if clips[i].split == "train" and self.terms.allows(clips[i]) and self._drawn(clips[i])
         ]
+        calm = speech.calm_pieces([i for i, c in enumerate(clips) if c.corpus.startswith(CALM)])
         return {
             "labelled": speech.clip_pieces(learnt),
             "development": speech.clip_pieces([i for i in expressive if clips[i].split == "dev"]),
-            "calm": speech.calm_pieces(
-                [i for i, c in enumerate(clips) if c.corpus.startswith(CALM)]
-            ),
+            "calm": [p for p in calm if self.learns_from(p) and self._drawn(speech.clip(p))],
+            "apart": [p for p in calm if not self.learns_from(p)],
             "calls": speech.call_pieces(),
             "strange": speech.clip_pieces(
                 [i for i, c in enumerate(clips) if c.corpus in STRANGE and c.split == "dev"]
