@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from streamer.errors import UserError
-from tools.evaluate.metrics import RESAMPLES
+from tools.evaluate.metrics import draws
 from tools.evaluate.output import CALM, write_json
 
 STABLE_AFTER_S = (1.0, 2.0)
@@ -163,8 +163,6 @@ def per_hour(
         return {"value": value, "low": 0.0, "high": round(_NONE_SEEN / float(time.sum()), 1)}
     if len(time) < 2:
         return {"value": value, "low": None, "high": None}
-    drawn = np.random.default_rng(seed).multinomial(
-        len(time), np.full(len(time), 1 / len(time)), size=RESAMPLES
-    )
+    drawn = draws(len(time), seed=seed)
     low, high = np.percentile((drawn @ events) / (drawn @ time), (2.5, 97.5))
     return {"value": value, "low": round(float(low), 1), "high": round(float(high), 1)}

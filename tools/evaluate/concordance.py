@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.evaluate.metrics import RESAMPLES
+from tools.evaluate.metrics import draws
 
 _Floats = NDArray[np.float64]
 _LEAST = 1e-12
@@ -28,8 +28,7 @@ def concordance_report(
     result: dict[str, Any] = {"n": int(known.sum())}
     _, places = np.unique(np.asarray(clusters, str)[known], return_inverse=True)
     count = int(places.max(initial=-1)) + 1
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) if count else None
+    drawn = draws(count) if count else None
     for column, name in enumerate(names):
         x, y = estimated[known, column], rated[known, column]
         sums = np.zeros((count, 6))

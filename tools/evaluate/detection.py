@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from streamer.audio import SAMPLE_RATE
-from tools.evaluate.metrics import RESAMPLES
+from tools.evaluate.metrics import draws
 
 STEP = SAMPLE_RATE // 100
 """Samples of a frame of 10 ms."""
@@ -115,8 +115,7 @@ def measured(counts: Counts) -> dict[str, Any]:
     values, files = rates(counts.sum(axis=0)), len(counts)
     spread: Mapping[str, Counts] = {}
     if files > 1:
-        weights = np.random.default_rng(0).multinomial(files, np.full(files, 1 / files), RESAMPLES)
-        spread = rates(weights @ counts)
+        spread = rates(draws(files) @ counts)
     result: dict[str, Any] = {}
     for name in MEASURES:
         low, high = _percentiles(spread.get(name, ()), (2.5, 97.5))

@@ -25,7 +25,7 @@ from streamer.speech import SpeechEnded, SpeechStarted
 from streamer.speech.registry import make_segmenter
 from streamer.speech.segmenter import SegmenterEvent
 from tools.command_line import add_set, overrides_of
-from tools.evaluate.metrics import RESAMPLES
+from tools.evaluate.metrics import draws
 from tools.evaluate.output import write_json
 from tools.evaluate.rttm import Annotated, Turn, find_annotated
 from tools.printing import print_rows
@@ -145,15 +145,12 @@ def compare(utterances: Sequence[SpeechEnded], turns: Sequence[tuple[float, floa
     return Endpoints(len(utterances), cuts, tuple(right), tuple(waits))
 
 
-def report(channels: Sequence[Endpoints], *, resamples: int = RESAMPLES) -> dict[str, Any]:
+def report(channels: Sequence[Endpoints]) -> dict[str, Any]:
     """Return the figures as they stand in JSON, with 95 % intervals over resampled channels."""
     right = [wait for channel in channels for wait in channel.right]
     waits = [wait for channel in channels for wait in channel.waits]
     cuts = np.array([channel.cut for channel in channels])
-    weights = np.random.default_rng(0).multinomial(
-        len(channels), np.full(len(channels), 1 / len(channels)), resamples
-    )
-    low, high = np.percentile(weights @ cuts, (2.5, 97.5))
+    low, high = np.percentile(draws(len(channels)) @ cuts, (2.5, 97.5))
     return {
         "channels": len(channels),
         "ends": sum(channel.ends for channel in channels),

@@ -131,6 +131,17 @@ def measures(sums: Sums) -> dict[str, _Floats]:
         }
 
 
+def draws(clusters: int, *, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.int64]:
+    """Return how often each cluster is in each resampling, [resamples, clusters]."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
+
+
+def share(sums: _Floats) -> _Floats:
+    """Return the first sum by the second, a statistic for `resampled`."""
+    return np.asarray(sums[..., 0] / sums[..., 1])
+
+
 def report(judgements: Judgements, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
     """Return the measures of `judgements` as they stand in JSON.
 
@@ -144,8 +155,7 @@ def report(judgements: Judgements, *, resamples: int = RESAMPLES, seed: int = 0)
     values = measures(sums.weighted(np.ones((1, clusters))))
     spread: dict[str, _Floats] = {}
     if clusters > 1:
-        rng = np.random.default_rng(seed)
-        weights = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
+        weights = draws(clusters, resamples=resamples, seed=seed)
         spread = measures(sums.weighted(weights.astype(np.float64)))
     result: dict[str, Any] = {"n": len(judgements.truth)}
     for name in SCALARS:
@@ -199,7 +209,7 @@ def resampled(
     *,
     seed: int = 0,
 ) -> dict[str, float | None]:
-    """A figure from sums over utterances, with its interval over clusters, as `report` gives one.
+    """Return a figure from sums over utterances, with its interval over clusters, as `report` gives one.
 
     Args:
         columns: What to sum, [k, n].
@@ -211,9 +221,7 @@ def resampled(
     names = {name: row for row, name in enumerate(dict.fromkeys(clusters))}
     sums = np.zeros((len(names), len(values)))
     np.add.at(sums, np.array([names[name] for name in clusters], np.int64), values.T)
-    weights = np.random.default_rng(seed).multinomial(
-        len(sums), np.full(len(sums), 1 / len(sums)), size=RESAMPLES
-    )
+    weights = draws(len(sums), seed=seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = statistic(weights @ sums)
         value = float(statistic(sums.sum(axis=0)))

@@ -25,7 +25,7 @@ from streamer import events
 from streamer.api import Engine
 from streamer.settings import load as configuration
 from tools.command_line import add_set, overrides_of
-from tools.evaluate.metrics import RESAMPLES
+from tools.evaluate.metrics import resampled, share
 from tools.evaluate.output import write_json
 from tools.evaluate.transcription import edit_distance, words_of
 from tools.progress import progress
@@ -136,20 +136,11 @@ def _delays(ends: Sequence[float], updates: Sequence[tuple[float, list[str]]]) -
     return delays
 
 
-def report(found: Sequence[Partials], *, resamples: int = RESAMPLES) -> dict[str, Any]:
+def report(found: Sequence[Partials]) -> dict[str, Any]:
     """Return the figures as they stand in JSON; the interval of `changed` resamples recordings."""
-    words = np.array([one.words for one in found], float)
-    changed = np.array([one.changed for one in found], float)
+    words = sum(one.words for one in found)
+    counts = [[one.changed for one in found], [one.words for one in found]]
     utterances = sum(one.utterances for one in found)
-    weights = np.random.default_rng(0).multinomial(
-        len(found), np.full(len(found), 1 / len(found)), resamples
-    )
-    drawn = weights @ words > 0
-    low, high = (
-        np.percentile((weights @ changed)[drawn] / (weights @ words)[drawn], (2.5, 97.5))
-        if drawn.any()
-        else (np.nan, np.nan)
-    )
     delays = [delay for one in found for delay in one.delays]
     seconds = sum(one.seconds for one in found)
     cpu = [1000 * sum(one.cpu[side] for one in found) / max(seconds, 1e-9) for side in (0, 1)]
@@ -157,13 +148,9 @@ def report(found: Sequence[Partials], *, resamples: int = RESAMPLES) -> dict[str
         "n": len(found),
         "seconds": round(seconds, 1),
         "utterances": utterances,
-        "words": int(words.sum()),
-        "shown": _share(sum(one.shown for one in found), words.sum()),
-        "changed": {
-            "value": _share(changed.sum(), words.sum()),
-            "low": _finite(low),
-            "high": _finite(high),
-        },
+        "words": words,
+        "shown": _share(sum(one.shown for one in found), words),
+        "changed": resampled(counts, [str(place) for place in range(len(found))], share),
         "steady": _share(sum(one.steady for one in found), utterances),
         "delay": {
             "median": round(float(np.median(delays)), 2) if delays else None,
@@ -175,7 +162,3 @@ def report(found: Sequence[Partials], *, resamples: int = RESAMPLES) -> dict[str
 
 def _share(part: float, whole: float) -> float | None:
     return round(float(part / whole), 4) if whole else None
-
-
-def _finite(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)

@@ -24,7 +24,7 @@ from streamer_models.sound_network import CLASSES
 from tools.data.decoding import decode
 from tools.data.manifest import read_manifest
 from tools.data.mono_dialogues import HALVES
-from tools.evaluate.metrics import RESAMPLES
+from tools.evaluate.metrics import draws
 from tools.evaluate.output import write_json
 from tools.printing import print_rows
 from tools.progress import progress
@@ -113,10 +113,7 @@ def measured(found: Sequence[Found], name: str) -> dict[str, Any]:
             sums[place[one.group], :2] += said, 1
         elif name not in UNSURE.get(one.kind, ()):
             sums[place[one.group], 2] += said
-    weights = np.random.default_rng(0).multinomial(
-        len(groups), np.full(len(groups), 1 / len(groups)), RESAMPLES
-    )
-    drawn = weights @ sums
+    drawn = draws(len(groups)) @ sums
     hits, examples, false = sums.sum(axis=0)
     return {
         "n": int(examples),

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from streamer.audio import SAMPLE_RATE, AudioChunk, Samples
 from streamer.errors import UserError
 from streamer.settings import load as configuration
@@ -24,7 +22,7 @@ from streamer.transcription import Transcriber, Transcript
 from streamer.transcription.registry import make_transcriber
 from tools.command_line import add_set, overrides_of
 from tools.data.decoding import decode
-from tools.evaluate.metrics import RESAMPLES
+from tools.evaluate.metrics import resampled, share
 from tools.evaluate.output import write_json
 from tools.printing import print_rows
 from tools.progress import progress
@@ -151,7 +149,7 @@ def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
     return row[-1]
 
 
-def report(heard: Sequence[Heard], *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+def report(heard: Sequence[Heard]) -> dict[str, Any]:
     """Return the word error rate pooled over recordings, as it stands in JSON.
 
     Returns:
@@ -159,21 +157,13 @@ def report(heard: Sequence[Heard], *, resamples: int = RESAMPLES, seed: int = 0)
         resamplings of recordings (None for a single one); `utterances`, the share `rejected` of them, and
         `real_time_factor`, the transcriber's seconds for each second of audio.
     """
-    words = np.array([one.words for one in heard], np.float64)
-    errors = np.array([one.errors for one in heard], np.float64)
-    low = high = None
-    if len(heard) > 1 and words.sum():
-        rng = np.random.default_rng(seed)
-        weights = rng.multinomial(len(heard), np.full(len(heard), 1 / len(heard)), size=resamples)
-        drawn = weights @ words > 0
-        rates = (weights @ errors)[drawn] / (weights @ words)[drawn]
-        low, high = (round(float(limit), 4) for limit in np.percentile(rates, (2.5, 97.5)))
+    counts = [[one.errors for one in heard], [one.words for one in heard]]
     utterances = sum(one.utterances for one in heard)
     return {
         "n": len(heard),
-        "words": int(words.sum()),
-        "errors": int(errors.sum()),
-        "wer": {"value": _ratio(errors.sum(), words.sum()), "low": low, "high": high},
+        "words": sum(counts[1]),
+        "errors": sum(counts[0]),
+        "wer": resampled(counts, [str(place) for place in range(len(heard))], share),
         "utterances": utterances,
         "rejected": _ratio(sum(one.rejected for one in heard), utterances),
         "real_time_factor": _ratio(
