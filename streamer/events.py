@@ -208,7 +208,7 @@ class Gap(_AudioEvent):
 
 
 class Mark(_Event):
-    """Somebody marked a moment of a live conversation."""
+    """A moment of a live conversation that was marked."""
 
     type: Literal["mark"] = "mark"
     at: Seconds

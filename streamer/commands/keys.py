@@ -61,7 +61,7 @@ def keys(press: Callable[[str], None]) -> Iterator[None]:
 
 
 def _is_ours() -> bool:
-    """Return whether standard input is our terminal, and we are not in its background, where touching it stops us."""
+    """Return whether the program is in the foreground of its terminal: in the background, reading it would stop it."""
     if not sys.stdin or not sys.stdin.isatty():
         return False
     try:

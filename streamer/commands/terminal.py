@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def without_noise(*, debug: bool) -> Iterator[None]:
-    """Keep what sound libraries print on stderr, past Python, off the terminal; our own lines stay.
+    """Keep what sound libraries print on stderr, past Python, off the terminal; the program's own lines stay.
 
     Args:
         debug: let it through.

@@ -73,14 +73,14 @@ class PhraseRule(_Rule):
 
 
 class OverlapRule(_Rule):
-    """Someone speaks while another does."""
+    """Two speakers at the same time."""
 
     when: Literal["overlap"]
     seconds: float = Field(default=2.0, gt=0, le=600, description="least seconds of one utterance")
 
 
 class SilenceRule(_Rule):
-    """Nobody speaks, or the speaker does not."""
+    """Silence of all, or of the speaker."""
 
     when: Literal["silence"]
     seconds: float = Field(default=15.0, gt=0, le=86_400, description="least seconds of silence")

@@ -122,11 +122,11 @@ class Segmentation(Section):
 
 
 class Speakers(Section):
-    """Who speaks, where a channel has several speakers."""
+    """Speakers of channels that have several."""
 
     channels: Literal["auto", "one", "many"] = Field(
         default="auto",
-        description="speakers of a channel: one; many, told apart by voice; auto: many where there is one channel",
+        description="speakers of a channel: one; many, distinguished by voice; auto: many where there is one channel",
     )
     max: int = Field(
         default=8, ge=1, le=64, description="speakers distinguished in a channel at most"

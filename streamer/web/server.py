@@ -173,7 +173,7 @@ class _Server(uvicorn.Server):
             await self._serve()
         except SystemExit:
             raise UserError(
-                f"{self.config.host}:{self.config.port}: cannot listen there (address in use, or not ours)"
+                f"{self.config.host}:{self.config.port}: cannot listen there (address in use, or not this machine's)"
             ) from None
 
     async def startup(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]
