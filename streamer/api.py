@@ -11,7 +11,6 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from streamer.clock import Clock, VirtualClock, WallClock
@@ -273,13 +272,8 @@ class Engine:
         self.runtime.__enter__()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.runtime.__exit__(exc_type, exc, traceback)
+    def __exit__(self, *exc: object) -> None:
+        self.runtime.__exit__(*exc)
 
 
 def _load_bundle(settings: Settings) -> "Bundle":
