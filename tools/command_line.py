@@ -1,6 +1,6 @@
 """One program with several commands, each of which is one module that is imported only when it is called.
 
-A command's module has `add_arguments(parser)` and `run(arguments)`.
+A command's module has `add_arguments(parser)` and `run(arguments)`; its docstring stands in the help.
 """
 
 import argparse
@@ -36,9 +36,13 @@ def dispatch(
     parser = argparse.ArgumentParser(program, description=description)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, summary) in commands.items():
-        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        subparser = subparsers.add_parser(
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
         if name in arguments[:1]:
-            import_module(module).add_arguments(subparser)
+            chosen = import_module(module)
+            subparser.description = chosen.__doc__ or summary
+            chosen.add_arguments(subparser)
     parsed = parser.parse_args(arguments)
     try:
         import_module(commands[parsed.command][0]).run(parsed)

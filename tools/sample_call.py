@@ -69,7 +69,13 @@ SCRIPT = (
 def main() -> None:
     """Make the call and write it, as Ogg/Opus."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=resources.sample_call(), metavar="FILE.ogg")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=resources.sample_call(),
+        metavar="FILE.ogg",
+        help="where the call goes (default: the one that comes with the program)",
+    )
     options = parser.parse_args()
     if shutil.which("espeak-ng") is None:
         sys.exit("espeak-ng is missing: apt-get install espeak-ng")

@@ -181,7 +181,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the calls of the ledger themselves, to compare with what was measured",
     )
-    parser.add_argument("--nodes", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument(
+        "--nodes", type=int, nargs="+", default=[10, 100, 1000], help="default 10 100 1000"
+    )
     parser.add_argument("--cores", type=int, default=16, help="of a node (default 16)")
     parser.add_argument("--calls", type=int, default=1_000_000, help="default 1,000,000")
     parser.add_argument("--mean", type=float, default=300.0, help="seconds of a call (default 300)")

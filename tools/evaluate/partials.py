@@ -51,7 +51,9 @@ class Partials:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("recordings", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument(
+        "recordings", type=Path, nargs="+", metavar="FILE", help="recordings of talk"
+    )
     add_set(parser)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 

@@ -40,10 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--speech", type=Path, required=True, help="folder with a manifest.csv")
     parser.add_argument("--music", type=Path, required=True, help="folder of recordings of music")
-    parser.add_argument("--out", type=Path, default=Path("runs/sounds"))
+    parser.add_argument("--out", type=Path, default=Path("runs/sounds"), help="default %(default)s")
     parser.add_argument("--start", type=Path, help="weights.safetensors to go on from")
-    parser.add_argument("--epochs", type=int, default=SoundSettings.epochs)
-    parser.add_argument("--learning-rate", type=float, default=SoundSettings.learning_rate)
+    parser.add_argument(
+        "--epochs", type=int, default=SoundSettings.epochs, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        default=SoundSettings.learning_rate,
+        help="the highest (default %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="default %(default)s")
 
