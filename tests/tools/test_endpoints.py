@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from streamer.settings.shipped import sample_call
+from streamer.settings.tree import Segmentation
 from streamer.speech import SpeechEnded, SpeechStarted
-from tools.evaluate.endpoints import compare, decided, joined, report
+from tools.data.decoding import decode
+from tools.evaluate.endpoints import alone, compare, decided, joined, report
 from tools.evaluate.rttm import Turn
 
 
@@ -47,3 +50,13 @@ def test_reports_sums_medians_and_intervals():
     assert result["cut"] == {"value": 2, "low": 2.0, "high": 2.0}
     assert result["wait"]["right"]["median"] == 0.2
     assert report([compare([], [])])["wait"]["all"]["median"] is None
+
+
+def test_in_a_clip_that_is_one_turn_only_the_last_end_is_right():
+    call = decode(sample_call())[: 4 * 16000]  # a sentence
+    settings = Segmentation(endpoint="fixed")
+    whole = alone(call, settings)
+    assert (whole.cut, len(whole.right)) == (0, 1)
+    twice = alone(np.concatenate([call, np.zeros(16000, np.float32), call]), settings)
+    assert (twice.ends, twice.cut, len(twice.right)) == (2 * whole.ends, 1, 1)
+    assert alone(np.zeros(16000, np.float32), settings).right == ()

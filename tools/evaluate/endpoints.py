@@ -4,10 +4,13 @@ Each channel of a recording is cut as the running program does it, once with the
 adaptive one. Segments of one speaker that lie no more than 1.5 s apart, with nobody else beginning in between, are one
 turn. An end of voice within 0.35 s of the end of a turn is `right`; elsewhere inside of a turn the turn was `cut`.
 `wait` is the silence from the end of voice until the utterance was known to be over: over the right ends and over all.
+
+With `--corpus` each clip of a manifest's corpora is a turn, between silences: its last end is right, any other cut it.
 """
 
 import argparse
 import asyncio
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -16,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from streamer.audio import SAMPLE_RATE, Gap
+from streamer.audio import SAMPLE_RATE, AudioChunk, Gap, Samples
 from streamer.clock import VirtualClock
+from streamer.errors import UserError
 from streamer.settings import load as configuration
 from streamer.settings.tree import Segmentation
 from streamer.sources.recording.source import RecordingSource
@@ -25,6 +29,8 @@ from streamer.speech import SpeechEnded, SpeechStarted
 from streamer.speech.registry import make_segmenter
 from streamer.speech.segmenter import SegmenterEvent
 from tools.command_line import add_set, overrides_of
+from tools.data.decoding import decode
+from tools.data.manifest import read_manifest
 from tools.evaluate.metrics import draws
 from tools.evaluate.output import write_json
 from tools.evaluate.rttm import Annotated, Turn, find_annotated
@@ -37,6 +43,10 @@ NEAR = 0.35
 """Seconds by which the end of a voice may miss that of its turn."""
 _AWAY = 0.15
 """Seconds after the beginning of a turn from which on it can be cut."""
+_QUIET = 3 * SAMPLE_RATE // 2
+"""Samples of silence before and after a clip."""
+_HISS = 3e-4
+"""Deviation (-70 dB) of that silence: noise, as no room is without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +65,24 @@ class Endpoints:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--data", type=Path, required=True, help="folder of recordings, each with a FILE.rttm"
+        "--data",
+        type=Path,
+        required=True,
+        help="folder of recordings, each with a FILE.rttm, or of clips with a manifest.csv",
     )
+    parser.add_argument(
+        "--corpus", nargs="+", help="corpora of the manifest whose clips are turns (default: RTTM)"
+    )
+    parser.add_argument("--language", help="of these clips, ISO 639-1 (default: any)")
+    parser.add_argument("--clips", type=int, default=60, help="of these, drawn (default 60)")
     add_set(parser)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print, write."""
-    annotated = find_annotated(arguments.data)
+    annotated = [] if arguments.corpus else find_annotated(arguments.data)
+    clips = drawn(arguments) if arguments.corpus else []
     result: dict[str, Any] = {}
     for endpoint in ("fixed", "adaptive"):
         overrides = overrides_of(arguments) | {"segmentation.endpoint": endpoint}
@@ -73,6 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
             for one in progress(annotated, f"Segmenting ({endpoint})")
             for channel in asyncio.run(cut(one, settings))
         ]
+        found += [alone(clip, settings) for clip in progress(clips, f"Clips ({endpoint})")]
         result[endpoint] = report(found)
     _print(f"{arguments.data}", result)
     write_json(arguments.json, result)
@@ -95,6 +115,32 @@ async def cut(annotated: Annotated, settings: Segmentation) -> list[Endpoints]:
         compare(decided(heard), spoken)
         for heard, spoken in zip(events, map(joined, by_channel), strict=True)
     ]
+
+
+def drawn(arguments: argparse.Namespace) -> list[Samples]:
+    """Return clips of the corpora, the same ones every time.
+
+    Raises:
+        UserError: There are none.
+    """
+    files = [
+        arguments.data / clip.path
+        for clip in read_manifest(arguments.data)
+        if clip.corpus in arguments.corpus and arguments.language in (None, clip.language)
+    ]
+    if not files:
+        raise UserError(f"{arguments.data}: no clips of {', '.join(arguments.corpus)}")
+    random.Random(1).shuffle(files)
+    return [decode(file) for file in files[: arguments.clips]]
+
+
+def alone(clip: Samples, settings: Segmentation) -> Endpoints:
+    """Return how utterances end in a clip that is one turn, with silence around it."""
+    hiss = np.random.default_rng(1).normal(0, _HISS, len(clip) + 2 * _QUIET).astype(np.float32)
+    hiss[_QUIET:-_QUIET] += clip
+    ends = decided([*make_segmenter(settings, 0).push(AudioChunk(0, 0, hiss))])
+    waits = tuple((end.at - end.voice_end) / SAMPLE_RATE for end in ends)
+    return Endpoints(len(ends), max(0, len(ends) - 1), waits[-1:], waits)
 
 
 def decided(events: Sequence[SegmenterEvent]) -> list[SpeechEnded]:
