@@ -11,8 +11,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from streamer.events import Event
 from streamer.registry import ENDPOINTS
+from streamer.web.broadcast import Kept
 from streamer.web.connection import UNAUTHORISED, Services
 
 _STATIC = Path(__file__).with_name("static")
@@ -20,13 +20,13 @@ _POLICY = "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; fra
 _PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
-def _render(events: Sequence[Event]) -> str:
+def _render(history: Sequence[Kept]) -> str:
     """Make the report of a conversation."""
     from streamer.sinks.report.page import Report
 
     report = Report()
-    for event in events:
-        report.take(event)
+    for kept in history:
+        report.take(kept.event())
     return report.render()
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from streamer import events
 from streamer.sinks import Sink
@@ -15,6 +16,22 @@ _BEHIND = 500
 """Events that wait for one watcher at most; beyond, the oldest are skipped and counted."""
 
 
+class Kept(NamedTuple):
+    """An event as JSON: a fifth of its size as an object."""
+
+    seq: int
+    line: bytes
+
+    @classmethod
+    def of(cls, event: events.Event) -> "Kept":
+        """Encode an event."""
+        return cls(event.seq, event.to_json().encode())
+
+    def event(self) -> events.Event:
+        """Decode it."""
+        return events.parse(self.line)
+
+
 class Subscription:
     """The events of one conversation for one watcher.
 
@@ -22,8 +39,8 @@ class Subscription:
     was too slow. It ends after `session_ended`.
     """
 
-    def __init__(self, waiting: deque[events.Event]) -> None:
-        self._waiting = waiting
+    def __init__(self, past: Iterable[Kept]) -> None:
+        self._waiting: deque[events.Event | Kept] = deque(past)
         self._skipped = 0
         self._ended = False
         self._changed = asyncio.Event()
@@ -48,7 +65,8 @@ class Subscription:
                     count, self._skipped = self._skipped, 0
                     yield count
                 else:
-                    yield self._waiting.popleft()
+                    item = self._waiting.popleft()
+                    yield item.event() if isinstance(item, Kept) else item
             if self._ended:
                 return
             self._changed.clear()
@@ -60,7 +78,7 @@ class Broadcast(Sink):
 
     def __init__(self) -> None:
         self.view = View()
-        self.history: deque[events.Event] = deque()
+        self.history: deque[Kept] = deque()
         """The first event and the latest ones, without estimates: the next ones come soon."""
         self._subscriptions: set[Subscription] = set()
         self._ended = False
@@ -71,7 +89,7 @@ class Broadcast(Sink):
         """Deliver one event."""
         self.view.take(event)
         if not isinstance(event, events.SpeechUpdate):
-            self.history.append(event)
+            self.history.append(Kept.of(event))
         if len(self.history) > _HISTORY:
             del self.history[1]
         for subscription in self._subscriptions:
@@ -90,7 +108,7 @@ class Broadcast(Sink):
     @contextmanager
     def subscribe(self, after: int = -1) -> Iterator[Subscription]:
         """Subscribe to the events with a higher `seq` than `after`, those of the past first."""
-        subscription = Subscription(deque(e for e in self.history if e.seq > after))
+        subscription = Subscription(kept for kept in self.history if kept.seq > after)
         self._subscriptions.add(subscription)
         self._unwatched.clear()
         if self._ended:
