@@ -113,3 +113,34 @@ def test_the_places_that_contributing_names_are_there():
     named = re.findall(r"`((?:streamer|models|tools|docs|tests)/[\w/.-]+)`", CONTRIBUTING)
     assert len(named) > 20
     assert [place for place in named if "NAME" not in place and not (ROOT / place).exists()] == []
+
+
+def test_the_names_that_contributing_gives_are_there():
+    rows = [line for line in CONTRIBUTING.splitlines() if line.startswith("|")]
+    named = set(re.findall(r"`(\w+(?:\.\w+)?)`", "\n".join(rows)))
+    sources = [path for place in ("streamer", "models") for path in (ROOT / place).rglob("*.py")]
+    words = {word for path in sources for word in re.findall(r"\w+", path.read_text("utf-8"))}
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not set(name.split(".")) <= words | {"py"}] == []
+
+
+def test_names_are_terms_of_the_field_and_no_metaphors():
+    metaphors = {
+        *("ear", "mind", "scribe", "listener", "hearing", "patience"),
+        *("company", "twin", "outlet", "beat", "told"),
+    }
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    named = [
+        (path, name)
+        for place in ("streamer", "models/streamer_models", "tools")
+        for path in (ROOT / place).rglob("*.py")
+        for name in (
+            path.stem,
+            *(n.name for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)),
+        )
+    ]
+    assert [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path, name in named
+        if metaphors & {word.lower() for word in re.findall("[A-Z]?[a-z]+", name)}
+    ] == []

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes."""
+    """Measure, print, write."""
     result = measure([read(path) for path in arguments.events])
     print(
         f"{result['recordings']} recordings, {result['hours']} h, {result['utterances']} utterances"

@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, prints, writes."""
+    """Measure, print, write."""
     overrides = {"asr.backend": "none"} | overrides_of(arguments)
     settings = configuration.load(arguments.config, overrides=overrides)
     segmentation = settings.segmentation.model_copy(update={"pre_roll": 0.0, "tail": 0.0})

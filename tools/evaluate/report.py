@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Read, draws, writes."""
+    """Read, draw, write."""
     sections = [section(path.stem, read_result(path)) for path in arguments.results]
     try:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
