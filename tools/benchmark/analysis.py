@@ -34,7 +34,6 @@ from streamer_models.memory import UtteranceEmbedding, Window
 from streamer_models.tokenizer import TextEmbedder
 from tools.benchmark import calls
 from tools.benchmark.measuring import Case, alternate, print_costs, write_json
-from tools.threads import one_thread
 
 _CHUNK = 33 * FRAME
 """Samples delivered at a time, as a recording is at full speed: about a second."""
@@ -60,8 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
             Case(WHOLE[0], lambda: _whole(paths, engine), seconds),
             Case(WHOLE[1], lambda: _whole(paths, talking), seconds),
         ]
-        with one_thread():
-            costs = alternate(cases, arguments.rounds)
+        costs = alternate(cases, arguments.rounds)
     utterances = sum(len(m.ended) for m in material)
     channels = sum(m.call.samples.size for m in material) / sum(
         m.call.samples.shape[1] for m in material

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from streamer.process import one_thread_per_computation
 from streamer_models.encoders.leaf_cnn import LeafCnn
 from streamer_models.fast.leaf_cnn import FastLeafCnn
 from streamer_models.layers.leaf import direct_energies
 from streamer_models.streaming import LeafCnnStream
 from tools.benchmark.measuring import Case, alternate, print_costs, write_json
-from tools.threads import one_thread
 
 _RATE = 16_000
 _CHUNK = 1600
@@ -33,12 +33,10 @@ def run(arguments: argparse.Namespace) -> None:
     encoder = LeafCnn().eval().requires_grad_(requires_grad=False)
     network = FastLeafCnn(encoder)
     samples = _speech_like(round(arguments.seconds * _RATE))
-    with one_thread():
-        costs = alternate(_cases(encoder, network, samples, arguments.seconds), arguments.rounds)
-        endpoint = alternate(
-            [_endpoint(network, samples), _first(network, samples)], arguments.rounds
-        )
-        error = _error(encoder, samples)
+    one_thread_per_computation()
+    costs = alternate(_cases(encoder, network, samples, arguments.seconds), arguments.rounds)
+    endpoint = alternate([_endpoint(network, samples), _first(network, samples)], arguments.rounds)
+    error = _error(encoder, samples)
     by_name = {cost.name: cost for cost in costs}
     ratio = by_name["LEAF, direct"].cpu_ms / by_name["LEAF"].cpu_ms
     print_costs("Audio branch, one thread", "s of audio", costs)

@@ -21,7 +21,6 @@ from streamer.clock import VirtualClock
 from tools.benchmark import calls
 from tools.benchmark.measuring import conditions, write_json
 from tools.printing import print_rows
-from tools.threads import one_thread
 
 _SETTLING = 0.2
 """Share of the run that no slope is drawn through: caches fill, allocators take what they need."""
@@ -70,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     clock = VirtualClock()
-    with calls.load_engine(arguments.asr) as engine, one_thread():
+    with calls.load_engine(arguments.asr) as engine:
         recordings = [calls.read_call(path) for path in calls.recordings(arguments.data)]
         segmentation = engine.settings.segmentation
         brief = None if arguments.data else calls.brief_call(recordings[0], segmentation)

@@ -122,7 +122,7 @@ def print_table(title: str, result: Mapping[str, Any], labels: Sequence[str]) ->
     """Print the result and its groups as a table."""
 
     def row(name: str, part: Mapping[str, Any]) -> tuple[str, ...]:
-        cells = [_interval(part[scalar]) for scalar in SCALARS]
+        cells = [interval(part[scalar]) for scalar in SCALARS]
         recalls = [_plain(part["recall"].get(label)) for label in labels]
         return (name, str(part["n"]), *cells, *recalls)
 
@@ -132,7 +132,8 @@ def print_table(title: str, result: Mapping[str, Any], labels: Sequence[str]) ->
     print_rows(title, ("part", "n", *SCALARS, *labels), rows)
 
 
-def _interval(measure: Mapping[str, float | None]) -> str:
+def interval(measure: Mapping[str, float | None]) -> str:
+    """Return a figure and its interval as they stand in a table."""
     value = _plain(measure["value"])
     if measure["low"] is None:
         return value

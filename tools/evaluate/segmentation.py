@@ -46,7 +46,7 @@ from tools.evaluate.detection import (
     measured,
     merged,
 )
-from tools.evaluate.output import write_json
+from tools.evaluate.output import interval, write_json
 from tools.evaluate.rttm import Annotated, find_annotated
 from tools.printing import print_rows
 from tools.progress import progress
@@ -177,18 +177,10 @@ def evaluate(
 def _print(title: str, result: Mapping[str, Any]) -> None:
     def row(name: str, part: Mapping[str, Any]) -> tuple[str, ...]:
         forms = (part, part["utterances"])
-        return (name, *(_cell(form[measure]) for form in forms for measure in MEASURES))
+        return (name, *(interval(form[measure]) for form in forms for measure in MEASURES))
 
     columns = ("part", *MEASURES, *(f"{name} (utterances)" for name in MEASURES))
     files = (row(name, part) for name, part in result["groups"]["file"].items())
     print_rows(title, columns, [row("all", result), (), *files])
     for name in ("leave_one_out", "boundaries"):
         print(f"{name}: {result[name]}")
-
-
-def _cell(measure: Mapping[str, float | None]) -> str:
-    value, low, high = (
-        "-" if measure[name] is None else f"{measure[name]:.3f}"
-        for name in ("value", "low", "high")
-    )
-    return value if measure["low"] is None else f"{value} [{low}-{high}]"

@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -31,7 +31,6 @@ from rich.progress import (
 )
 
 from streamer.errors import UserError
-from tools.threads import one_thread
 
 _CHECKED_EACH_S = 1.0
 """An interruption is noticed within it."""
@@ -52,9 +51,15 @@ class Part:
     arguments: tuple[Any, ...]
 
 
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0))
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Pin torch to a single thread for as long as this lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def do_parts(title: str, parts: Sequence[Part], logs: Path, *, workers: int) -> None:
@@ -71,7 +76,7 @@ def do_parts(title: str, parts: Sequence[Part], logs: Path, *, workers: int) -> 
         RuntimeError: A part has failed otherwise, or its process was killed. The others are then ended.
     """
     if workers <= 1:
-        with one_thread():
+        with _one_thread():
             for part in parts:
                 part.work(*part.arguments)
         return

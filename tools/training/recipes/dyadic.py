@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamer import cores
 from streamer_models.bundle import Bundle
 from streamer_models.zoo.dutta2022 import Dutta2022, Dutta2022Config
 from tools.data.iemocap import LABELS
 from tools.evaluate.ensemble import Ensemble, put_weights
-from tools.training.parallel import cores
 from tools.training.provenance import git_commit
 from tools.training.recipes.dyadic_encoders import (
     AudioStage,
@@ -68,7 +68,7 @@ def train_dyadic(
         UserError: `out` holds stages of another training, or a damaged one.
     """
     settings = settings or DyadicSettings()
-    workers = cores() if workers is None else workers
+    workers = cores.available() if workers is None else workers
     stages = out / _STAGES
     training = EncoderTraining(audio, settings.text, settings.unlabelled, settings.noise, seed)
     encoders, embeddings = train_encoders(dialogues, training, stages, workers=workers)
