@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from streamer.audio import SAMPLE_RATE
-from tools.evaluate.metrics import draws
+from tools.evaluate.metrics import draws, number
 
 STEP = SAMPLE_RATE // 100
 """Samples of a frame of 10 ms."""
@@ -73,9 +73,9 @@ def boundaries(channels: Iterable[Channel], hangover: float) -> dict[str, Any]:
                 ends.append(over[-1][1] - end)
     return {
         "references": references,
-        "found": _number(found / max(1, references)),
-        "merged": _number(joined / max(1, references)),
-        "late": _number(float(np.mean(np.array(starts) > 0)) if starts else np.nan),
+        "found": number(found / max(1, references)),
+        "merged": number(joined / max(1, references)),
+        "late": number(float(np.mean(np.array(starts) > 0)) if starts else np.nan),
         "start": _spread(starts),
         "end": _spread(ends),
     }
@@ -119,7 +119,7 @@ def measured(counts: Counts) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name in MEASURES:
         low, high = _percentiles(spread.get(name, ()), (2.5, 97.5))
-        result[name] = {"value": _number(values[name]), "low": low, "high": high}
+        result[name] = {"value": number(values[name]), "low": low, "high": high}
     return result
 
 
@@ -140,8 +140,4 @@ def _percentiles(values: ArrayLike, wanted: Sequence[float]) -> list[float | Non
     """Return percentiles of what is not nan; None where nothing is left."""
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
-    return [_number(np.percentile(known, p)) if len(known) else None for p in wanted]
-
-
-def _number(value: Any) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
+    return [number(np.percentile(known, p)) if len(known) else None for p in wanted]

@@ -161,12 +161,12 @@ def report(judgements: Judgements, *, resamples: int = RESAMPLES, seed: int = 0)
     for name in SCALARS:
         low, high = np.nanpercentile(spread[name], (2.5, 97.5)) if spread else (np.nan, np.nan)
         result[name] = {
-            "value": _number(values[name][0]),
-            "low": _number(low),
-            "high": _number(high),
+            "value": number(values[name][0]),
+            "low": number(low),
+            "high": number(high),
         }
     result["recall"] = {
-        label: _number(value)
+        label: number(value)
         for label, value in zip(judgements.labels, values["recall"][0], strict=True)
     }
     return result
@@ -228,7 +228,7 @@ def resampled(
     known = drawn[~np.isnan(drawn)]
     spread = len(sums) > 1 and len(known) > 0
     low, high = np.percentile(known, (2.5, 97.5)) if spread else (np.nan, np.nan)
-    return {"value": _number(value), "low": _number(low), "high": _number(high)}
+    return {"value": number(value), "low": number(low), "high": number(high)}
 
 
 def ece_by_chance(judgements: Judgements, *, draws: int = 200, seed: int = 0) -> float:
@@ -259,5 +259,6 @@ def _mean(values: _Floats) -> _Floats:
     return np.asarray(np.where(present, values, 0.0).sum(axis=-1) / present.sum(axis=-1))
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
+def number(value: Any) -> float | None:
+    """Return a figure as it stands in JSON: four decimals; None where there is none."""
+    return round(float(value), 4) if np.isfinite(value) else None

@@ -6,6 +6,7 @@ from typing import Any
 
 from tools.training.recipes.label_data import Terms
 from tools.training.recipes.label_figures import FOLDS, Figures
+from tools.training.recipes.model_card import interval
 
 _TEMPLATES = {
     True: Path(__file__).with_name("label_card_open.md"),
@@ -40,7 +41,7 @@ def card(terms: Terms, figures: Figures, settings: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, part: Mapping[str, Any]) -> str:
-    measures = " | ".join(_interval(part[measure]) for measure in ("ua", "accuracy", "ece"))
+    measures = " | ".join(interval(part[measure]) for measure in ("ua", "accuracy", "ece"))
     return f"| {name} | {part['n']} | {measures} | {part.get('risk_coverage', '')} |"
 
 
@@ -63,11 +64,3 @@ def _rate(rates: Mapping[str, Any], key: str) -> str:
 
 def _doubt(name: str, part: Mapping[str, float]) -> str:
     return f"| {name} | {part['n']} | {part['confident']:.2f} | {part['auroc']:.2f} |"
-
-
-def _interval(measure: Mapping[str, float | None]) -> str:
-    if measure["value"] is None:
-        return "-"
-    if measure["low"] is None:
-        return f"{measure['value']:.3f}"
-    return f"{measure['value']:.3f} ({measure['low']:.3f}-{measure['high']:.3f})"

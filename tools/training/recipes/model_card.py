@@ -86,7 +86,7 @@ def model_card(bundle: Bundle, parts: Mapping[str, Part], seed: int, *, holdout:
 
 def _row(title: str, part: Mapping[str, Any]) -> str:
     names = ("ua", "accuracy", "weighted_f1", "ece")
-    return f"| {title} | {part['n']} | {' | '.join(_interval(part[name]) for name in names)} |"
+    return f"| {title} | {part['n']} | {' | '.join(interval(part[name]) for name in names)} |"
 
 
 def _recall(title: str, part: Mapping[str, Any], labels: Sequence[str]) -> str:
@@ -111,7 +111,8 @@ def _spread(values: Sequence[float]) -> str:
     return f"{ordered[0]:.2f} (worst), {ordered[len(ordered) // 2]:.2f} (median), {ordered[-1]:.2f} (best)"
 
 
-def _interval(measure: Mapping[str, float | None]) -> str:
+def interval(measure: Mapping[str, float | None]) -> str:
+    """Return a figure and its interval as they stand in a card."""
     if measure["low"] is None:
         return _plain(measure["value"])
     return f"{_plain(measure['value'])} ({_plain(measure['low'])}-{_plain(measure['high'])})"
