@@ -282,7 +282,7 @@ def test_cross_validation_reports_each_fold_and_all(folder, tmp_path, monkeypatc
     from tools.training.recipes import iemocap
 
     monkeypatch.setattr(iemocap, "DyadicSettings", lambda: QUICK)
-    monkeypatch.setattr(dyadic, "cores", lambda: 1)
+    monkeypatch.setattr(dyadic.cores, "available", lambda: 1)
     monkeypatch.setattr(iemocap, "AcousticStage", partial(AcousticStage, how=QUICK_AUDIO))
     arguments = ["iemocap", "--data", str(folder), "--sessions", "1,2", "--out", str(tmp_path)]
     assert dispatch("train", "", train.COMMANDS, [*arguments, "--cross-validate", by]) == 0

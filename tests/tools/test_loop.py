@@ -1,23 +1,13 @@
 """The optimisation loop: it minimises, and an interrupted run resumes to the same weights."""
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 from torch import nn
 
 from tests.tools.interruption import KilledError, kill_after
-from tools.training.loop import fit, triangle, warm_cosine
+from tools.training.loop import StagePace, fit, triangle, warm_cosine
 
-
-@dataclass(frozen=True)
-class Pace:
-    epochs: int = 12
-    batch: int = 4
-    learning_rate: float = 0.1
-    weight_decay: float = 0.0
-
-
+PACE = StagePace(epochs=12, batch=4, learning_rate=0.1, weight_decay=0.0)
 X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
 Y = X @ torch.tensor([1.0, -2.0, 0.5])
 
@@ -33,7 +23,7 @@ def train(folder, *, seed=1, identity=None):
         network,
         range(len(X)),
         loss,
-        Pace(),
+        PACE,
         kept=folder / "progress.safetensors",
         identity=identity or {"seed": seed},
         seed=seed,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import torch
 from rich.console import Console
@@ -107,33 +107,16 @@ class Loop(Generic[Batch]):
         return summed / max(1, count)
 
 
-class Pace(Protocol):
-    """How fast and how long a plain training learns."""
-
-    @property
-    def epochs(self) -> int:
-        """Passes over all examples."""
-        ...
-
-    @property
-    def batch(self) -> int:
-        """Examples in a step."""
-        ...
-
-    @property
-    def learning_rate(self) -> float:
-        """The highest."""
-        ...
-
-    @property
-    def weight_decay(self) -> float:
-        """Of AdamW."""
-        ...
-
-
 @dataclass(frozen=True)
 class StagePace:
-    """Pace of a stage that learns with `fit`; see `Pace`."""
+    """How fast and how long a plain training learns.
+
+    Attributes:
+        epochs: Passes over all examples.
+        batch: Examples in a step.
+        learning_rate: The highest.
+        weight_decay: Of AdamW.
+    """
 
     epochs: int = 5
     batch: int = 32
@@ -141,7 +124,7 @@ class StagePace:
     weight_decay: float = 1e-2
 
 
-def adamw(network: nn.Module, pace: Pace) -> torch.optim.Optimizer:
+def adamw(network: nn.Module, pace: StagePace) -> torch.optim.Optimizer:
     """Return AdamW over all parameters of a network, as one group."""
     group = {"params": list(network.parameters()), "peak": pace.learning_rate}
     return torch.optim.AdamW([group], pace.learning_rate, weight_decay=pace.weight_decay)
@@ -151,7 +134,7 @@ def fit(
     network: nn.Module,
     examples: Sequence[int],
     loss: Callable[[list[int]], Tensor],
-    pace: Pace,
+    pace: StagePace,
     *,
     kept: Path,
     identity: Mapping[str, Any],

@@ -19,21 +19,18 @@ from torch.nn import functional
 from streamer_models.sound_network import SoundNetwork
 from streamer_models.storage import pack, unpack
 from tools.data.cache import DEFAULT_CACHE
-from tools.training.loop import Loop, adamw, warm_cosine
+from tools.training.loop import Loop, StagePace, adamw, warm_cosine
 from tools.training.resume import Unfinished
 from tools.training.tasks.sound_clips import held_out, load_clips, tones
 from tools.training.tasks.sound_scenes import Scenes
 
 
 @dataclass(frozen=True)
-class SoundSettings:
+class SoundSettings(StagePace):
     """How the network learns, from scenes that come once."""
 
-    epochs: int = 5
     steps: int = 100
-    batch: int = 32
     learning_rate: float = 3e-3
-    weight_decay: float = 0.01
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

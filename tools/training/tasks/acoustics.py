@@ -19,7 +19,7 @@ from streamer_models.encoders.leaf_cnn import RECEPTIVE_FIELD, LeafCnn
 from tools.data.iemocap import BANDS, Features
 from tools.progress import progress
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.loop import fit
+from tools.training.loop import StagePace, fit
 from tools.training.recipes.dyadic_encoders import CLASSES, Dialogues, class_of
 from tools.training.tasks.acoustic_encoder import AcousticEncoder, AcousticSet
 
@@ -27,7 +27,7 @@ CHECKPOINT = "acoustics.safetensors"
 
 
 @dataclass(frozen=True)
-class AcousticSettings:
+class AcousticSettings(StagePace):
     """All that could be chosen otherwise.
 
     Attributes:
@@ -40,7 +40,6 @@ class AcousticSettings:
     epochs: int = 20
     batch: int = 64
     longest: int = 108
-    learning_rate: float = 1e-3
     weight_decay: float = 0.1
     dropout: float = 0.4
     masked: int = 10

@@ -16,14 +16,14 @@ from tools.data.decoding import decode
 from tools.data.iemocap import LABELS, Utterance
 from tools.progress import progress
 from tools.training.checkpoint import load_checkpoint, save_checkpoint
-from tools.training.loop import fit
+from tools.training.loop import StagePace, fit
 from tools.training.recipes.dyadic_encoders import Dialogues
 
 CHECKPOINT = "waves.safetensors"
 
 
 @dataclass(frozen=True)
-class WaveSettings:
+class WaveSettings(StagePace):
     """All that could be chosen otherwise.
 
     Attributes:
@@ -36,7 +36,6 @@ class WaveSettings:
     batch: int = 16
     longest_s: float = 4.0
     gain_db: float = 10.0
-    learning_rate: float = 1e-3
     weight_decay: float = 0.02
     dropout: float = 0.4
     smoothing: float = 0.1
