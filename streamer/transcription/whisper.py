@@ -39,7 +39,7 @@ SILENCE = 500
 """States of silence (10 s) that the first reading is shown: with 4 s, one text in six is said twice."""
 SILENT = 0.7
 """Probability of no speech over which there is no other reading."""
-SURE = -0.6
+SURE = -0.8
 """Mean log probability of a text's tokens from which no second reading is made."""
 
 
