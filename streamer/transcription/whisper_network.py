@@ -22,8 +22,6 @@ LEAD = 200
 """Columns of silence that are encoded after an utterance."""
 _STRIDE = 2
 """Columns for a state, 20 ms."""
-STATES = WINDOW // _STRIDE
-"""States that fill a window."""
 
 
 @dataclass(frozen=True, slots=True)
