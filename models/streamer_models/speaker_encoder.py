@@ -88,7 +88,7 @@ class VoiceStream:
 
 
 def mel_frames(samples: Samples) -> NDArray[np.float32]:
-    """The log power in mel bands, float32 [F, 80], of each whole frame of 25 ms, every 10 ms, as Kaldi computes it."""
+    """Return log mel powers, float32 [F, 80], of each whole frame of 25 ms, every 10 ms, as Kaldi does."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, _FRAME)[::_HOP]
     frames = frames - frames.mean(axis=1, keepdims=True)
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
@@ -117,13 +117,13 @@ def _mel(hertz: Any) -> Any:
 
 
 def _gain(samples: Samples) -> np.float32:
-    """The factor that brings speech to -26 dB; 1 for silence."""
+    """Return the factor that brings speech to -26 dB; 1 for silence."""
     power = float(np.mean(np.square(samples, dtype=np.float64)))
     return np.float32(_LEVEL / np.sqrt(power) if power > 0 else 1.0)
 
 
 def unit(vector: NDArray[np.floating[Any]]) -> Voice:
-    """The vector of length 1 in the same direction; zero stays zero."""
+    """Return the vector of length 1 in the same direction; zero stays zero."""
     length = float(np.linalg.norm(vector))
     return np.asarray(vector / length if length > 0 else vector, np.float32)
 

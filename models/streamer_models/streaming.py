@@ -92,7 +92,7 @@ class LeafCnnStream:
 
     @torch.inference_mode()
     def embedding(self, end: int | None = None) -> Tensor:
-        """The embedding [embedding] of the utterance as if it ended at a sample.
+        """Return the embedding [embedding] of the utterance as if it ended at a sample.
 
         Args:
             end: Samples from the beginning; None: all that was pushed. At most `look_back` may lie between the two.
@@ -114,7 +114,7 @@ class LeafCnnStream:
         return (known.sum / known.columns).cpu()
 
     def estimate(self) -> Tensor:
-        """The embedding [embedding] of the blocks that are done, up to 0.5 s behind: it costs next to nothing.
+        """Return the embedding [embedding] of the blocks that are done, up to 0.5 s behind: it costs next to nothing.
 
         Before the first column is done, that is for 1.4 s, it costs that column; before the first block is, it is
         `embedding()`.
@@ -123,7 +123,7 @@ class LeafCnnStream:
         return self.embedding(self._needed(done) if done else None)
 
     def _after(self, known: "_Known", energies: Tensor) -> "_Known":
-        """The state after further frames with energies [filters, n >= 1]."""
+        """Return the state after further frames with energies [filters, n >= 1]."""
         features, average = self._network.compress(energies, known.average)
         waiting = torch.cat([known.waiting, features], dim=1)
         needed = COLUMN_HOP if known.convolved else RECEPTIVE_FIELD
@@ -143,11 +143,11 @@ class LeafCnnStream:
         )
 
     def _needed(self, frames: int) -> int:
-        """Samples after which so many frames do not change any more."""
+        """Return samples after which so many frames do not change any more."""
         return (frames - 1) * self._hop + self._half + 1
 
     def _known_before(self, frames: int, end: int) -> "_Known":
-        """The last state whose frames an utterance of `end` samples has."""
+        """Return the last state whose frames an utterance of `end` samples has."""
         for known in reversed(self._known):
             if known.frames <= frames and (known.frames == 0 or self._needed(known.frames) <= end):
                 return known
@@ -206,7 +206,7 @@ class Buffered:
 
     @torch.inference_mode()
     def estimate(self) -> Tensor | None:
-        """About the embedding of what was pushed, or the last one made while that is not about twice as long.
+        """Return about the embedding of what was pushed, or the last one made while that is not about twice as long.
 
         So estimates cost less than the embedding at the end: where the encoder pools frames, each encodes the last
         two seconds at most, and pools them with what was encoded before.
@@ -219,7 +219,7 @@ class Buffered:
 
     @torch.inference_mode()
     def embedding(self, end: int | None = None) -> Tensor:
-        """The embedding [size] or [steps, size] of the utterance as if it ended at a sample.
+        """Return the embedding [size] or [steps, size] of the utterance as if it ended at a sample.
 
         Args:
             end: Samples from the beginning; None for all that was pushed.
@@ -236,14 +236,14 @@ class Buffered:
         return made.float().cpu()
 
     def _pooled(self, begin: int) -> Tensor:
-        """The embedding by what was encoded before and what was pushed from a sample on."""
+        """Return the embedding by what was encoded before and what was pushed from a sample on."""
         if self._pooling is None:
             return self.embedding()
         self._frames.push(self._pooling.voiced_frames(self._wave(begin, self._pushed)))
         return self._pooling.pooled(*self._frames.moments()).float().cpu()
 
     def _wave(self, begin: int, end: int) -> Tensor:
-        """Samples [T], T >= 1, of those kept."""
+        """Return samples [T], T >= 1, of those kept."""
         kept = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
         self._pieces = [kept]
         wave = kept[max(0, begin - self._first) : end - self._first]
@@ -251,7 +251,7 @@ class Buffered:
 
 
 def _device_of(encoder: Any) -> torch.device:
-    """Where an encoder's weights are."""
+    """Return where an encoder's weights are."""
     tensors = chain(encoder.parameters(), encoder.buffers())
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 

@@ -128,7 +128,7 @@ class _Recent:
         self._held = kept.copy()
 
     def window(self, end: int, length: int) -> Samples:
-        """The samples before a position, silence where there are none."""
+        """Return the samples before a position, silence where there are none."""
         first = max(0, end - length - self._start)
         known = self._held[first : max(0, end - self._start)]
         if len(known) == length:
@@ -139,19 +139,19 @@ class _Recent:
         return window
 
     def power(self, end: int, length: int) -> float:
-        """The mean power before a position."""
+        """Return the mean power before a position."""
         window = self.window(end, length)
         return float(np.dot(window, window)) / length
 
     def row_powers(self, first: int, end: int) -> list[float]:
-        """The mean power of each row."""
+        """Return the mean power of each row."""
         rows = self.window(end * FRAME, (end - first) * FRAME).reshape(-1, FRAME)
         powers: list[float] = (np.vecdot(rows, rows).astype(np.float64) / FRAME).tolist()
         return powers
 
 
 def _explained(copy: Samples, original: Samples) -> bool:
-    """Whether a window is a filtered and delayed copy of another.
+    """Return whether a window is a filtered and delayed copy of another.
 
     Args:
         copy: float32 [_WINDOW].

@@ -21,7 +21,7 @@ def row_of(sample: int) -> int:
 
 
 def whole_frames(seconds: float) -> int:
-    """The length in samples of the frames nearest to a time, one at least."""
+    """Return the length in samples of the frames nearest to a time, one at least."""
     return max(1, round(to_samples(seconds) / FRAME)) * FRAME
 
 
@@ -93,7 +93,7 @@ class FrameOrder:
         self._channels[item.channel].push(item)
 
     def is_due(self, wanted: Sequence[int]) -> bool:
-        """Whether the rows of any channel are complete up to the sample wanted, or up to a gap.
+        """Return whether the rows of any channel are complete up to the sample wanted, or up to a gap.
 
         Args:
             wanted: for each channel, the sample up to which it must be known before it is taken.

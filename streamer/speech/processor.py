@@ -279,12 +279,12 @@ class SpeechProcessor:
 
 
 def _row(event: SpeechEvent, piece: AudioChunk | Gap) -> int:
-    """The row at whose end an event became known."""
+    """Return the row at whose end an event became known."""
     if isinstance(piece, Gap) or isinstance(event, Gap):
         return row_of(piece.start)
     return row_of(event.at - 1)
 
 
 def _frame_end(sample: int) -> int:
-    """The end of the frame that a sample is in, or stands at the end of."""
+    """Return the end of the frame that a sample is in, or stands at the end of."""
     return -(-sample // FRAME) * FRAME

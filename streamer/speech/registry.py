@@ -22,7 +22,7 @@ _TOGETHER = 0.09
 def make_segmenter(
     settings: Segmentation, channel: int, voices: "VoiceTracker | None" = None
 ) -> Segmenter:
-    """The segmenter of one channel, with a detector of its own.
+    """Make the segmenter of one channel, with a detector of its own.
 
     Args:
         settings: Of the detector, and of the cuts.
@@ -44,7 +44,7 @@ def make_segmenter(
 
 
 def make_voices(settings: Speakers, channel: str) -> "VoiceTracker":
-    """What tells the speakers of one channel apart.
+    """Make what tells the speakers of one channel apart.
 
     Raises:
         UserError: The speaker encoder, or the file of voice prints, is missing or damaged.
@@ -65,7 +65,7 @@ def make_voices(settings: Speakers, channel: str) -> "VoiceTracker":
 
 
 def sound_detectors(settings: Sounds) -> Callable[[int], SoundDetector | None]:
-    """What makes the detector of sounds of a channel, or None if none is asked for.
+    """Return the maker of the detector of sounds of a channel, or None if none is asked for.
 
     Raises:
         UserError: Its weights are missing or damaged.
@@ -83,7 +83,7 @@ def sound_detectors(settings: Sounds) -> Callable[[int], SoundDetector | None]:
 
 
 def make_detector(settings: Segmentation) -> VoiceDetector:
-    """The voice detector that the settings name; imports only what that one needs.
+    """Make the voice detector that the settings name; imports only what that one needs.
 
     Raises:
         UserError: There is no such detector, or it does not take these options.

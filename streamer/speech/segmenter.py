@@ -261,7 +261,7 @@ class Segmenter:
                 yield from self._split(at)
 
     def _sounds_complete(self, silence: int, at: int) -> bool:
-        """Whether the turn is over by its sound; asked once in a pause."""
+        """Return whether the turn is over by its sound; asked once in a pause."""
         asking = self.asking and not self._asked and silence >= self._ask_after
         if self._turn_end is None or self._turn is None or not asking:
             return False

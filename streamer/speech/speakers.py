@@ -103,7 +103,7 @@ class SpeakerClusters:
         return {each.label: float(each.voice @ voice) for each in self._speakers}
 
     def is_new(self, voice: Voice, seconds: float) -> bool:
-        """Whether speech of so many seconds is of nobody known."""
+        """Return whether speech of so many seconds is of nobody known."""
         thresholds = self._thresholds
         if not self._speakers:
             return True

@@ -187,13 +187,13 @@ class VoiceTracker:
         return change
 
     def _is_surely_the_same(self, voice: Voice | None) -> bool:
-        """Whether the speaker of the utterance so far goes on, beyond doubt."""
+        """Return whether the speaker of the utterance so far goes on, beyond doubt."""
         if voice is None or not self._seconds:
             return False
         return float(unit(self._sum) @ voice) >= self._margins.sure
 
     def _differs(self, voice: Voice, seconds: float) -> bool:
-        """Whether somebody else speaks than in the utterance so far."""
+        """Return whether somebody else speaks than in the utterance so far."""
         before = unit(self._sum)
         known = self._speakers.similarities(voice)
         alike = float(before @ voice)
@@ -206,7 +206,7 @@ class VoiceTracker:
         return max(closest, alike) < self._margins.change
 
     def _voice(self) -> tuple[Voice | None, float]:
-        """The voice of the utterance so far, None if too little of it is known, and the seconds that tell it."""
+        """Return the voice of the utterance so far, None if too little of it is known, and the seconds that tell it."""
         total, seconds = self._sum, self._seconds
         piece = self._piece
         if piece and (voice := piece.stream.voice()) is not None:

@@ -52,7 +52,7 @@ def invented(words: Sequence[str], seconds: float, max_words_per_second: float) 
 
 
 def _loop(words: Sequence[str]) -> int:
-    """The length of the first phrase that is repeated like a loop, or 0."""
+    """Return the length of the first phrase that is repeated like a loop, or 0."""
     for length in range(1, len(words) // LOOP_TIMES + 1):
         needed = max(LOOP_TIMES * length, LOOP_WORDS) - length
         run = 0

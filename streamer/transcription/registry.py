@@ -51,7 +51,7 @@ NONE = Plugin(
 
 
 def make_transcriber(asr: Asr, cores: int) -> tuple[Transcriber, str]:
-    """The transcriber that the settings ask for, loaded; to be used by one thread at a time.
+    """Load the transcriber that the settings ask for; to be used by one thread at a time.
 
     Returns:
         The transcriber, and one line for the user where `auto` had to settle for less ("" otherwise).

@@ -44,7 +44,7 @@ class StableText:
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many words two texts begin with alike, case and punctuation aside."""
+    """Return how many words two texts begin with alike, case and punctuation aside."""
     count = 0
     for first, second in zip(one, other, strict=False):
         if _bare(first) != _bare(second):

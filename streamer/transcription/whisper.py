@@ -176,7 +176,7 @@ class WhisperTranscriber:
         return invented(text.split(), seconds, MAX_WORDS_PER_SECOND)
 
     def _words(self, reading: _Reading, language: str, seconds: float) -> tuple[Word, ...]:
-        """When each word is said, and with what probability."""
+        """Return when each word is said, and with what probability."""
         times, probabilities = self._network.align(
             reading.context, self._tokens.start(language), reading.tokens
         )
@@ -191,7 +191,7 @@ class WhisperTranscriber:
 
 
 def _parts(samples: Samples) -> Iterator[tuple[Samples, int]]:
-    """The audio in parts that fit into a window, cut where it is quiet, and where each begins."""
+    """Return the audio in parts that fit into a window, cut where it is quiet, and where each begins."""
     begin = 0
     while len(samples) > LONGEST:
         searched = samples[LONGEST - _SEARCH : LONGEST].reshape(-1, _STEP)
@@ -204,7 +204,7 @@ def _parts(samples: Samples) -> Iterator[tuple[Samples, int]]:
 
 
 def _moved(transcript: Transcript, at: int) -> Transcript:
-    """The transcript of a part that begins at a sample of the utterance."""
+    """Return the transcript of a part that begins at a sample of the utterance."""
     later = at / SAMPLE_RATE
     words = tuple(
         replace(word, start=word.start + later, end=word.end + later) for word in transcript.words
@@ -213,7 +213,7 @@ def _moved(transcript: Transcript, at: int) -> Transcript:
 
 
 def _joined(transcripts: list[Transcript]) -> Transcript:
-    """The transcripts of an utterance's parts as one: what was understood of it."""
+    """Return the transcripts of an utterance's parts as one: what was understood of it."""
     understood = [transcript for transcript in transcripts if transcript.status == "ok"]
     if len(transcripts) == 1 or not understood:
         return transcripts[0]

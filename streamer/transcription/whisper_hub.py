@@ -12,7 +12,7 @@ SECONDS = 0.8
 
 
 def cached(repository: str) -> Path | None:
-    """The directory of a repository's weights in the cache."""
+    """Return the directory of a repository's weights in the cache."""
     from huggingface_hub import try_to_load_from_cache
 
     weights = try_to_load_from_cache(repository, "model.bin")
@@ -21,7 +21,7 @@ def cached(repository: str) -> Path | None:
 
 @functools.cache
 def problem(repository: str, wait: float) -> str:
-    """What keeps the hub from giving a repository, or ""; asked once in the life of the process."""
+    """Return what keeps the hub from giving a repository, or ""; asked once in the life of the process."""
     outcome: list[str] = []
     # A thread, for the library's own time-outs cover neither the name's look-up nor its retries.
     thread = threading.Thread(

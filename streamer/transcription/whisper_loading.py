@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def load(asr: Asr, cores: int) -> tuple[str, WhisperNetwork, Tokens]:
-    """The model that the settings name: what it is called, its networks, its vocabulary.
+    """Load the model that the settings name: what it is called, its networks, its vocabulary.
 
     Raises:
         UserError: if it cannot be had or loaded, or does not know the language.
@@ -47,7 +47,7 @@ def _require_english(asr: Asr) -> None:
 def _load(
     asr: Asr, cores: int, files: ModelFiles, contents: dict[str, bytes] | None
 ) -> tuple[WhisperNetwork, str]:
-    """The networks and their arithmetic, on the device that the settings name or that works."""
+    """Load the networks and choose their arithmetic, on the device that the settings name or that works."""
     from ctranslate2 import get_cuda_device_count
 
     if asr.device != "cpu" and get_cuda_device_count():
@@ -86,7 +86,7 @@ def _load_on(
 
 
 def _voice() -> Samples:
-    """A second of speech, of the sample call."""
+    """Return a second of speech, of the sample call."""
     import av
 
     begin, end = round(0.3 * SAMPLE_RATE), round(1.3 * SAMPLE_RATE)

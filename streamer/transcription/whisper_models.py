@@ -52,13 +52,13 @@ class ModelFiles:
     origin: Origin
 
     def megabytes(self) -> float:
-        """The size of its weights."""
+        """Return the size of its weights."""
         if self.origin == "package":
             return whisper_packages.packaged_bytes(self.name) / 1e6
         return (self.directory / "model.bin").stat().st_size / 1e6
 
     def read(self) -> dict[str, bytes] | None:
-        """The checked contents of a packaged model's files; None for one to be loaded from its directory.
+        """Return the checked contents of a packaged model's files; None for one to be loaded from its directory.
 
         Raises:
             UserError: if a file of the package is not what it should be.
@@ -67,7 +67,7 @@ class ModelFiles:
 
 
 def find(model: str, *, language: str | None = "en") -> ModelFiles | None:
-    """A model by directory or name, if it is on this machine already.
+    """Find a model by directory or name, if it is on this machine already.
 
     Args:
         model: a directory, a name, or `auto` for the best that is there.
@@ -95,7 +95,7 @@ def obtain(
     language: str | None = "en",
     wait: float = whisper_hub.SECONDS,
 ) -> ModelFiles:
-    """A model by directory or name, downloaded if it must be (with a progress bar on stderr).
+    """Find a model by directory or name, or download it (with a progress bar on stderr).
 
     Args:
         model: see `find`; `auto` downloads the smallest model where there is none.
@@ -117,12 +117,12 @@ def obtain(
 
 
 def wanted(model: str, *, language: str | None) -> str:
-    """The model to be downloaded where nothing is found."""
+    """Return the model to be downloaded where nothing is found."""
     return DOWNLOAD[_candidates(language)] if model == AUTO else model
 
 
 def advice(model: str) -> str:
-    """How to come by a model that is not on this machine."""
+    """Return how to come by a model that is not on this machine."""
     for name, extra in (("tiny.en", "words"), ("base", "words-base")):
         if name == model:
             return f"pip install 'streamer-emotion[{extra}]', or set asr.model to a directory"

@@ -70,17 +70,17 @@ class WhisperNetwork:
         self._silence: NDArray[np.float32] | None = None
 
     def encode(self, features: Features) -> Encoding:
-        """The states of an utterance [bands, n], n <= 3,000, at a cost that goes with n."""
+        """Return the states of an utterance [bands, n], n <= 3,000, at a cost that goes with n."""
         columns = features.shape[1]
         length = min(WINDOW, columns + LEAD + (columns + LEAD) % _STRIDE)
         return Encoding(self._encoded(features, length), columns)
 
     def encode_window(self, features: Features) -> Encoding:
-        """The states of an utterance in a whole window: slow, and as the networks were trained."""
+        """Return the states of an utterance in a whole window: slow, and as the networks were trained."""
         return Encoding(self._encoded(features, WINDOW), features.shape[1])
 
     def context(self, encoding: Encoding, silence: int) -> Context:
-        """The states of an utterance, and as many of silence after it as fit into a window."""
+        """Return the states of an utterance, and as many of silence after it as fit into a window."""
         begin = len(encoding.states)
         filled = [encoding.states, self._silent_states()[begin : begin + silence]]
         return Context(_view(np.concatenate(filled)[None]), encoding.columns)
@@ -88,7 +88,7 @@ class WhisperNetwork:
     def decode(
         self, context: Context, prompt: Sequence[int], *, beams: int, most: int
     ) -> Hypothesis:
-        """The likeliest text, of at most `most` tokens."""
+        """Return the likeliest text, of at most `most` tokens."""
         result = self._model.generate(
             context.view,
             [list(prompt)],
@@ -102,14 +102,14 @@ class WhisperNetwork:
         return Hypothesis(tuple(tokens), float(mean), float(result.no_speech_prob))
 
     def language(self, context: Context) -> str:
-        """The likeliest language (ISO 639)."""
+        """Return the likeliest language (ISO 639)."""
         token, _ = self._model.detect_language(context.view)[0][0]
         return str(token).strip("<|>")
 
     def align(
         self, context: Context, start: Sequence[int], tokens: Sequence[int]
     ) -> tuple[NDArray[np.float64], list[float]]:
-        """When each token begins (seconds [len(tokens) + 1], the last its end), and their probabilities."""
+        """Return when each token begins (seconds [len(tokens) + 1], the last its end), and their probabilities."""
         found = self._model.align(context.view, list(start), [list(tokens)], context.columns)[0]
         pairs = np.array(found.alignments)
         begins = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1))
@@ -117,13 +117,13 @@ class WhisperNetwork:
         return times, list(found.text_token_probs)
 
     def _silent_states(self) -> NDArray[np.float32]:
-        """The states [1500, width] of a window in which the voice is followed by silence."""
+        """Return the states [1500, width] of a window in which the voice is followed by silence."""
         if self._silence is None:
             self._silence = self._encoded(log_mel(self._voice, self.bands), WINDOW)
         return self._silence
 
     def _encoded(self, features: Features, length: int) -> NDArray[np.float32]:
-        """The states [length / 2, width] of features and silence after them."""
+        """Return the states [length / 2, width] of features and silence after them."""
         padded = np.pad(features, ((0, 0), (0, length - features.shape[1])))
         states = self._model.encode(_view(padded[None]), to_cpu=True)
         found: NDArray[np.float32] = np.asarray(states, np.float32)[0]

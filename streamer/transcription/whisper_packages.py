@@ -64,7 +64,7 @@ PACKAGES: Mapping[str, Mapping[str, PackagedFile]] = {
 
 
 def find_packaged(model: str) -> Path | None:
-    """The folder of a model's weights among the installed packages, if all of its files are there."""
+    """Find the folder of a model's weights among the installed packages, if all of its files are there."""
     files = [_paths(file) for file in PACKAGES.get(model, {}).values()]
     if not files or not all(files):
         return None
@@ -72,12 +72,12 @@ def find_packaged(model: str) -> Path | None:
 
 
 def packaged_bytes(model: str) -> int:
-    """The size of a packaged model's weights."""
+    """Return the size of a packaged model's weights."""
     return sum(path.stat().st_size for path in _paths(PACKAGES[model]["model.bin"]))
 
 
 def read_packaged(model: str) -> dict[str, bytes]:
-    """The contents of a packaged model's files, by name.
+    """Read the contents of a packaged model's files, by name.
 
     Raises:
         UserError: if one of them is not what it was when this program was made.
@@ -96,7 +96,7 @@ def read_packaged(model: str) -> dict[str, bytes]:
 
 
 def _paths(file: PackagedFile) -> list[Path]:
-    """Where the parts of a file are, or nothing if one is missing."""
+    """Return where the parts of a file are, or nothing if one is missing."""
     paths = [
         path for package, name in file.parts if (path := _located(package, name)) and path.is_file()
     ]

@@ -28,14 +28,14 @@ class Tokens:
         self._end = self._id("<|endoftext|>")
 
     def start(self, language: str) -> list[int]:
-        """The tokens that ask for a transcript in a language."""
+        """Return the tokens that ask for a transcript in a language."""
         start = [self._id("<|startoftranscript|>")]
         if self._multilingual:
             start += [self._id(f"<|{language}|>"), self._id("<|transcribe|>")]
         return start
 
     def prompt(self, language: str, terms: Sequence[str]) -> list[int]:
-        """All that stands before the text: terms to expect, the language, that no times are wanted."""
+        """Return all that stands before the text: terms to expect, the language, that no times are wanted."""
         before: list[int] = []
         if terms:
             expected = self._tokenizer.encode(" " + ", ".join(terms), add_special_tokens=False).ids
@@ -43,15 +43,15 @@ class Tokens:
         return [*before, *self.start(language), self._id("<|notimestamps|>")]
 
     def spoken(self, tokens: Sequence[int]) -> list[int]:
-        """The tokens that stand for text."""
+        """Return the tokens that stand for text."""
         return [token for token in tokens if token < self._end]
 
     def text(self, tokens: Sequence[int]) -> str:
-        """What tokens of text say."""
+        """Return what tokens of text say."""
         return str(self._tokenizer.decode(list(tokens)))
 
     def words(self, tokens: Sequence[int], language: str) -> list[tuple[str, int]]:
-        """The words of a text in order, each with its number of tokens; punctuation stays at its word."""
+        """Return the words of a text in order, each with its number of tokens; punctuation stays at its word."""
         words: list[tuple[str, int]] = []
         for piece, count in self._pieces(tokens):
             begins = piece.startswith(" ") or language in JOINED

@@ -145,7 +145,7 @@ async def _read(path: Path) -> Call:
 
 
 def brief_call(call: Call, settings: Segmentation) -> Call:
-    """The beginnings of a call's utterances, a second each, with pauses between: one speaker's many short ones."""
+    """Return the beginnings of a call's utterances, a second each, with pauses between, as of one speaker."""
     pieces: list[Samples] = []
     for channel, samples in enumerate(call.samples):
         segmenter = make_segmenter(settings, channel)

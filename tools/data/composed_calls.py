@@ -22,7 +22,7 @@ ROOM = 10 ** (-70 / 20)
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.data.composed_calls", description=__doc__
     )

@@ -40,7 +40,7 @@ _TIMEOUT_S = 20
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tools.data.hypotheses", description=__doc__)
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of speech/, conversations/"
@@ -76,7 +76,7 @@ class Speaker:
         self._augmentation = augmentation
 
     def speak(self, text: str) -> tuple[str, Wave]:
-        """The name of the voice, and samples [n]. Equal texts sound equal.
+        """Return the name of the voice, and samples [n]. Equal texts sound equal.
 
         Raises:
             UserError: No synthesizer is installed, or it fails.

@@ -24,7 +24,7 @@ _SHORTEST_S = 0.1
 
 
 def short(wave: Wave) -> Wave:
-    """A stretch of 0.4 to 1.3 s of the loud part."""
+    """Return a stretch of 0.4 to 1.3 s of the loud part."""
     rng = _random(wave)
     stretch = crop(loud_part(wave, 0.0, 0.0), to_samples(rng.uniform(*SHORT_S)), rng)
     return np.pad(stretch, (0, max(0, to_samples(_SHORTEST_S) - len(stretch))))
@@ -37,7 +37,7 @@ def room(wave: Wave) -> Wave:
 
 
 def codec(wave: Wave) -> Wave:
-    """A voice call of medium band that loses a packet in twenty."""
+    """Return a voice call of medium band that loses a packet in twenty."""
     return lose_packets(wave, _PACKETS_LOST, _BANDWIDTH_HZ, _random(wave))
 
 

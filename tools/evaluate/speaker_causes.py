@@ -104,7 +104,7 @@ def _errors(true: _Grid, said: _Grid) -> int:
 
 
 def _best(true: _Grid, said: _Grid, recording: Diarized) -> _Grid:
-    """The utterances, each with the name of who speaks most of it."""
+    """Return the utterances, each with the name of who speaks most of it."""
     named = np.zeros_like(true) if len(true) else said
     for one in recording.hypothesis if len(true) else ():
         span = _span(one)
@@ -113,7 +113,7 @@ def _best(true: _Grid, said: _Grid, recording: Diarized) -> _Grid:
 
 
 def _nearest(said: _Grid, speaking: NDArray[np.int64]) -> _Grid:
-    """The labels of the nearest utterances wherever somebody speaks, one at a time."""
+    """Return the labels of the nearest utterances wherever somebody speaks, one at a time."""
     known = np.flatnonzero(said.any(axis=0))
     labels = np.zeros_like(said)
     if len(known):

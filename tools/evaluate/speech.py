@@ -170,7 +170,7 @@ def evaluate(
 def by_votes(
     judgements: Judgements, clips: Sequence[Clip], votes: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, Any]:
-    """The report against the label that most listeners hear in the voice; empty where nobody was asked.
+    """Return the report against the label that most listeners hear in the voice; empty where nobody was asked.
 
     Args:
         judgements: Of n clips.

@@ -138,7 +138,7 @@ def _clips(folder: Path, corpus: str, most: int) -> list[Said]:
 
 
 def alone(turns: Sequence[Turn]) -> list[Turn]:
-    """What of turns is said while nobody else speaks, in pieces."""
+    """Return what of turns is said while nobody else speaks, in pieces."""
     edges = sorted({at for turn in turns for at in (turn.start, turn.end)})
     found = []
     for start, end in pairwise(edges):
@@ -229,7 +229,7 @@ def named(encoder: SpeakerEncoder, said: Sequence[Said]) -> Iterator[dict[str, A
 
 
 def _split(alike: _Floats) -> tuple[_Floats, _Floats]:
-    """The cosines of each with itself, and with others."""
+    """Return the cosines of each with itself, and with others."""
     return np.diag(alike), alike[~np.eye(len(alike), dtype=bool)]
 
 

@@ -117,7 +117,7 @@ def outer_step(
 def _gradients(
     network: nn.Module, parameters: Parameters, loss: Loss, names: Sequence[str]
 ) -> Parameters:
-    """The gradients of the named parameters; layers below them are not walked back through."""
+    """Return the gradients of the named parameters; layers below them are not walked back through."""
     free = {name: parameters[name].detach().requires_grad_() for name in names}
     at = parameters | free
 

@@ -107,14 +107,14 @@ def _raised(probability: float) -> float:
 
 @cache
 def _session() -> Any:
-    """The network, loaded once; running it is thread-safe, and takes one thread."""
+    """Return the network, loaded once; running it is thread-safe, and takes one thread."""
     from streamer_models.onnx_session import session_of
 
     return session_of(_asset().read_bytes())
 
 
 def _asset() -> Path:
-    """The network's file, found without importing faster-whisper, which takes a second."""
+    """Return the network's file, found without importing faster-whisper, which takes a second."""
     package = find_spec("faster_whisper")
     if package and package.origin:
         file = Path(package.origin).parent / "assets" / "silero_vad_v6.onnx"

@@ -251,7 +251,7 @@ def _calm_scores(parts: Parts) -> Tensor:
 
 @torch.inference_mode()
 def _heard(parts: Parts, fusion: ScoreFusion, talk: _Talk) -> Heard:
-    """What audio alone says of the development clips, of calm speech kept apart, and of the recorded calls."""
+    """Return what audio alone says of the development clips, of calm speech kept apart, and of the recorded calls."""
     data, bank, scorers = parts.data, parts.bank, parts.scorers
     bias, weight = fusion.bias[0], fusion.weights[0, 0]
 

@@ -69,7 +69,7 @@ class Terms:
     calm: float
 
     def allows(self, clip: Clip) -> bool:
-        """Whether a clip may be learnt from."""
+        """Return whether a clip may be learnt from."""
         return not self.open or clip.corpus in (*OPEN_LABELLED, *OPEN_CALM, "calls")
 
 
@@ -118,7 +118,7 @@ class LabelData:
         self.speech = Speech(self._clips, calls, noises)
 
     def clips_of(self, pieces: Sequence[Piece]) -> list[Clip]:
-        """The clip of each piece."""
+        """Return the clip of each piece."""
         return [self.speech.clip(piece) for piece in pieces]
 
     @cached_property
@@ -149,11 +149,11 @@ class LabelData:
         }
 
     def _drawn(self, clip: Clip) -> bool:
-        """Whether a clip is among the share to learn from; a share holds all smaller ones."""
+        """Return whether a clip is among the share to learn from; a share holds all smaller ones."""
         return zlib.crc32(clip.path.encode()) < self._share * 2**32
 
     def learns_from(self, piece: Piece) -> bool:
-        """Whether a piece is for training, and allowed."""
+        """Return whether a piece is for training, and allowed."""
         clip = self.speech.clip(piece)
         if not self.terms.allows(clip):
             return False
@@ -182,7 +182,7 @@ class LabelData:
         return torch.tensor(np.array(rows), dtype=torch.float32)
 
     def votes(self, pieces: Sequence[Piece]) -> list[str]:
-        """The label that most listeners hear in the voice of each clip; empty where nobody was asked."""
+        """Return the label that most listeners hear in the voice of each clip; empty where nobody was asked."""
         heard = read_votes(self._data / "speech" / CREMAD_VOTES, LABELS)
         names = [Path(clip.path).stem for clip in self.clips_of(pieces)]
         return [LABELS[int(heard[name].argmax())] if name in heard else "" for name in names]
@@ -207,7 +207,7 @@ class LabelData:
         ]
 
     def first_texts(self) -> LabelledTexts:
-        """What the text encoder learns first: comments."""
+        """Return what the text encoder learns first: comments."""
         learnt = [turn for part, turn in self.comments if part == "train"]
         labels = (*LABELS, OTHER)
         classes = [labels.index(turn.emotion4 or OTHER) for turn in learnt]
@@ -216,7 +216,7 @@ class LabelData:
         return LabelledTexts([t.text for t in learnt], np.array(classes, np.int64), weights)
 
     def talk_texts(self) -> LabelledTexts:
-        """What it learns then, where the terms allow: talk, what was heard of it, and a fifth of comments."""
+        """Return what it learns then, where the terms allow: talk, what was heard of it, and a fifth of comments."""
         talk = labelled_texts(open_dialogues(self._data, "train"))
         parts = [(1 - _GOEMOTIONS_SHARE, talk), (_GOEMOTIONS_SHARE, self.first_texts())]
         if places := [i for i, text in enumerate(talk.texts) if text in self._heard]:

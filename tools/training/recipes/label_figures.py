@@ -164,7 +164,7 @@ class Figures:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
+        """Return all of it as plain values."""
         return {
             "calibration": self.calibration.model_dump(mode="json"),
             "threshold": self.threshold,
@@ -190,7 +190,7 @@ def conversations(heard: Heard) -> list[str]:
 def choose_thresholds(
     heard: Heard, calm: _Floats, calls: _Floats, recordings: Collection[str]
 ) -> dict[str, float]:
-    """The least threshold of each label other than neutral that is quiet enough.
+    """Return the least threshold of each label other than neutral that is quiet enough.
 
     Args:
         heard: What the probabilities belong to.
@@ -292,7 +292,7 @@ def _rates(
 
 
 def _unknown(heard: Heard, rows: _Floats) -> dict[str, Any]:
-    """The report on clips of training speakers by heads that do not know the speaker."""
+    """Return the report on clips of training speakers by heads that do not know the speaker."""
     clips = heard.unknown
     truth, speakers = [clip.emotion4 for clip in clips], [clip.speaker for clip in clips]
     judged = Judgements.of(LABELS, truth, rows, speakers)

@@ -73,7 +73,7 @@ class LabelSettings:
     """Of the draws of heads and texts; less in a trial."""
 
     def drawing(self, share: float) -> "LabelSettings":
-        """The same with another share."""
+        """Return the same with another share."""
 
         def fewer(stage: TextSettings) -> TextSettings:
             return replace(stage, utterances=round(share * (stage.utterances or 0)) or None)
@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def share(text: str) -> float:
-    """A number above 0, at most 1."""
+    """Return a number above 0, at most 1."""
     value = float(text)
     if not 0 < value <= 1:
         raise ValueError
@@ -290,7 +290,7 @@ def train_texts(
 
 
 def _weights(clips: Sequence[Clip], targets: Tensor, calm: float) -> NDArray[np.float64]:
-    """How often each piece is drawn: the labelled ones together 1 - calm, the calm ones calm."""
+    """Return how often each piece is drawn: the labelled ones together 1 - calm, the calm ones calm."""
     labelled = np.array([bool(clip.emotion4) for clip in clips])
     places, others = np.flatnonzero(labelled).tolist(), np.flatnonzero(~labelled).tolist()
     weights = np.zeros(len(clips))

@@ -187,7 +187,7 @@ def compare(study: Study, shots: Sequence[int]) -> tuple[dict[str, Any], Chopra2
 
 
 def choose_rates(study: Study) -> tuple[dict[str, float], dict[str, Any]]:
-    """The rate of each way, and what each gave: the mean over `HELD_OUT`, of which the network has learnt nothing."""
+    """Choose the rate of each way by the mean over `HELD_OUT`, of which the network has learnt nothing."""
     found: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for held in (language(study.train, study.dev, name) for name in HELD_OUT):
         if not held.test or not held.cells:
@@ -203,7 +203,7 @@ def choose_rates(study: Study) -> tuple[dict[str, float], dict[str, Any]]:
 
 
 def _tried(study: Study, held: Language, rate: float) -> dict[str, Tensor]:
-    """What each way says of a language that both trainings left out, after steps of a rate [shots, draws, n]."""
+    """Return what each way says of a language that both trainings left out, after steps of a rate [shots, draws, n]."""
 
     def make() -> dict[str, Tensor]:
         without = f"without-{held.name}"
@@ -260,7 +260,7 @@ def _compared(
 def _ways(
     study: Study, sources: Sequence[str], first: str, second: str, rate: float, episodes: int
 ) -> dict[str, _Way]:
-    """The three beginnings after some sources; both networks are kept by their names, and learn once."""
+    """Return the three beginnings after some sources; both networks are kept by their names, and learn once."""
     network, meta = _new(study), _new(study)
     settings, identity = study.settings, {**study.identity, "sources": list(sources)}
 

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def read(checkpoint: bytes) -> SpeakerNetwork:
-    """The network with the weights of a checkpoint."""
+    """Return the network with the weights of a checkpoint."""
     state: dict[str, Any] = torch.load(io.BytesIO(checkpoint), "cpu", weights_only=True)
     network = SpeakerNetwork()
     network.load_state_dict(state)
@@ -75,7 +75,7 @@ def read(checkpoint: bytes) -> SpeakerNetwork:
 
 
 def exported(checkpoint: bytes) -> bytes:
-    """The network for onnxruntime, large weights in half precision."""
+    """Return the network for onnxruntime, large weights in half precision."""
     import onnx  # type: ignore[import-not-found, unused-ignore]
     from onnx import TensorProto, helper, numpy_helper  # type: ignore[import-not-found, unused-ignore]
 
@@ -104,7 +104,7 @@ def exported(checkpoint: bytes) -> bytes:
 
 
 def voices(speech: Path, encoder: SpeakerEncoder) -> NDArray[np.float32]:
-    """The voices of the readers of LibriSpeech in three places each, [3 * readers, 192]."""
+    """Return the voices of the readers of LibriSpeech in three places each, [3 * readers, 192]."""
     rng, found = np.random.default_rng(0), []
     readers = [clip for clip in read_manifest(speech) if clip.corpus == _READERS]
     for clip in progress(sorted(readers, key=lambda clip: clip.path), "Embedding readers"):

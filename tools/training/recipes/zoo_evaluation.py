@@ -101,7 +101,7 @@ def dimensions_of(model: UtteranceSystem, utterances: Sequence[UtteranceEmbeddin
 
 @torch.inference_mode()
 def sound_figures(model: Hsu2021, material: Material) -> dict[str, Any]:
-    """How well kinds of sound are told apart, on clips without words and on as many of speech."""
+    """Return how well kinds of sound are told apart, on clips without words and on as many of speech."""
     sounds, speech = material.sounds["dev"], material.speech["dev"]
     step = max(1, len(speech.labels) // max(1, len(sounds.labels)))
     clips = [(sounds, place, int(kind)) for place, kind in enumerate(sounds.labels)]

@@ -120,7 +120,7 @@ def protocol(
     seed: int,
     random_split: bool = False,
 ) -> dict[str, Any]:
-    """The figures of a system: by session, by itself and with the past; and of a random split if that is asked for.
+    """Return the figures of a system: by session, by itself and with the past; of a random split if asked for.
 
     Args:
         name: In the registry.
@@ -174,7 +174,7 @@ def _judge(
     out: Path,
     seed: int,
 ) -> dict[str, Tensor]:
-    """What a system that learns from some dialogues says of others: logits, and dimensions where it estimates them."""
+    """Train a system on some dialogues; return its logits of others, and dimensions where it estimates them."""
     model = _trained(name, labelled(learnt), text, settings, out, seed)
     found = {"session_left_out": scores(model, [each.said for each in labelled(held)])}
     if model.past is not None:
@@ -242,7 +242,7 @@ def _trained(
     out: Path,
     seed: int,
 ) -> UtteranceSystem:
-    """A system that has learnt from labelled utterances."""
+    """Train a system on labelled utterances."""
     system = SYSTEMS.find(name)
     fields = getattr(system.config_class, "model_fields", {})
     if not issubclass(system, UtteranceSystem):
@@ -295,7 +295,7 @@ def _learn_past(
 
 
 def labelled(dialogues: Sequence[Dialogue]) -> list[Labelled]:
-    """The utterances with a label."""
+    """Return the utterances with a label."""
     return [
         Labelled(*each, dialogue.name)
         for dialogue in dialogues

@@ -79,7 +79,7 @@ class Learning:
         )
 
     def loss(self, examples: list[int]) -> Tensor:
-        """The system's own loss of a batch."""
+        """Return the system's own loss of a batch."""
         drawn = [self._draw(example) for example in examples]
         batch = Utterances.of(
             [(each.said,) for each in drawn], self.model.config.sizes, self.model.device
@@ -120,7 +120,7 @@ class Learning:
         return _Example(texts.text(place, heard), label, UNKNOWN if voice is None else 0, voice)
 
     def _home(self, numbers: dict[str, int], example: _Example) -> int:
-        """The number of an example's speaker or corpus."""
+        """Return the number of an example's speaker or corpus."""
         if example.voice is None:
             return UNKNOWN
         names: Any = self._speech.groups if numbers is self._speakers else self._speech.corpora

@@ -51,7 +51,7 @@ class Encoders:
 
 
 def encoders_of(name: str, backbones: str, features: Features) -> Encoders:
-    """The encoders of a bundle, for a system of a name."""
+    """Return the encoders of a bundle, for a system of a name."""
     bundle = load_bundle(backbones)
     audio: AudioFrames | None = None
     if features == "speaker":
@@ -62,7 +62,7 @@ def encoders_of(name: str, backbones: str, features: Features) -> Encoders:
 
 
 def material_of(name: str, data: Path, cache: Path, amount: Amount, encoders: Encoders) -> Material:
-    """All that a system of a name learns from and is evaluated with."""
+    """Return all that a system of a name learns from and is evaluated with."""
     config = SYSTEMS.find(name).config_class()
     encoder = encoders.audio or mel_frames(config.audio.embedding, cepstra=config.audio.cepstra)
     speech = {s: speech_part(data, cache, s, amount, encoder) for s in ("train", "dev")}
@@ -93,7 +93,7 @@ def material_of(name: str, data: Path, cache: Path, amount: Amount, encoders: En
 
 
 def new_system(name: str, material: Material, **changes: Any) -> UtteranceSystem:
-    """The system with new weights, without its frozen encoders, which only the bundle needs."""
+    """Return the system with new weights, without its frozen encoders, which only the bundle needs."""
     system = SYSTEMS.find(name)
     changes |= {"labels": LABELS, "audio": material.encoder.config}
     if material.text is not None:

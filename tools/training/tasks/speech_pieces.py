@@ -92,13 +92,13 @@ class Speech:
         self._augmentation = Augmentation(waves, rooms, LIVE, seed=7)
 
     def clip(self, piece: Piece) -> Clip:
-        """The clip that a piece is of."""
+        """Return the clip that a piece is of."""
         if piece.number >= CALLS:
             return self._calls.clips[piece.number - CALLS]
         return self._clips.clips[piece.number]
 
     def clip_pieces(self, numbers: Sequence[int]) -> list[Piece]:
-        """Each clip as one piece of at most 7 s."""
+        """Return each clip as one piece of at most 7 s."""
         most = to_samples(_LONGEST_S)
         return [Piece(i, 0, min(self._length(i), most)) for i in numbers]
 
@@ -107,7 +107,7 @@ class Speech:
         return [piece for number in numbers for piece in _cut(number, self._length(number))]
 
     def call_pieces(self) -> list[Piece]:
-        """The utterances of the recorded calls."""
+        """Return the utterances of the recorded calls."""
         waves = self._calls.waves
         return [Piece(CALLS + n, 0, len(wave)) for n, wave in enumerate(waves) if len(wave)]
 
@@ -116,7 +116,7 @@ class Speech:
         return {name: length / 3600.0 for name, length in self._calls.durations.items()}
 
     def wave(self, piece: Piece, version: Version) -> Wave:
-        """A version of a piece: samples [n], 0.1 s at least."""
+        """Return a version of a piece: samples [n], 0.1 s at least."""
         wave = self._version(piece, version)
         return np.pad(wave, (0, max(0, to_samples(0.1) - len(wave))))
 
@@ -217,7 +217,7 @@ def loud_part(wave: Wave, before: float, after: float) -> Wave:
 
 
 def _seconds(rng: np.random.Generator, bounds: tuple[float, float]) -> int:
-    """Samples of a duration drawn between bounds in seconds."""
+    """Return samples of a duration drawn between bounds in seconds."""
     return int(rng.uniform(*bounds) * SAMPLE_RATE)
 
 
@@ -232,7 +232,7 @@ def _cut(number: int, length: int) -> Iterator[Piece]:
 
 
 def _session(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The start and the utterances of the session in a file of events."""
+    """Return the start and the utterances of the session in a file of events."""
     events = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     started = [event for event in events if event["type"] == "session_started"]
     if len(started) != 1:

@@ -137,7 +137,7 @@ def embed(scorer: Scorer, statistics: Tensor) -> Tensor:
 
 
 def balanced(clips: Sequence[Clip], classes: Sequence[int]) -> NDArray[np.float64]:
-    """How often each labelled clip is drawn, [n], summing to 1.
+    """Return how often each labelled clip is drawn, [n], summing to 1.
 
     Corpora by the square root of their size, less where fewer than four speakers stand for it; within a corpus its
     classes equally.
@@ -162,7 +162,7 @@ def balanced(clips: Sequence[Clip], classes: Sequence[int]) -> NDArray[np.float6
 
 
 def balanced_calm(clips: Sequence[Clip]) -> NDArray[np.float64]:
-    """The same of calm speech: each corpus by the square root of its size."""
+    """Return the same of calm speech: each corpus by the square root of its size."""
     corpora = Counter(clip.corpus for clip in clips)
     weights = np.array([corpora[clip.corpus] ** -0.5 for clip in clips])
     return np.asarray(weights / weights.sum())

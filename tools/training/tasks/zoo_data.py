@@ -66,16 +66,16 @@ class Part:
     ratings: Tensor | None = None
 
     def audio(self, place: int) -> UtteranceEmbedding:
-        """An utterance that was heard."""
+        """Make an utterance that was heard."""
         return UtteranceEmbedding(0, audio=self.features[place].float())
 
     def text(self, place: int, voice: Tensor | None = None) -> UtteranceEmbedding:
-        """An utterance that was read, spoken by a voice where one is given."""
+        """Make an utterance that was read, spoken by a voice where one is given."""
         heard = None if voice is None else voice.float()
         return UtteranceEmbedding(0, audio=heard, text=self.features[place].float())
 
     def places_by_label(self) -> dict[int, list[int]]:
-        """The places of each class."""
+        """Return the places of each class."""
         places: dict[int, list[int]] = defaultdict(list)
         for place, label in enumerate(self.labels.tolist()):
             places[label].append(place)
@@ -162,7 +162,7 @@ def labelled_places(clips: Sequence[Clip], split: str) -> dict[str, list[int]]:
 
 
 def first_of_each_class(clips: Sequence[Clip], places: Sequence[int], most: int) -> list[int]:
-    """The first so many places of each class."""
+    """Return the first so many places of each class."""
     met = Counter[str]()
     kept = []
     for place in places:

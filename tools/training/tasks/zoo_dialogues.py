@@ -95,7 +95,7 @@ class Vectors:
     def windows(
         self, places: Sequence[tuple[int, int]], size: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What `PastContext` takes: the windows of at most `size` utterances that end at some places."""
+        """Return what `PastContext` takes: the windows of at most `size` utterances that end at some places."""
         lengths = torch.tensor([min(number + 1, size) for _, number in places])
         longest = int(lengths.max())
         vectors = torch.zeros(len(places), longest, self.rows[0].shape[1])

@@ -60,7 +60,7 @@ class FrozenText:
 
 
 def frozen_text(bundle: Bundle) -> FrozenText:
-    """The encoder of a bundle's texts, without what follows its tokens.
+    """Return the encoder of a bundle's texts, without what follows its tokens.
 
     Raises:
         UserError: The bundle has no BERT-type encoder.
@@ -80,7 +80,7 @@ def frozen_text(bundle: Bundle) -> FrozenText:
 
 
 def whisper_frames(bundle: Bundle) -> WhisperFrames:
-    """The frames of a bundle's Whisper encoder, not standardised yet.
+    """Return the frames of a bundle's Whisper encoder, not standardised yet.
 
     Raises:
         UserError: The bundle has no such encoder.
@@ -95,7 +95,7 @@ def whisper_frames(bundle: Bundle) -> WhisperFrames:
 
 
 def speaker_frames() -> SpeakerFrames:
-    """The frames of the speaker encoder that comes with the program, not standardised yet."""
+    """Return the frames of the speaker encoder that comes with the program, not standardised yet."""
     frames = SpeakerFrames(SpeakerFramesConfig())
     frames.network.load_state_dict(load_ge2e().state_dict())
     return frames.eval().requires_grad_(requires_grad=False)

@@ -23,7 +23,7 @@ MOST_FRAMES = 62
 def read_corpus(
     folder: Path, sessions: Sequence[int], text: FrozenText | None, cache: Path
 ) -> list[Dialogue]:
-    """The dialogues of some sessions; the name of each begins with its session, as in Ses01.
+    """Return the dialogues of some sessions; the name of each begins with its session, as in Ses01.
 
     Args:
         folder: Holds the features.

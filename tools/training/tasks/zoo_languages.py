@@ -36,7 +36,7 @@ class Language:
 
 
 def language(train: Part, dev: Part, name: str) -> Language:
-    """A corpus; one without development speakers is reported on every other one of its speakers."""
+    """Return a corpus; one without development speakers is reported on every other one of its speakers."""
     mine = [i for i, corpus in enumerate(train.corpora) if corpus == name]
     test = [i for i, corpus in enumerate(dev.corpora) if corpus == name]
     apart: set[str] = set()
@@ -51,7 +51,7 @@ def language(train: Part, dev: Part, name: str) -> Language:
 
 
 def loss_of(part: Part, places: Sequence[int]) -> Loss:
-    """The mean cross-entropy of some clips, by a network that is given."""
+    """Return the mean cross-entropy of some clips, by a network that is given."""
     batch, labels = batch_of(part, places), part.labels[list(places)]
 
     def loss(call: Callable[..., object]) -> Tensor:
@@ -82,13 +82,13 @@ def draw(cells: dict[int, list[int]], count: int, rng: np.random.Generator) -> l
 
 
 def mean_recall(predicted: Tensor, truth: Tensor) -> float:
-    """The mean over the classes of the share that is found."""
+    """Return the mean over the classes of the share that is found."""
     recalls = [float((predicted[truth == c] == c).float().mean()) for c in set(truth.tolist())]
     return float(np.mean(recalls))
 
 
 def mean_recalls(predicted: Tensor, target: Language) -> float:
-    """The mean of `mean_recall` over some draws of clips to adapt with [draws, n]."""
+    """Return the mean of `mean_recall` over some draws of clips to adapt with [draws, n]."""
     truth = target.dev.labels[target.test]
     return round(float(np.mean([mean_recall(row, truth) for row in predicted])), 4)
 

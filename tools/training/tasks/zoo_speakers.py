@@ -46,7 +46,7 @@ class Voices:
 
 
 def voices(data: Path, cache: Path, speech: Part, encoder: AudioFrames) -> Voices:
-    """The labelled clips that are learnt from and the read speech, of all speakers with two clips at least."""
+    """Return the labelled clips that are learnt from and the read speech, of all speakers with two clips at least."""
     clips = open_clips(data / "speech", cache)
     read = [place for place, clip in enumerate(clips.clips) if clip.corpus == READ_SPEECH]
     frames = clip_frames(clips, cache, read, encoder) if read else []
@@ -111,7 +111,7 @@ def cropped(frames: Tensor) -> Tensor:
 def verification(
     voice: Callable[[Tensor], NDArray[np.float32]], speech: Part, *, seed: int = 0
 ) -> dict[str, Any]:
-    """How well unknown speakers are told apart: pairs of clips of one corpus, by the cosine of their vectors.
+    """Return how well unknown speakers are told apart: pairs of clips of one corpus, by the cosine of their vectors.
 
     Args:
         voice: Frames of a clip -> the vector of its speaker.
@@ -133,7 +133,7 @@ def verification(
 
 
 def equal_error_rate(scores: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
-    """The error rate at the threshold at which as many of the same as of the others are wrong."""
+    """Return the error rate at the threshold at which as many of the same as of the others are wrong."""
     order = np.argsort(scores)
     missed = np.cumsum(same[order]) / max(1, same.sum())
     accepted = 1 - np.cumsum(~same[order]) / max(1, (~same).sum())
