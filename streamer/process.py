@@ -19,7 +19,7 @@ def one_thread_per_computation() -> None:
 def one_thread_of_numpy() -> None:
     """Let numpy's OpenBLAS use one thread; to be called before numpy is imported.
 
-    Its threads wait for each other by turning around: small products took twice the processor time of all else.
+    Its threads wait for each other by spinning: small products took twice the processor time of all else.
     Processes started from this one inherit it; who has set `OPENBLAS_NUM_THREADS` keeps that.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -12,7 +12,7 @@ _FILE = "smart-turn-3.2/smart-turn-v3.2.onnx"
 _SHA256 = "473a66002cc32d4aefdad28d6f1ecb04de8c745c7f8891ca7f5500e4f6781995"
 _BANDS = 80
 _SHORT = SAMPLE_RATE
-"""Samples that are scored first: a quarter of the work, and most turns are told by them."""
+"""Samples that are scored first: a quarter of the work, and enough for most turns."""
 _OPEN, _DONE = 0.03, 0.7
 """Probabilities below and from which that is enough."""
 _STEP = SAMPLE_RATE // 50

@@ -101,7 +101,7 @@ class WhisperBackbone(nn.Module):
 def _convolved(x: Tensor, layer: nn.Conv1d) -> Tensor:
     """Compute a convolution of width 3 over [T, inputs] -> [ceil(T / stride), outputs] as one product of matrices.
 
-    Every utterance has a length of its own, and a convolution of torch prepares itself anew for each length.
+    Every utterance has a length of its own, and torch's convolution is prepared again for each length.
     """
     windows = functional.pad(x, (0, 0, 1, 1)).unfold(0, 3, layer.stride[0])
     return functional.linear(windows.flatten(1), layer.weight.flatten(1), layer.bias)
