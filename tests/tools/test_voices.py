@@ -8,24 +8,25 @@ import pytest
 
 from streamer.errors import UserError
 from tools.evaluate import voices
+from tools.evaluate.metrics import equal_error_rate
 from tools.evaluate.rttm import Turn
-from tools.evaluate.voices import alone, equal_error
+from tools.evaluate.voices import alone
 
 
 def test_equal_error_of_scores_that_divide_pairs_is_zero():
     scores, same = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
-    assert equal_error(scores, same, np.ones(4)) == 0
-    assert equal_error(scores, ~same, np.ones(4)) == 1
+    assert equal_error_rate(scores, same, np.ones(4)) == 0
+    assert equal_error_rate(scores, ~same, np.ones(4)) == 1
 
 
 def test_equal_error_weighs_pairs():
     scores, same = np.array([0.1, 0.5, 0.3, 0.9]), np.array([False, False, True, True])
-    assert equal_error(scores, same, np.ones(4)) == 0.5
-    assert equal_error(scores, same, np.array([1, 0, 1, 1])) == 0
+    assert equal_error_rate(scores, same, np.ones(4)) == 0.5
+    assert equal_error_rate(scores, same, np.array([1, 0, 1, 1])) == 0
 
 
 def test_there_is_no_equal_error_without_pairs_of_both_kinds():
-    assert np.isnan(equal_error(np.array([0.5]), np.array([True]), np.ones(1)))
+    assert np.isnan(equal_error_rate(np.array([0.5]), np.array([True]), np.ones(1)))
 
 
 def test_takes_what_is_said_while_nobody_else_speaks():

@@ -13,11 +13,11 @@ from streamer_models.tokenizer import TextTokenizer
 from tests.models.tiny_bundle import TEXT, tokenizer_definition
 from tests.models.zoo.tiny import TOKENS
 from tests.tools.small_world import world
+from tools.evaluate.metrics import equal_error_rate
 from tools.training.recipes.zoo import ZooSettings, train_system
 from tools.training.recipes.zoo_material import Encoders
 from tools.training.tasks.zoo_data import Amount
 from tools.training.tasks.zoo_encoders import FrozenText, speaker_frames
-from tools.training.tasks.zoo_speakers import equal_error_rate
 
 AMOUNT = Amount(clips=16, texts=16)
 

@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from streamer.api import Engine
 from streamer.audio import SAMPLE_RATE, Samples
@@ -43,6 +41,7 @@ from tools.evaluate.recordings import Collected, SpokenTurn, compare
 from tools.evaluate.rttm import Annotated, find_annotated
 from tools.evaluate.speaker_causes import BOUNDS, CAUSES, causes
 from tools.evaluate.speaker_errors import FORMS, Diarized, Spoken, errors
+from tools.printing import print_rows
 from tools.progress import progress
 
 _COLUMNS = (*FORMS, "purity", "coverage", "speakers_right")
@@ -198,30 +197,27 @@ def _spread(seconds: Sequence[float]) -> dict[str, float | None]:
 
 
 def _print(title: str, result: Mapping[str, Any]) -> None:
-    table = Table(title=title)
-    table.add_column("part", no_wrap=True)
-    for name in ("n", *_COLUMNS):
-        table.add_column(name.replace("_", " "), justify="right")
+    rows: list[tuple[str, ...]] = []
     for parts in ({"all": result}, *result["groups"].values()):
         for name, part in parts.items():
-            table.add_row(name, str(part["n"]), *(_cell(part[column]) for column in _COLUMNS))
-        table.add_section()
-    console = Console(width=200 if not Console().is_terminal else None)
-    console.print(table)
-    console.print(_causes(result))
+            rows.append((name, str(part["n"]), *(_cell(part[column]) for column in _COLUMNS)))
+        rows.append(())
+    print_rows(title, ("part", "n", *_COLUMNS), rows)
+    print_rows(
+        "what the errors come from, and two bounds",
+        ("part", *CAUSES, *BOUNDS),
+        (
+            (name, *(_share(part["causes"][column]) for column in (*CAUSES, *BOUNDS)))
+            for name, part in {"all": result, **result["groups"]["group"]}.items()
+        ),
+    )
     print(f"latency: {result['latency']}")
     if emotion := result.get("emotion"):
         print(f"emotion: n {emotion['n']}, ua {emotion['ua']}")
 
 
-def _causes(result: Mapping[str, Any]) -> Table:
-    table = Table(title="what the errors come from, and two bounds")
-    for name in ("part", *CAUSES, *BOUNDS):
-        table.add_column(name.replace("_", " "), justify="right")
-    for name, part in {"all": result, **result["groups"]["group"]}.items():
-        shares = (part["causes"][column] for column in (*CAUSES, *BOUNDS))
-        table.add_row(name, *("-" if share is None else f"{share:.3f}" for share in shares))
-    return table
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _cell(measure: Mapping[str, float | None]) -> str:

@@ -259,6 +259,31 @@ def _mean(values: _Floats) -> _Floats:
     return np.asarray(np.where(present, values, 0.0).sum(axis=-1) / present.sum(axis=-1))
 
 
+def equal_error_rate(
+    scores: _Floats, same: NDArray[np.bool_], weights: ArrayLike | None = None
+) -> float:
+    """Return the rate at which as many pairs of one speaker are missed as pairs of two are taken for one.
+
+    Args:
+        scores: How alike the pairs are, [n].
+        same: Which are of one speaker, [n].
+        weights: How often each counts, [n]; None: once.
+
+    Returns:
+        The rate; nan without pairs of both kinds.
+    """
+    order = np.argsort(scores)
+    counts = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    same, counts = same[order], counts[order]
+    totals = counts[same].sum(), counts[~same].sum()
+    if not all(totals):
+        return float("nan")
+    missed = np.cumsum(counts * same) / totals[0]
+    false = 1 - np.cumsum(counts * ~same) / totals[1]
+    place = int(np.argmin(np.abs(missed - false)))
+    return float(missed[place] + false[place]) / 2
+
+
 def number(value: Any) -> float | None:
     """Return a figure as it stands in JSON: four decimals; None where there is none."""
     return round(float(value), 4) if np.isfinite(value) else None

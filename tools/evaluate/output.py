@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamer.errors import UserError
 from streamer_models.bundle import Bundle, BundleError, find_bundle
-from tools.evaluate.metrics import SCALARS, Judgements, resampled
+from tools.evaluate.metrics import SCALARS, Judgements, resampled, share
 from tools.printing import print_rows
 
 CALM = "neutral"
@@ -96,9 +96,7 @@ def abstention(
         ("confident_and_wrong", said & ~correct, expressive),
         ("neutral_and_alarmed", said, ~expressive),
     ):
-        part = resampled(
-            [hits & of, of], judgements.clusters, lambda sums: sums[..., 0] / sums[..., 1]
-        )
+        part = resampled([hits & of, of], judgements.clusters, share)
         result[name] = {"n": int(of.sum()), **part}
     return result
 

@@ -17,7 +17,7 @@ from pyannote.metrics.diarization import (
     DiarizationPurity,
 )
 
-from tools.evaluate.metrics import RESAMPLES
+from tools.evaluate.metrics import draws, number
 
 COLLAR_S = 0.25
 """Seconds left out on either side of each boundary of the reference in the forms with a collar."""
@@ -117,18 +117,14 @@ def _rate(part: _Floats, whole: _Floats) -> dict[str, float | None]:
     high: float | None = None
     count = len(whole)
     if count > 1:
-        weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+        weights = draws(count)
         low, high = map(
-            _number, np.nanpercentile(_ratio(weights @ part, weights @ whole), (2.5, 97.5))
+            number, np.nanpercentile(_ratio(weights @ part, weights @ whole), (2.5, 97.5))
         )
-    value = _number(_ratio(part.sum(keepdims=True), whole.sum(keepdims=True))[0])
+    value = number(_ratio(part.sum(keepdims=True), whole.sum(keepdims=True))[0])
     return {"value": value, "low": low, "high": high}
 
 
 def _ratio(part: _Floats, whole: _Floats) -> _Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(whole > 0, part / whole, np.nan)
-
-
-def _number(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None

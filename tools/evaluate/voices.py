@@ -22,8 +22,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from streamer.audio import Samples, to_samples
 from streamer.errors import UserError
@@ -34,8 +32,10 @@ from tools.data.augmentation import telephone
 from tools.data.decoding import decode
 from tools.data.manifest import read_manifest
 from tools.data.mono_dialogues import trimmed
+from tools.evaluate.metrics import draws, equal_error_rate, number
 from tools.evaluate.output import write_json
 from tools.evaluate.rttm import Turn, find_annotated
+from tools.printing import print_rows
 from tools.progress import progress
 
 CORPORA = ("cremad", "librispeech_mini")
@@ -177,27 +177,11 @@ def compare_pieces(
     left, right = left[together], right[together]
     alike = np.array(vectors) @ np.array(vectors).T
     scores, same = alike[left, right], person[left] == person[right]
-    rng = np.random.default_rng(0)
-    weights = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), _RESAMPLES)[
-        :, person
-    ]
-    rates = [equal_error(scores, same, np.ones(len(scores)))]
-    rates += [equal_error(scores, same, each[left] * each[right]) for each in weights]
+    weights = draws(len(people), resamples=_RESAMPLES)[:, person]
+    rates = [equal_error_rate(scores, same)]
+    rates += [equal_error_rate(scores, same, each[left] * each[right]) for each in weights]
     low, high = np.nanpercentile(rates[1:], (2.5, 97.5))
-    return counts | {"eer": _round(rates[0]), "low": _round(low), "high": _round(high)}
-
-
-def equal_error(scores: _Floats, same: NDArray[np.bool_], weights: _Floats) -> float:
-    """Return the rate at which as many pairs of one speaker are missed as pairs of two are taken for one."""
-    order = np.argsort(scores)
-    same, weights = same[order], weights[order].astype(np.float64)
-    totals = weights[same].sum(), weights[~same].sum()
-    if not all(totals):
-        return float("nan")
-    missed = np.cumsum(weights * same) / totals[0]
-    false = 1 - np.cumsum(weights * ~same) / totals[1]
-    place = int(np.argmin(np.abs(missed - false)))
-    return float(missed[place] + false[place]) / 2
+    return counts | {"eer": number(rates[0]), "low": number(low), "high": number(high)}
 
 
 def named(encoder: SpeakerEncoder, said: Sequence[Said]) -> Iterator[dict[str, Any]]:
@@ -223,7 +207,7 @@ def named(encoder: SpeakerEncoder, said: Sequence[Said]) -> Iterator[dict[str, A
                 f"{at:.2f}": {"false": _share(others >= at), "missed": _share(own < at)}
                 for at in _THRESHOLDS
             },
-            "at_false": {"false": FALSE, "threshold": _round(np.quantile(others, 1 - FALSE))},
+            "at_false": {"false": FALSE, "threshold": number(np.quantile(others, 1 - FALSE))},
             "halves": halves,
         }
 
@@ -237,23 +221,23 @@ def _share(which: NDArray[np.bool_]) -> float:
     return round(float(which.mean()), 5)
 
 
-def _round(value: Any) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
-
-
 def _print(result: Mapping[str, Any]) -> None:
-    table = Table(title="pieces against each other")
-    for name in ("corpus", "line", "seconds", "speakers", "pieces", "eer", "low", "high"):
-        table.add_column(name)
-    for row in result["pieces"]:
-        table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+    columns = ("corpus", "line", "seconds", "speakers", "pieces", "eer", "low", "high")
+    print_rows("pieces against each other", columns, ([*row.values()] for row in result["pieces"]))
     for row in result["names"]:
         title = f"{row['corpus']}, {row['line']}, {row['speakers']} speakers"
-        table = Table(title=f"{title}; {FALSE:.0%} false at {row['at_false']['threshold']}")
-        for name in ("threshold", "false", "missed", "one_refused", "two_taken"):
-            table.add_column(name)
-        for at, rates in row["thresholds"].items():
-            halves = row["halves"][at]
-            table.add_row(at, *(f"{each:.4f}" for each in (*rates.values(), *halves.values())))
-        Console().print(table)
+        print_rows(
+            f"{title}; {FALSE:.0%} false at {row['at_false']['threshold']}",
+            ("threshold", "false", "missed", "one refused", "two taken"),
+            (
+                (
+                    at,
+                    *(
+                        f"{each:.4f}"
+                        for part in (rates, row["halves"][at])
+                        for each in part.values()
+                    ),
+                )
+                for at, rates in row["thresholds"].items()
+            ),
+        )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from streamer_models.sequences import Sequences
 from streamer_models.zoo.padi2022 import Padi2022, spec_augment
 from tools.data.cache import open_clips
+from tools.evaluate.metrics import equal_error_rate
 from tools.training.loop import StagePace, fit
 from tools.training.tasks.zoo_data import Part, clip_frames
 from tools.training.tasks.zoo_encoders import AudioFrames
@@ -130,15 +131,6 @@ def verification(
     scores = (vectors[pairs[:, 0]] * vectors[pairs[:, 1]]).sum(axis=1).astype(np.float64)
     eer = equal_error_rate(scores, same)
     return {"pairs": len(pairs), "speakers": len(set(speech.groups)), "eer": round(eer, 4)}
-
-
-def equal_error_rate(scores: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
-    """Return the error rate at the threshold at which as many of the same as of the others are wrong."""
-    order = np.argsort(scores)
-    missed = np.cumsum(same[order]) / max(1, same.sum())
-    accepted = 1 - np.cumsum(~same[order]) / max(1, (~same).sum())
-    at = int(np.argmin(np.abs(missed - accepted)))
-    return float((missed[at] + accepted[at]) / 2)
 
 
 def _pairs(corpora: Sequence[str], rng: np.random.Generator) -> list[tuple[int, int]]:
