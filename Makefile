@@ -12,9 +12,11 @@ DEBIAN := libportaudio2 mosquitto openssl pulseaudio pulseaudio-utils libasound2
 demo: setup
 	$(BIN)/streamer replay streamer/samples/call.ogg --channels agent,customer --report build/demo.html
 
+# A process for each core, and a thread for each process: torch's threads wait by spinning, and where more of them run than
+# there are cores, small products take twenty times as long.
 test: lint
 	@$(MAKE) --no-print-directory debian
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 	@$(MAKE) --no-print-directory package
 
 # The wheel in empty environments: what its base can do, and a replay with [analyze]. No network.
