@@ -1,7 +1,4 @@
-"""Calls in object stores: a real S3 server (moto's) and an HTTP server, both on the loopback interface.
-
-They are skipped without their packages (120 MB): pip install s3fs 'moto[s3]' boto3 flask flask-cors
-"""
+"""Calls in object stores: a real S3 server (moto's) and an HTTP server, both on the loopback interface."""
 
 import functools
 import http.server
