@@ -1,7 +1,7 @@
-"""Clients that misbehave towards `streamer serve`: `python -m tools.benchmark.misbehaving HOST:PORT COUNT`.
+"""Clients that misbehave towards `streamer serve`: `python -m tools.benchmark.misbehaving HOST:PORT COUNT [KIND]`.
 
 The token is that of the environment, STREAMER_WEB_TOKEN. Each client does one kind of harm, again and again with a
-second's pause, until the process is ended.
+second's pause, until the process is ended. With a kind only its share of the COUNT clients is run.
 """
 
 import asyncio
@@ -162,12 +162,17 @@ KINDS: dict[Client, int] = {
 """Kind -> how many of 30 clients."""
 
 
-async def misbehave(target: Target, count: int) -> None:
-    """Run so many clients until cancelled."""
+NAMES = tuple(kind.__name__ for kind in KINDS)
+
+
+async def misbehave(target: Target, count: int, only: str = "") -> None:
+    """Run so many clients, or those of them that are of one kind, until cancelled."""
     kinds = [kind for kind, share in KINDS.items() for _ in range(share)]
     async with asyncio.TaskGroup() as group:
         for number in range(count):
-            group.create_task(_again(kinds[number % len(kinds)], target))
+            kind = kinds[number % len(kinds)]
+            if only in ("", kind.__name__):
+                group.create_task(_again(kind, target))
 
 
 async def _again(client: Client, target: Target) -> None:
@@ -178,4 +183,5 @@ async def _again(client: Client, target: Target) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(misbehave(Target(sys.argv[1], os.environ["STREAMER_WEB_TOKEN"]), int(sys.argv[2])))
+    _target = Target(sys.argv[1], os.environ["STREAMER_WEB_TOKEN"])
+    asyncio.run(misbehave(_target, int(sys.argv[2]), *sys.argv[3:4]))

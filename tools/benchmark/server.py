@@ -30,7 +30,7 @@ from websockets.exceptions import ConnectionClosed
 from streamer.audio import SAMPLE_RATE
 from streamer.errors import UserError
 from streamer.settings.tree import Segmentation
-from tools.benchmark import calls
+from tools.benchmark import calls, misbehaving
 from tools.benchmark.measuring import conditions, write_json
 from tools.command_line import add_set
 from tools.printing import print_rows
@@ -67,6 +67,9 @@ class Phase:
     losses: int
     cores: float
     """CPU seconds of the server for each second."""
+    clients_cores: float
+    misbehaving_cores: float
+    """The same of the clients, and of those that misbehave."""
     memory_mb: float
     """Resident memory of the server at the end."""
 
@@ -80,6 +83,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--misbehaving", type=int, default=200, help="of the second phase (default 200; 0: none)"
+    )
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=misbehaving.NAMES,
+        default=[""],
+        metavar="KIND",
+        help="a phase for each kind of those that misbehave, instead of one for all of them: "
+        + ", ".join(misbehaving.NAMES),
     )
     parser.add_argument(
         "--rounds", type=int, default=1, help="both phases so many times (default 1)"
@@ -102,13 +114,15 @@ def run(arguments: argparse.Namespace) -> None:
     with _server(arguments.set, token) as (address, process):
         meter = _Meter(psutil.Process(process.pid), memory)
         for _ in range(arguments.rounds):
-            for misbehaving in (0, arguments.misbehaving)[: 1 + bool(arguments.misbehaving)]:
-                with _misbehaving(address, token, misbehaving):
-                    name = f"beside {misbehaving} that misbehave" if misbehaving else "alone"
+            kinds = arguments.kinds if arguments.misbehaving else []
+            for kind in (None, *kinds):
+                count = 0 if kind is None else arguments.misbehaving
+                name = kind or (f"beside {count} that misbehave" if count else "alone")
+                with _misbehaving(address, token, count, kind or "") as others:
                     clients = _Clients(address, token, audio, arguments)
-                    phase, delays = asyncio.run(meter.measure(name, clients))
-                    phases.append(phase)
-                    losses += delays.losses
+                    phase, delays = asyncio.run(meter.measure(name, clients, others))
+                phases.append(phase)
+                losses += delays.losses
     growth = _growth(memory)
     _print(phases, growth, sorted(set(losses)))
     results: dict[str, Any] = {
@@ -157,18 +171,20 @@ def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
 
 
 @contextlib.contextmanager
-def _misbehaving(address: str, token: str, count: int) -> Iterator[None]:
-    """Have so many connections misbehave in a process of their own."""
+def _misbehaving(
+    address: str, token: str, count: int, kind: str
+) -> Iterator[psutil.Process | None]:
+    """Have so many connections, or those of a kind among them, misbehave in a process of their own."""
     if not count:
-        yield
+        yield None
         return
     command = ["nice", "-n", "19", sys.executable]  # as if they came from another machine
-    command += ["-m", "tools.benchmark.misbehaving", address, str(count)]
+    command += ["-m", "tools.benchmark.misbehaving", address, str(count), kind]
     process = subprocess.Popen(
         command, env={**os.environ, "STREAMER_WEB_TOKEN": token, "OMP_NUM_THREADS": "1"}
     )
     try:
-        yield
+        yield psutil.Process(process.pid)
     finally:
         process.kill()  # it may get too little time to end by itself
         process.wait()
@@ -244,12 +260,16 @@ class _Meter:
         self._memory = memory
         self._begun = time.monotonic()
 
-    async def measure(self, name: str, clients: _Clients) -> tuple[Phase, Delays]:
-        """Run a phase."""
+    async def measure(
+        self, name: str, clients: _Clients, others: psutil.Process | None
+    ) -> tuple[Phase, Delays]:
+        """Run a phase beside the process of those that misbehave."""
         reading = asyncio.create_task(self._read())
-        wall, cpu = time.monotonic(), self._cpu()
+        processes = self._process, psutil.Process(), others
+        wall, before = time.monotonic(), [_cpu(each) for each in processes]
         await clients.run()
-        wall, cpu = time.monotonic() - wall, self._cpu() - cpu
+        wall = time.monotonic() - wall
+        cores = [(_cpu(each) - cpu) / wall for each, cpu in zip(processes, before, strict=True)]
         reading.cancel()
         delays = clients.delays
         milliseconds = delays.milliseconds or [1000 * clients.seconds]
@@ -261,7 +281,7 @@ class _Meter:
             float(p95),
             float(np.percentile(delays.totals or [0.0], 95)),
             len(delays.losses),
-            cpu / wall,
+            *(cores[0], cores[1], cores[2]),
             self._resident(),
         )
         return phase, delays
@@ -271,12 +291,14 @@ class _Meter:
             await asyncio.sleep(_SAMPLED)
             self._memory.append((time.monotonic() - self._begun, self._resident()))
 
-    def _cpu(self) -> float:
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
-
     def _resident(self) -> float:
         return float(self._process.memory_info().rss) / 2**20
+
+
+def _cpu(process: psutil.Process | None) -> float:
+    """Give the CPU seconds of a process so far."""
+    times = process.cpu_times() if process else None
+    return float(times.user + times.system) if times else 0.0
 
 
 def _growth(memory: list[tuple[float, float]]) -> float:
@@ -288,11 +310,23 @@ def _growth(memory: list[tuple[float, float]]) -> float:
 
 
 def _print(phases: list[Phase], growth: float, losses: list[str]) -> None:
-    columns = ("", "p50 ms", "p95 ms", "server's p95", "n", "lost", "CPU", "MB")
+    columns = (
+        "",
+        "p50 ms",
+        "p95 ms",
+        "server's p95",
+        "n",
+        "lost",
+        "CPU",
+        "clients'",
+        "others'",
+        "MB",
+    )
     rows = []
     for one in phases:
         latency = (f"{ms:.0f}" for ms in (one.p50_ms, one.p95_ms, one.server_p95_ms))
-        costs = f"{one.cores:.2f}", f"{one.memory_mb:.0f}"
+        cores = (one.cores, one.clients_cores, one.misbehaving_cores)
+        costs = *(f"{each:.2f}" for each in cores), f"{one.memory_mb:.0f}"
         rows.append((one.name, *latency, one.utterances, one.losses, *costs))
     print_rows("Conversations over /ws", columns, rows, caption=conditions())
     for loss in losses[:10]:
