@@ -2,12 +2,14 @@
 
 The lag is the audio that was captured but not yet analysed, in seconds. While it grows, work is shed in
 this order: estimates while people speak, asking turns if they sound complete, transcriptions, and, at the bound, audio.
+The first two go earlier, and of all conversations, while the workers are busy nearly all the time.
 """
 
 import math
 
 from streamer.audio import SAMPLE_RATE
 from streamer.control import LiveStatus
+from streamer.runtime.pressure import BUSY, ROOM, VERY_BUSY
 
 _NO_ESTIMATES, _NO_TURN_ENDS, _NO_TRANSCRIPTS = 0.06, 0.12, 0.25
 """Shares of the bound from which each is shed; by default .3, .6 and 1.25 s."""
@@ -31,6 +33,9 @@ class LoadPolicy:
         self._max_lag = max_lag
         self._status = status or LiveStatus()
         self._level = 0
+        self._pressure = ROOM
+        self._catching_up = False
+        """Whether turns are not asked until the lag is small again."""
         self._overdue = False
 
     @property
@@ -46,12 +51,12 @@ class LoadPolicy:
     @property
     def turn_ends(self) -> bool:
         """Whether turns are asked if they sound complete."""
-        return self._status.lag < self._max_lag * _NO_TURN_ENDS
+        return not self._catching_up and self._pressure < VERY_BUSY
 
     @property
     def estimates(self) -> bool:
         """Whether estimates are made while people speak."""
-        return self._status.lag < self._max_lag * _NO_ESTIMATES
+        return self._status.lag < self._max_lag * _NO_ESTIMATES and self._pressure < BUSY
 
     @property
     def max_waiting(self) -> float:
@@ -62,6 +67,12 @@ class LoadPolicy:
         """Take the present lag in seconds."""
         self._status.lag = lag
         self._status.behind = not self.transcribes
+        bound = _NO_ESTIMATES if self._catching_up else _NO_TURN_ENDS
+        self._catching_up = lag >= self._max_lag * bound
+
+    def take_pressure(self, pressure: int) -> None:
+        """Take how busy the workers are, if the audio cannot wait."""
+        self._pressure = pressure if self.live else ROOM
 
     def escalation(self) -> str:
         """Return a message for the user when the shedding level has risen since the last call, else ""."""
@@ -69,7 +80,9 @@ class LoadPolicy:
         before, self._level = self._level, level
         if level <= before:
             return ""
-        return f"{self._status.lag:.1f} s of audio behind: {_SHED[level]} until it has caught up"
+        late = self._catching_up or not self.transcribes
+        cause = f"{self._status.lag:.1f} s of audio behind" if late else "too many conversations"
+        return f"{cause}: {_SHED[level]} until it has caught up"
 
     def transcript_deadlines(self, spoken: float | None) -> tuple[float, float]:
         """Return when the transcript of an utterance must have been begun, and when it must be there.

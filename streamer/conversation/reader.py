@@ -86,9 +86,10 @@ class SourceReader:
                 self._origins[item.channel] = item.captured - item.end / SAMPLE_RATE
             self._speech.push(item)
         policy = self._policy
+        policy.take_pressure(self._runtime.pressure)
         crowded = policy.live and self._runtime.crowded
         self._speech.set_effort(updating=policy.estimates and not crowded, asking=policy.turn_ends)
-        if message := self._policy.escalation():
+        if message := policy.escalation():
             await self._outgoing.error("live", message)
         if self._speech.due:
             await self._queue(await self._runtime.process_audio(self._speech.process))

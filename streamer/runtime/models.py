@@ -1,6 +1,7 @@
 """Loaded models and the worker pools they run in, shared by all conversations of a process."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from streamer.runtime.asr import AsrPool
 from streamer.runtime.batching import Batcher, BatchStatistics
 from streamer.runtime.classification import BatchingClassifier
+from streamer.runtime.pressure import Pressure
 from streamer.transcription import NO_TRANSCRIBER, Transcriber, Transcript
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Runtime:
             self._audio_pool, cores, _call_all, limit=_AUDIO_BATCH
         )
         self._classification = BatchingClassifier(self._classifier, self._analysis_pool, cores)
+        self._pressure = Pressure(cores)
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +89,11 @@ class Runtime:
     def crowded(self) -> bool:
         """Whether so many conversations wait for their audio to be processed that each should do without luxuries."""
         return self._audio.statistics().waiting > _CROWDED * self._cores
+
+    @property
+    def pressure(self) -> int:
+        """How busy the workers of the audio pool have been for some seconds: a step of `runtime.pressure`."""
+        return self._pressure.step(time.monotonic(), self._audio.statistics().seconds)
 
     def new_state(self) -> "ConversationState":
         """Return the memory of a conversation that begins."""

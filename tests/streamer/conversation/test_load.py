@@ -6,6 +6,7 @@ import pytest
 
 from streamer.control import LiveStatus
 from streamer.conversation.load import LoadPolicy
+from streamer.runtime.pressure import BUSY, ROOM, VERY_BUSY
 
 
 def test_sheds_what_is_cheapest_to_lose_first():
@@ -34,6 +35,25 @@ def test_reports_each_escalation_once():
     assert [place for place, message in enumerate(messages) if message] == [1, 3, 6, 8]
 
 
+def test_asks_turns_again_only_once_it_has_caught_up():
+    policy, asked = LoadPolicy(4.0), []
+    for lag in (0.5, 0.4, 0.3, 0.2, 0.4):
+        policy.measure(lag)
+        asked.append(policy.turn_ends)
+    assert asked == [False, False, False, True, True]
+
+
+def test_busy_workers_shed_before_any_audio_waits():
+    policy, states, messages = LoadPolicy(4.0), [], []
+    for pressure in (ROOM, BUSY, VERY_BUSY, BUSY, ROOM):
+        policy.take_pressure(pressure)
+        states.append((policy.estimates, policy.turn_ends))
+        messages.append(policy.escalation())
+    assert states == [(True, True), (False, True), (False, False), (False, True), (True, True)]
+    assert [*map(bool, messages)] == [False, False, True, False, False]
+    assert messages[2].startswith("too many conversations: no estimates while people speak, and")
+
+
 def test_shows_lag_and_shedding_in_the_status():
     status = LiveStatus()
     policy = LoadPolicy(4.0, status)
@@ -50,6 +70,8 @@ def test_bounds_what_waits_by_the_lag():
 def test_a_recording_sheds_nothing():
     policy = LoadPolicy()
     policy.measure(1e6)
+    policy.take_pressure(VERY_BUSY)
+    assert policy.turn_ends
     assert policy.transcribes
     assert policy.estimates
     assert policy.escalation() == ""
