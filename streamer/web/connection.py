@@ -41,8 +41,9 @@ class Limits:
     message: int = 1_048_576
     """Bytes of one message."""
     token_penalty: float = 1.0
-    flood_penalty: float = 5.0
-    """Seconds that a client waits for its refusal after a wrong token, and after a flood of audio."""
+    busy_penalty: float = 1.0
+    flood_penalty: float = 10.0
+    """Seconds until its refusal: of a wrong token, of a conversation too many, of a flood of audio."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,11 @@ async def accepted(websocket: WebSocket, services: Services) -> AsyncIterator[No
 
 
 async def _close(websocket: WebSocket, code: int, reason: str, limits: Limits) -> None:
-    penalties = {UNAUTHORISED: limits.token_penalty, TOO_FAST: limits.flood_penalty}
+    penalties = {
+        UNAUTHORISED: limits.token_penalty,
+        BUSY: limits.busy_penalty,
+        TOO_FAST: limits.flood_penalty,
+    }
     await asyncio.sleep(penalties.get(code, 0.0))
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await websocket.close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))

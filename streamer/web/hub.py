@@ -16,6 +16,7 @@ from streamer.clock import WallClock
 from streamer.control import Control, LiveStatus
 from streamer.conversation.pipeline import Outcome
 from streamer.errors import UserError
+from streamer.runtime.pressure import FULL
 from streamer.sinks import Sink
 from streamer.sinks.metrics import Metrics, MetricsSink
 from streamer.sources import AudioSource, channel_names
@@ -28,8 +29,9 @@ _FINISHED = 50
 """Finished conversations that can still be looked at."""
 _LAST_EVENTS = 1.0
 """Seconds that watchers have to receive the last events when the server is stopped."""
-_BEHIND = 0.5
-"""Share of `live.max_lag` that half of the live conversations may be behind before no more are taken."""
+_BEHIND, _BEHIND_FULL = 0.25, 0.06
+"""Shares of `live.max_lag` that half of the live conversations may be behind before no more are taken: at any time, and
+while the workers have no time left."""
 _ENDING = 5.0
 """Seconds in which a conversation ends."""
 _SESSION = re.compile(r"\w[\w.:@-]{0,99}")
@@ -141,7 +143,9 @@ class Hub:
             raise BusyError("the server is shutting down")
         if len(self._running) >= self._most:
             raise BusyError(f"{self._most} conversations are running, no more are taken")
-        if self._lag > _BEHIND * self._engine.settings.live.max_lag:
+        full = self._engine.runtime.pressure == FULL
+        bound = _BEHIND_FULL if full else _BEHIND
+        if self._lag > bound * self._engine.settings.live.max_lag:
             raise BusyError(
                 f"analysis is {self._lag:.1f} s behind, no more conversations are taken"
             )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from streamer.runtime.pressure import FULL
 from streamer.sources import SourceInfo
 from streamer.sources.network import NetworkSource
 from streamer.web.hub import BusyError, Hub
@@ -25,4 +26,19 @@ async def test_takes_no_more_while_half_of_the_live_conversations_are_behind(ran
             start(hub, "e")
         second.status.lag = 0.0
         start(hub, "e")
+        await hub.close(20.0)
+
+
+async def test_takes_no_more_while_workers_are_busy_and_audio_waits(random_bundle, monkeypatch):
+    with engine_for(random_bundle) as engine:
+        monkeypatch.setattr(type(engine.runtime), "pressure", FULL)
+        hub = Hub(engine, lambda *_: (), most=10)
+        first = start(hub, "a")
+        start(hub, "b")
+        for each in hub.running.values():
+            each.status.lag = 0.4
+        with pytest.raises(BusyError, match=r"0.4 s behind"):
+            start(hub, "c")
+        first.status.lag = 0.2
+        start(hub, "c")
         await hub.close(20.0)
