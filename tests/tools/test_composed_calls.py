@@ -12,7 +12,10 @@ RATE = 16_000
 
 def dialogue():
     time = np.arange(4 * RATE) / RATE
-    turns = (ComposedTurn(0.5, 1.5, "ann", "happy"), ComposedTurn(2.0, 3.5, "bob", "sad"))
+    turns = tuple(
+        ComposedTurn(start, end, name, emotion, ((start, end),))
+        for start, end, name, emotion in ((0.5, 1.5, "ann", "happy"), (2.0, 3.5, "bob", "sad"))
+    )
     samples = (0.3 * np.sin(2 * np.pi * 200 * time)).astype(np.float32)
     return MonoDialogue("call", samples, turns)
 

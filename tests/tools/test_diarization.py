@@ -9,7 +9,7 @@ import pytest
 
 from streamer.errors import UserError
 from tests.tools import small_world
-from tools.data.mono_dialogues import compose, trimmed
+from tools.data.mono_dialogues import compose, stretches, trimmed
 from tools.evaluate import diarization
 from tools.evaluate.diarization import part_of
 from tools.evaluate.rttm import Annotated, Turn
@@ -55,11 +55,30 @@ def test_turns_lie_where_the_voice_is(clips):
 
 
 def test_silence_at_the_ends_of_a_clip_is_no_turn():
+    assert len(trimmed(noises(0.001, 0.1, 0.1, 0.001))) == pytest.approx(16_000, abs=1600)
+
+
+def noises(*levels):
+    """Half a second of noise of each level."""
     rng = np.random.default_rng(0)
-    clip = np.concatenate(
-        [rng.normal(0, level, 8000) for level in (0.001, 0.1, 0.1, 0.001)]
-    ).astype(np.float32)
-    assert len(trimmed(clip)) == pytest.approx(16_000, abs=1600)
+    return np.concatenate([rng.normal(0, level, 8000) for level in levels]).astype(np.float32)
+
+
+def test_pauses_within_a_clip_are_no_speech():
+    clip = noises(0.1, 0.1, 0.001, 0.1)
+    found = [(low / 16_000, high / 16_000) for low, high in stretches(clip)]
+    assert [pytest.approx(each, abs=0.05) for each in ((0, 1), (1.5, 2))] == found
+
+
+def test_short_pauses_within_a_clip_are_speech():
+    clip = np.concatenate([noises(0.1), noises(0.001)[:4000], noises(0.1)])
+    assert len(stretches(clip)) == 1
+
+
+def test_what_is_said_lies_within_its_turn(clips):
+    for turn in next(compose(clips, "development", 1)).turns:
+        assert turn.start <= turn.speech[0][0]
+        assert turn.speech[-1][1] <= turn.end
 
 
 def recording(tmp_path, name, *speakers):

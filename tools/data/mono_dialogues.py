@@ -52,16 +52,22 @@ _SMOOTH = 5
 """Steps of 10 ms over which the power of a clip is averaged where its ends are looked for."""
 _UNDER = 10**-6.0
 """Power, relative to that of the speech, which counts as silence in any clip."""
+_PAUSE = to_samples(0.3)
+"""Silence within a clip that is no speech; shorter ones are, as in NIST's evaluations of diarization."""
+
+Stretch = tuple[int, int]
+"""Speech without a pause: its first sample, and the one after its last."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComposedTurn:
-    """What one speaker says: seconds, name, and the emotion expressed."""
+    """What one speaker says: seconds, name, emotion expressed; and begin and end of each stretch without a pause."""
 
     start: float
     end: float
     speaker: str
     emotion4: str
+    speech: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ def _compose(
         if emotion is None or rng.random() >= PERSISTS:
             emotion = emotions[speaker] = known[int(rng.integers(len(known)))]
         clips = pair[speaker][emotion]
-        wave = _said(folder, clips, rng)
+        wave, speech = _said(folder, clips, rng)
         wave = wave * np.float32(levels[speaker] / max(speech_level(wave), 1e-6))
         early = changes and rng.random() < OVERLAPPING
         shift = -rng.uniform(*OVERLAP_S) if early else rng.uniform(*PAUSE_S)
@@ -144,7 +150,11 @@ def _compose(
         placed.append((start, wave))
         turns.append(
             ComposedTurn(
-                to_seconds(start), to_seconds(start + len(wave)), clips[0].speaker, emotion
+                to_seconds(start),
+                to_seconds(start + len(wave)),
+                clips[0].speaker,
+                emotion,
+                tuple((to_seconds(start + low), to_seconds(start + high)) for low, high in speech),
             )
         )
     samples = rng.normal(0.0, _ROOM, end + to_samples(1.0)).astype(np.float32)
@@ -160,22 +170,45 @@ def _compose(
     )
 
 
-def _said(folder: Path, clips: Sequence[Clip], rng: np.random.Generator) -> Samples:
-    """Return clips drawn one after the other until there is enough for a turn."""
+def _said(
+    folder: Path, clips: Sequence[Clip], rng: np.random.Generator
+) -> tuple[Samples, list[Stretch]]:
+    """Return clips drawn one after the other until there is enough for a turn, and where in them is speech."""
     wave = np.zeros(0, np.float32)
+    speech: list[Stretch] = []
     while len(wave) < to_samples(SHORTEST_S):
-        clip = trimmed(decode(folder / clips[int(rng.integers(len(clips)))].path))
+        clip = decode(folder / clips[int(rng.integers(len(clips)))].path)
+        found = stretches(clip) or [(0, len(clip))]
         pause = np.zeros(_WITHIN if len(wave) else 0, np.float32)
-        wave = np.concatenate((wave, pause, clip))
-    return wave
+        shift = len(wave) + len(pause) - found[0][0]
+        speech.extend((low + shift, high + shift) for low, high in found)
+        wave = np.concatenate((wave, pause, clip[found[0][0] : found[-1][1]]))
+    return wave, _joined(speech)
 
 
 def trimmed(wave: Samples) -> Samples:
-    """Cut both ends of a clip off where no voice is: under the middle, in dB, of its speech and its quietest parts."""
+    """Cut both ends of a clip off where no voice is."""
+    found = stretches(wave)
+    return wave[found[0][0] : found[-1][1]] if found else wave
+
+
+def stretches(wave: Samples) -> list[Stretch]:
+    """Find where a voice is: over the middle, in dB, of a clip's speech and its quietest parts; no short pauses."""
     whole = len(wave) // _STEP * _STEP
     powers = np.square(wave[:whole]).reshape(-1, _STEP).mean(axis=1)
     smooth = np.convolve(powers, np.full(_SMOOTH, 1 / _SMOOTH), "same")
     speech = speech_level(wave) ** 2
     quietest = max(float(np.percentile(smooth, 5)) if len(smooth) else 0.0, speech * _UNDER)
-    loud = np.flatnonzero(smooth > np.sqrt(speech * quietest))
-    return wave[loud[0] * _STEP : (loud[-1] + 1) * _STEP] if len(loud) else wave
+    loud = np.flatnonzero(smooth > np.sqrt(speech * quietest)) * _STEP
+    return _joined([(at, at + _STEP) for at in loud.tolist()])
+
+
+def _joined(found: Sequence[Stretch]) -> list[Stretch]:
+    """Join stretches with little silence between them."""
+    joined: list[Stretch] = []
+    for low, high in found:
+        if joined and low - joined[-1][1] < _PAUSE:
+            joined[-1] = joined[-1][0], high
+        else:
+            joined.append((low, high))
+    return joined

@@ -49,11 +49,12 @@ _COLUMNS = (*FORMS, "purity", "coverage", "speakers_right")
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Audio of one channel, and who speaks when; emotions are empty where they are not known."""
+    """Audio of one channel, who speaks when, and turns with emotions, where these are known."""
 
     name: str
     samples: Samples
-    turns: Sequence[SpokenTurn]
+    speech: Sequence[Spoken]
+    turns: Sequence[SpokenTurn] = ()
 
     @property
     def group(self) -> str:
@@ -102,14 +103,19 @@ def conversations(arguments: argparse.Namespace) -> Iterator[Conversation]:
         raise UserError("give --data, a folder of recordings, or --speech, one of clips, or both")
     if arguments.data:
         for annotated in part_of(find_annotated(arguments.data), arguments.half):
-            turns = [SpokenTurn(t.start, t.end, t.speaker, "") for t in annotated.turns]
-            yield Conversation(annotated.file.stem, decode(annotated.file), turns)
+            speech = [Spoken(turn.start, turn.end, turn.speaker) for turn in annotated.turns]
+            yield Conversation(annotated.file.stem, decode(annotated.file), speech)
     if arguments.speech:
         for dialogue in compose(
             arguments.speech, arguments.half, arguments.composed, seed=arguments.seed
         ):
             turns = [SpokenTurn(t.start, t.end, t.speaker, t.emotion4) for t in dialogue.turns]
-            yield Conversation(dialogue.name, dialogue.samples, turns)
+            speech = [
+                Spoken(start, end, turn.speaker)
+                for turn in dialogue.turns
+                for start, end in turn.speech
+            ]
+            yield Conversation(dialogue.name, dialogue.samples, speech, turns)
 
 
 def part_of(recordings: Sequence[Annotated], half: Half) -> list[Annotated]:
@@ -159,7 +165,7 @@ def evaluate(
     expressed = {
         conversation.name: (list(conversation.turns), list(utterances))
         for conversation, utterances in zip(found, said, strict=True)
-        if any(turn.emotion4 for turn in conversation.turns)
+        if conversation.turns
     }
     if expressed:
         judgements, kinds = compare(labels, expressed)
@@ -176,7 +182,7 @@ def _measured(recordings: Sequence[Diarized]) -> dict[str, Any]:
 def _diarized(conversation: Conversation, said: Sequence[Utterance]) -> Diarized:
     return Diarized(
         len(conversation.samples) / SAMPLE_RATE,
-        [Spoken(turn.start, turn.end, turn.speaker) for turn in conversation.turns],
+        conversation.speech,
         [Spoken(one.start, one.end, speaker_of(one)) for one in said],
     )
 
