@@ -4,12 +4,13 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from streamer.audio import Samples
 from streamer.clock import Stopwatch
 from streamer.runtime.batching import BatchStatistics
-from streamer.transcription import Drafting, Transcriber, Transcript
+from streamer.transcription import Drafting, Thorough, Transcriber, Transcript
 from streamer.transcription.ahead import EmbeddedTranscript, PendingTranscript
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class AsrPool:
         """Guards the counters."""
         self._submitted = self._started = self._finished = self._cancelled = 0
 
-    def submit(self, samples: Samples) -> PendingTranscript:
+    def submit(self, samples: Samples, *, thorough: bool = False) -> PendingTranscript:
         """Begin to transcribe an utterance, float32 [n], and to embed its text."""
-        return self._submit(self._transcribe, samples)
+        return self._submit(partial(self._transcribe, thorough=thorough), samples)
 
     def submit_draft(self, samples: Samples) -> PendingTranscript:
         """Begin to transcribe an utterance so far, float32 [n]; its text is not embedded."""
@@ -104,9 +105,16 @@ class AsrPool:
             with self._lock:
                 self._finished += 1
 
-    def _transcribe(self, transcriber: Transcriber, samples: Samples) -> EmbeddedTranscript:
+    def _transcribe(
+        self, transcriber: Transcriber, samples: Samples, *, thorough: bool
+    ) -> EmbeddedTranscript:
         watch = Stopwatch()
-        transcript = transcriber.transcribe(samples, language=self._language)
+        recognise = (
+            transcriber.transcribe_thoroughly
+            if thorough and isinstance(transcriber, Thorough)
+            else transcriber.transcribe
+        )
+        transcript = recognise(samples, language=self._language)
         return EmbeddedTranscript(transcript, self._try_to_embed(transcript), watch.milliseconds())
 
     def _draft(self, transcriber: Transcriber, samples: Samples) -> EmbeddedTranscript:

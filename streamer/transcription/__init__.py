@@ -56,6 +56,15 @@ class Transcriber(Protocol):
 
 
 @runtime_checkable
+class Thorough(Protocol):
+    """What a transcriber may do besides: take more trouble over an utterance. Else `transcribe` does it."""
+
+    def transcribe_thoroughly(self, samples: Samples, *, language: str | None) -> Transcript:
+        """Transcribe one utterance (float32 [n], 16 kHz): see `Transcriber.transcribe`."""
+        ...
+
+
+@runtime_checkable
 class Drafting(Protocol):
     """What a transcriber may do besides: transcribe speech that goes on, with less work. Else `transcribe` does it."""
 

@@ -1,8 +1,8 @@
 """The life cycle of a transcript: begun at a pause, matched to the endpoint, waited for, cancelled.
 
 Transcription begins when the speaker pauses, so that the text is ready at the endpoint. If the speaker goes on, the
-work is cancelled; if the utterance ends where it paused, its result is used. Drafts are
-transcripts of unfinished utterances, to be shown.
+work is cancelled; if the utterance ends where it paused, its result is used. Drafts are transcripts of unfinished
+utterances, to be shown. The first utterance of a channel is transcribed thoroughly: people judge the rest by it.
 """
 
 import asyncio
@@ -65,8 +65,8 @@ class Workers(Protocol):
         """Whether a worker has nothing to do."""
         ...
 
-    def submit(self, samples: Samples) -> PendingTranscript:
-        """Begin to transcribe an utterance, float32 [n]."""
+    def submit(self, samples: Samples, *, thorough: bool = False) -> PendingTranscript:
+        """Begin to transcribe an utterance, float32 [n], with more trouble if asked to."""
         ...
 
     def submit_draft(self, samples: Samples) -> PendingTranscript:
@@ -82,7 +82,7 @@ class Transcripts:
         clock: its time counts for deadlines.
         control: once it stops the conversation, transcripts are waited for no longer than `GRACE` in all.
         ahead: whether transcription begins at pauses.
-        live: whether transcripts of unfinished utterances are left out where whole ones would wait for them.
+        live: whether drafts and thoroughness are left out where whole utterances would wait for them.
         counts: where the transcriptions are counted; None: nobody looks.
     """
 
@@ -103,6 +103,8 @@ class Transcripts:
         self._live = live
         self._begun: dict[int, tuple[int, PendingTranscript]] = {}
         """By channel: where the utterance would end, and its transcription."""
+        self._opened: set[int] = set()
+        """Channels of which an utterance has ended."""
         self._grace = Deadline(GRACE)
         self.counts = counts or TranscriptCounts()
 
@@ -110,7 +112,7 @@ class Transcripts:
         """Begin to transcribe an utterance that may end here."""
         self.resume(channel)
         if self._ahead:
-            self._begun[channel] = (end, self._begin(samples))
+            self._begun[channel] = (end, self._begin(channel, samples))
 
     def resume(self, channel: int) -> None:
         """Cancel what was begun at a pause: the speaker went on."""
@@ -125,14 +127,16 @@ class Transcripts:
         begun_end, begun = self._begun.pop(channel, (-1, None))
         if begun and begun_end == end:
             self.counts.reused += 1
-            return begun
-        if begun:
-            self._cancel(begun)
-        return self._begin(samples) if begin else None
+        else:
+            if begun:
+                self._cancel(begun)
+            begun = self._begin(channel, samples) if begin else None
+        self._opened.add(channel)
+        return begun
 
     def draft(self, samples: Samples) -> PendingTranscript | None:
         """Begin to transcribe an utterance so far; return None if a whole one would wait for it."""
-        if self._live and not self._workers.free:
+        if self._busy:
             return None
         self.counts.drafts += 1
         return self._workers.submit_draft(samples)
@@ -167,9 +171,15 @@ class Transcripts:
     def _reason(self) -> str:
         return STOPPED if self._control.stopped else BEHIND
 
-    def _begin(self, samples: Samples) -> PendingTranscript:
+    @property
+    def _busy(self) -> bool:
+        """Whether whole utterances would wait for what can be left out."""
+        return self._live and not self._workers.free
+
+    def _begin(self, channel: int, samples: Samples) -> PendingTranscript:
         self.counts.begun += 1
-        return self._workers.submit(samples)
+        thorough = channel not in self._opened and not self._busy
+        return self._workers.submit(samples, thorough=thorough)
 
     def _cancel(self, pending: PendingTranscript) -> None:
         self.counts.cancelled += 1

@@ -69,17 +69,18 @@ class WhisperNetwork:
         self.multilingual = bool(model.is_multilingual)
         self._silence: NDArray[np.float32] | None = None
 
-    def encode(self, features: Features) -> Encoding:
-        """Return the states of an utterance [bands, n], n <= 3,000, at a cost that goes with n."""
+    def encode(self, features: Features, least: int = 0) -> Encoding:
+        """Return the states of an utterance [bands, n], n <= 3,000, among silence.
+
+        Args:
+            features: the utterance's.
+            least: columns that are encoded at least; the cost goes with them or with n.
+        """
         columns = features.shape[1]
-        length = min(WINDOW, columns + LEAD + (columns + LEAD) % _STRIDE)
-        return Encoding(self._encoded(features, length), columns)
+        length = columns + LEAD + (columns + LEAD) % _STRIDE
+        return Encoding(self._encoded(features, min(WINDOW, max(least, length))), columns)
 
-    def encode_window(self, features: Features) -> Encoding:
-        """Return the states of an utterance in a whole window: slow, and as the networks were trained."""
-        return Encoding(self._encoded(features, WINDOW), features.shape[1])
-
-    def context(self, encoding: Encoding, silence: int) -> Context:
+    def context(self, encoding: Encoding, silence: int = WINDOW) -> Context:
         """Return the states of an utterance, and as many of silence after it as fit into a window."""
         begin = len(encoding.states)
         filled = [encoding.states, self._silent_states()[begin : begin + silence]]

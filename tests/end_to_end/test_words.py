@@ -58,6 +58,12 @@ def test_the_call_is_readable(reference):
         assert said in text
 
 
+def test_the_first_words_and_what_was_doubtful_are_read_again(reference):
+    first, *others = [e.text or "" for e in reference if e.type == "utterance"]
+    assert "parcel service" in first
+    assert "tell you twice" in " ".join(others)
+
+
 def test_words_lie_within_their_utterance_and_make_its_text(reference):
     for event in (e for e in reference if e.type == "utterance" and e.text):
         assert " ".join(word.word for word in event.words) == event.text

@@ -113,6 +113,23 @@ async def test_drafts_are_made_with_less_work_where_the_transcriber_can_and_not_
         pool.close()
 
 
+class TakesTrouble(Says):
+    """A transcriber that can do better."""
+
+    def transcribe_thoroughly(self, samples, *, language):
+        return Transcript("better words", "ok", language)
+
+
+async def test_more_trouble_is_taken_on_demand_where_the_transcriber_can():
+    for transcriber, text in ((Says(), "words"), (TakesTrouble(), "better words")):
+        pool = AsrPool([transcriber], embed, language="en")
+        assert (await pool.submit(SAMPLES).result).transcript.text == "words"
+        thorough = await pool.submit(SAMPLES, thorough=True).result
+        assert thorough.transcript.text == text
+        assert thorough.embedding is not None
+        pool.close()
+
+
 async def test_is_free_while_a_worker_has_nothing_to_do():
     transcriber = Says()
     transcriber.gate.clear()

@@ -22,8 +22,10 @@ class Pool:
 
     def __init__(self):
         self.work = []
+        self.thorough = []
 
-    def submit(self, samples):
+    def submit(self, samples, *, thorough=False):
+        self.thorough.append(thorough)
         self.work.append(Future())
         return PendingTranscript(self.work[-1])
 
@@ -101,6 +103,25 @@ async def test_channels_do_not_affect_each_other(pool, transcripts):
     transcripts.resume(1)
     await settle()
     assert pool.cancelled == [False, True]
+
+
+async def test_the_first_utterance_of_each_channel_is_transcribed_thoroughly(pool, transcripts):
+    transcripts.pause(0, 5000, SAMPLES)
+    transcripts.resume(0)
+    transcripts.pause(0, 6000, SAMPLES)
+    transcripts.endpoint(0, 6000, SAMPLES)
+    transcripts.pause(0, 9000, SAMPLES)
+    transcripts.endpoint(1, 9000, SAMPLES)
+    transcripts.endpoint(1, 12000, SAMPLES)
+    assert pool.thorough == [True, True, False, True, False]
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_live_no_trouble_is_taken_that_would_hold_up_others(pool, control, live):
+    transcripts = Transcripts(pool, WallClock(), control, ahead=True, live=live)
+    pool.free = False
+    transcripts.endpoint(0, 5000, SAMPLES)
+    assert pool.thorough == [not live]
 
 
 async def test_begins_at_the_endpoint_only_if_not_ahead(pool, control):

@@ -61,6 +61,19 @@ def test_it_hears_words(lenient):
     assert set(transcript.text.split()) <= set(WORDS)
 
 
+def encoded(transcriber, monkeypatch):
+    """Return the numbers of states that are encoded from now on."""
+    lengths = []
+    context = transcriber._network.context
+
+    def told(encoding, *silence):
+        lengths.append(len(encoding.states))
+        return context(encoding, *silence)
+
+    monkeypatch.setattr(transcriber._network, "context", told)
+    return lengths
+
+
 def test_its_name_tells_model_and_arithmetic_but_no_path(lenient):
     assert lenient.name == "whisper tiny-random.en int8"
 
@@ -102,24 +115,33 @@ def test_text_that_compresses_too_well_is_doubted(make, monkeypatch):
     assert transcriber._doubt(hypothesis, "again and again", 30.0) == ""
 
 
-def test_a_text_in_doubt_is_read_again_in_a_whole_window(make, monkeypatch):
+def test_a_text_in_doubt_is_read_again_among_more_silence(make, monkeypatch):
     strict = make()
     monkeypatch.setattr(whisper, "MIN_LOG_PROBABILITY", 0.0)
-    windows = []
-    encode = strict._network.encode_window
-    monkeypatch.setattr(
-        strict._network, "encode_window", lambda features: windows.append(1) or encode(features)
-    )
+    lengths = encoded(strict, monkeypatch)
     assert strict.transcribe(voice(), language="en").status == "rejected"
-    assert windows == [1]
+    assert lengths == [200, 500]
+
+
+def test_on_demand_a_text_without_doubt_is_read_again_in_a_whole_window(make, monkeypatch):
+    transcriber = make()
+    monkeypatch.setattr(whisper, "SURE", -1000.0)
+    lengths = encoded(transcriber, monkeypatch)
+    samples = voice()
+    once = transcriber.transcribe(samples, language="en")
+    assert lengths == [200]
+    twice = transcriber.transcribe_thoroughly(samples, language="en")
+    assert lengths == [200, 200, 1500]
+    assert twice.confidence >= once.confidence
 
 
 def test_where_no_speech_is_found_nothing_is_read_again(make, monkeypatch):
     strict = make()
     monkeypatch.setattr(whisper, "NO_SPEECH", 0.0)
     monkeypatch.setattr(whisper, "SILENT", 0.0)
-    monkeypatch.setattr(strict._network, "encode_window", lambda _: pytest.fail("read again"))
-    assert "no speech" in strict.transcribe(voice(), language="en").reason
+    lengths = encoded(strict, monkeypatch)
+    assert "no speech" in strict.transcribe_thoroughly(voice(), language="en").reason
+    assert lengths == [200]
 
 
 def test_an_utterance_longer_than_whispers_window_is_heard_to_its_end(make):
