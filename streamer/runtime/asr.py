@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 from streamer.audio import Samples
 from streamer.clock import Stopwatch
 from streamer.runtime.batching import BatchStatistics
-from streamer.transcription import Drafting, Thorough, Transcriber, Transcript
+from streamer.transcription import Drafting, Steerable, Transcriber, Transcript
 from streamer.transcription.ahead import EmbeddedTranscript, PendingTranscript
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_Work = Callable[[Transcriber, Samples, threading.Event], EmbeddedTranscript]
+"""Done for an utterance by a transcriber, until its event says that nobody wants the result."""
 
 
 class AsrPool:
@@ -82,42 +86,47 @@ class AsrPool:
         with self._lock:
             self._cancelled += work.cancelled()
 
-    def _submit(
-        self, work: Callable[[Transcriber, Samples], EmbeddedTranscript], samples: Samples
-    ) -> PendingTranscript:
+    def _submit(self, work: _Work, samples: Samples) -> PendingTranscript:
         with self._lock:
             self._submitted += 1
-        submitted = self._pool.submit(self._do, work, samples)
+        unwanted = threading.Event()
+        submitted = self._pool.submit(self._do, work, samples, unwanted)
         submitted.add_done_callback(self._count)
-        return PendingTranscript(submitted)
+        return PendingTranscript(submitted, unwanted.set)
 
-    def _do(
-        self, work: Callable[[Transcriber, Samples], EmbeddedTranscript], samples: Samples
-    ) -> EmbeddedTranscript:
+    def _do(self, work: _Work, samples: Samples, unwanted: threading.Event) -> EmbeddedTranscript:
         """Do work with a transcriber that is free."""
         with self._lock:
             self._started += 1
         transcriber = self._free.get()
         try:
-            return work(transcriber, samples)
+            return work(transcriber, samples, unwanted)
         finally:
             self._free.put(transcriber)
             with self._lock:
                 self._finished += 1
 
     def _transcribe(
-        self, transcriber: Transcriber, samples: Samples, *, thorough: bool
+        self,
+        transcriber: Transcriber,
+        samples: Samples,
+        unwanted: threading.Event,
+        *,
+        thorough: bool,
     ) -> EmbeddedTranscript:
         watch = Stopwatch()
-        recognise = (
-            transcriber.transcribe_thoroughly
-            if thorough and isinstance(transcriber, Thorough)
-            else transcriber.transcribe
-        )
+        recognise = transcriber.transcribe
+        if isinstance(transcriber, Steerable):
+            recognise = partial(
+                transcriber.transcribe_steered, thorough=thorough, unwanted=unwanted.is_set
+            )
         transcript = recognise(samples, language=self._language)
-        return EmbeddedTranscript(transcript, self._try_to_embed(transcript), watch.milliseconds())
+        embedding = None if unwanted.is_set() else self._try_to_embed(transcript)
+        return EmbeddedTranscript(transcript, embedding, watch.milliseconds())
 
-    def _draft(self, transcriber: Transcriber, samples: Samples) -> EmbeddedTranscript:
+    def _draft(
+        self, transcriber: Transcriber, samples: Samples, _: threading.Event
+    ) -> EmbeddedTranscript:
         recognise = (
             transcriber.draft if isinstance(transcriber, Drafting) else transcriber.transcribe
         )

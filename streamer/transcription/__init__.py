@@ -1,5 +1,6 @@
 """Transcription: from an utterance's samples to its words, or to the reason why there are none."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -56,11 +57,25 @@ class Transcriber(Protocol):
 
 
 @runtime_checkable
-class Thorough(Protocol):
-    """What a transcriber may do besides: take more trouble over an utterance. Else `transcribe` does it."""
+class Steerable(Protocol):
+    """What a transcriber may do besides: as much as an utterance is worth. Else `transcribe` does it."""
 
-    def transcribe_thoroughly(self, samples: Samples, *, language: str | None) -> Transcript:
-        """Transcribe one utterance (float32 [n], 16 kHz): see `Transcriber.transcribe`."""
+    def transcribe_steered(
+        self,
+        samples: Samples,
+        *,
+        language: str | None,
+        thorough: bool,
+        unwanted: Callable[[], bool],
+    ) -> Transcript:
+        """Transcribe one utterance (float32 [n], 16 kHz): see `Transcriber.transcribe`.
+
+        Args:
+            samples: the utterance.
+            language: spoken; None: recognised.
+            thorough: whether to take more trouble than usual.
+            unwanted: tells whether the text is not wanted any more, and the rest of the work may be saved.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ utterances, to be shown. The first utterance of a channel is transcribed thoroug
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -41,10 +42,18 @@ class EmbeddedTranscript:
 
 
 class PendingTranscript:
-    """A transcription that waits for a worker, is under way, or done."""
+    """A transcription that waits for a worker, is under way, or done.
 
-    def __init__(self, work: "Future[EmbeddedTranscript]") -> None:
+    Args:
+        work: gives the result.
+        give_up: tells the worker that nobody wants it.
+    """
+
+    def __init__(
+        self, work: "Future[EmbeddedTranscript]", give_up: Callable[[], None] = lambda: None
+    ) -> None:
         self._work = work
+        self._give_up = give_up
         self.result = asyncio.wrap_future(work)
 
     @property
@@ -53,7 +62,8 @@ class PendingTranscript:
         return not self._work.cancelled() and (self._work.running() or self._work.done())
 
     def cancel(self) -> None:
-        """Drop the result; the work is saved unless it has begun."""
+        """Drop the result; the work is saved, or what is left of it as far as the transcriber can."""
+        self._give_up()
         self.result.cancel()
 
 

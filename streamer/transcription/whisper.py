@@ -68,6 +68,10 @@ class _Reading:
         return not self.reason, self.log_probability
 
 
+def _never() -> bool:
+    return False
+
+
 class WhisperTranscriber:
     """One Whisper model, kept in memory; one thread uses it at a time."""
 
@@ -89,9 +93,17 @@ class WhisperTranscriber:
         """See `Transcriber.transcribe`."""
         return self._transcribe(samples, language, self._recognise)
 
-    def transcribe_thoroughly(self, samples: Samples, *, language: str | None) -> Transcript:
-        """See `Thorough.transcribe_thoroughly`: two readings, however sure the first is."""
-        return self._transcribe(samples, language, partial(self._recognise, thorough=True))
+    def transcribe_steered(
+        self,
+        samples: Samples,
+        *,
+        language: str | None,
+        thorough: bool,
+        unwanted: Callable[[], bool],
+    ) -> Transcript:
+        """See `Steerable.transcribe_steered`: thorough are two readings, however sure the first is."""
+        recognise = partial(self._recognise, thorough=thorough, unwanted=unwanted)
+        return self._transcribe(samples, language, recognise)
 
     def draft(self, samples: Samples, *, language: str | None) -> Transcript:
         """See `Drafting.draft`: one reading, whatever it is worth."""
@@ -124,7 +136,12 @@ class WhisperTranscriber:
         return self._transcript(self._read(context, language, seconds), language)
 
     def _recognise(
-        self, samples: Samples, language: str | None, *, thorough: bool = False
+        self,
+        samples: Samples,
+        language: str | None,
+        *,
+        thorough: bool = False,
+        unwanted: Callable[[], bool] = _never,
     ) -> Transcript:
         """Recognise audio of one window.
 
@@ -134,10 +151,13 @@ class WhisperTranscriber:
         network = self._network
         features = log_mel(samples, network.bands)
         seconds = len(samples) / SAMPLE_RATE
-        context = network.context(network.encode(features), SILENCE)
+        encoding = network.encode(features)
+        if unwanted():
+            return Transcript("", "skipped", language, reason="not wanted any more")
+        context = network.context(encoding, SILENCE)
         language = language or self._language(context)
         reading = self._read(context, language, seconds)
-        if not reading.silent and (thorough or not reading.sure):
+        if not unwanted() and not reading.silent and (thorough or not reading.sure):
             wide = network.context(network.encode(features, WINDOW if thorough else WIDE))
             again = self._read(wide, language, seconds)
             reading = max(reading, again, key=lambda one: one.rank)

@@ -114,10 +114,29 @@ async def test_drafts_are_made_with_less_work_where_the_transcriber_can_and_not_
 
 
 class TakesTrouble(Says):
-    """A transcriber that can do better."""
+    """A transcriber that can do better, and less."""
 
-    def transcribe_thoroughly(self, samples, *, language):
-        return Transcript("better words", "ok", language)
+    def transcribe_steered(self, samples, *, language, thorough, unwanted):
+        self.gate.wait(10)
+        if unwanted():
+            self.status = "saved"
+        return Transcript("better words" if thorough else "words", "ok", language)
+
+
+async def test_work_under_way_learns_that_its_text_is_not_wanted_any_more():
+    embedded = []
+    transcriber = TakesTrouble()
+    transcriber.gate.clear()
+    pool = AsrPool([transcriber], embedded.append, language="en")
+    unwanted = pool.submit(SAMPLES)
+    await until(lambda: unwanted.begun)
+    unwanted.cancel()
+    transcriber.gate.set()
+    await until(lambda: pool.free)
+    assert (transcriber.status, embedded) == ("saved", [])
+    wanted = await pool.submit(SAMPLES).result
+    assert embedded == [wanted.transcript]
+    pool.close()
 
 
 async def test_more_trouble_is_taken_on_demand_where_the_transcriber_can():

@@ -74,6 +74,12 @@ def encoded(transcriber, monkeypatch):
     return lengths
 
 
+def steered(transcriber, samples, *, thorough=False, unwanted=lambda: False):
+    return transcriber.transcribe_steered(
+        samples, language="en", thorough=thorough, unwanted=unwanted
+    )
+
+
 def test_its_name_tells_model_and_arithmetic_but_no_path(lenient):
     assert lenient.name == "whisper tiny-random.en int8"
 
@@ -130,9 +136,19 @@ def test_on_demand_a_text_without_doubt_is_read_again_in_a_whole_window(make, mo
     samples = voice()
     once = transcriber.transcribe(samples, language="en")
     assert lengths == [200]
-    twice = transcriber.transcribe_thoroughly(samples, language="en")
+    twice = steered(transcriber, samples, thorough=True)
     assert lengths == [200, 200, 1500]
     assert twice.confidence >= once.confidence
+
+
+def test_what_is_not_wanted_any_more_is_neither_read_nor_read_again(make, monkeypatch):
+    strict = make()
+    monkeypatch.setattr(whisper, "MIN_LOG_PROBABILITY", 0.0)
+    lengths = encoded(strict, monkeypatch)
+    assert steered(strict, voice(), unwanted=lambda: True).status == "skipped"
+    assert lengths == []
+    steered(strict, voice(), thorough=True, unwanted=iter((False, True)).__next__)
+    assert lengths == [200]
 
 
 def test_where_no_speech_is_found_nothing_is_read_again(make, monkeypatch):
@@ -140,7 +156,7 @@ def test_where_no_speech_is_found_nothing_is_read_again(make, monkeypatch):
     monkeypatch.setattr(whisper, "NO_SPEECH", 0.0)
     monkeypatch.setattr(whisper, "SILENT", 0.0)
     lengths = encoded(strict, monkeypatch)
-    assert "no speech" in strict.transcribe_thoroughly(voice(), language="en").reason
+    assert "no speech" in steered(strict, voice(), thorough=True).reason
     assert lengths == [200]
 
 
