@@ -54,6 +54,11 @@ class Delays:
     losses: list[str] = field(default_factory=list)
     """What was shed or skipped, or failed."""
 
+    @property
+    def told(self) -> int:
+        """How many of them are messages about work that is given up; the others are audio or events that are lost."""
+        return sum(each.startswith("error") for each in self.losses)
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -65,6 +70,9 @@ class Phase:
     p95_ms: float
     server_p95_ms: float
     losses: int
+    """Gaps, skipped events, lost connections."""
+    told: int
+    """Messages about work that is given up."""
     cores: float
     """CPU seconds of the server for each second."""
     clients_cores: float
@@ -280,7 +288,8 @@ class _Meter:
             float(p50),
             float(p95),
             float(np.percentile(delays.totals or [0.0], 95)),
-            len(delays.losses),
+            len(delays.losses) - delays.told,
+            delays.told,
             *(cores[0], cores[1], cores[2]),
             self._resident(),
         )
@@ -317,6 +326,7 @@ def _print(phases: list[Phase], growth: float, losses: list[str]) -> None:
         "server's p95",
         "n",
         "lost",
+        "told",
         "CPU",
         "clients'",
         "others'",
@@ -327,7 +337,7 @@ def _print(phases: list[Phase], growth: float, losses: list[str]) -> None:
         latency = (f"{ms:.0f}" for ms in (one.p50_ms, one.p95_ms, one.server_p95_ms))
         cores = (one.cores, one.clients_cores, one.misbehaving_cores)
         costs = *(f"{each:.2f}" for each in cores), f"{one.memory_mb:.0f}"
-        rows.append((one.name, *latency, one.utterances, one.losses, *costs))
+        rows.append((one.name, *latency, one.utterances, one.losses, one.told, *costs))
     print_rows("Conversations over /ws", columns, rows, caption=conditions())
     for loss in losses[:10]:
         print(loss)
