@@ -55,7 +55,7 @@ class Delays:
     """What was shed or skipped, or failed."""
 
     @property
-    def told(self) -> int:
+    def given_up(self) -> int:
         """How many of them are messages about work that is given up; the others are audio or events that are lost."""
         return sum(each.startswith("error") for each in self.losses)
 
@@ -288,8 +288,8 @@ class _Meter:
             float(p50),
             float(p95),
             float(np.percentile(delays.totals or [0.0], 95)),
-            len(delays.losses) - delays.told,
-            delays.told,
+            len(delays.losses) - delays.given_up,
+            delays.given_up,
             *(cores[0], cores[1], cores[2]),
             self._resident(),
         )
