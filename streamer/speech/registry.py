@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 _TOGETHER = 0.09
 """Seconds for which a turn that sounds complete is waited for longer where the voice tells quick turns apart."""
-_FAINT = 0.8
-"""Share of the threshold at which a frame is speech there: who is far from the microphone is faint."""
-_CONFIRMED = 0.12
-"""Seconds of speech by which an utterance needs more there, so that no more of them begin in noise."""
 
 
 def make_segmenter(
@@ -37,18 +33,13 @@ def make_segmenter(
         UserError: if the detector that the settings name, or the model of the ends of turns, is not installed.
     """
     detector = Smoothed(make_detector(settings))
-    if voices:
-        several = {
-            "threshold": settings.threshold * _FAINT,
-            "hysteresis": 0.0,
-            "min_speech": settings.min_speech + _CONFIRMED,
-            "complete_silence": settings.complete_silence + _TOGETHER,
-        }
-        settings = settings.model_copy(update=several)
     if settings.endpoint == "fixed":
         return Segmenter(detector, settings, channel, voices=voices)
     from streamer.speech.turn_end import SmartTurn
 
+    if voices:
+        wait = settings.complete_silence + _TOGETHER
+        settings = settings.model_copy(update={"complete_silence": wait})
     return Segmenter(detector, settings, channel, SmartTurn(), voices)
 
 

@@ -150,17 +150,6 @@ def test_turns_that_sound_complete_have_the_same_speakers():
     assert speakers == ["mono/1", "mono/2", "mono/1", "mono/2"]
 
 
-def test_a_tenth_of_a_second_begins_no_utterance_where_voices_are_told_apart():
-    burst = turns((0, 0.75, 0.85))
-    alone = listen(make_segmenter(Segmentation(endpoint="fixed"), 0), burst)
-    assert any(isinstance(event, SpeechEnded) for event in alone)
-    assert not said_in(burst, "fixed")
-
-
-def test_one_syllable_is_an_utterance():
-    assert len(said_in(turns((0, 0.75, 0.95)), "fixed")) == 1
-
-
 def test_a_pause_within_a_turn_does_not_end_it():
     said = said_in(turns((0, 0.6, 3.6)), "adaptive")
     assert len(said) == 1
