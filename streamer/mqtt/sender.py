@@ -36,6 +36,10 @@ FATAL_DROPS = 3
 FATAL_WITHIN = 5.0
 """Seconds after sending an event in which a break counts as its fault; a silent broker takes longer."""
 
+CALM = 0.5
+"""Seconds that a connection lasts before an event that may have broken the one before is sent again: a broker that
+crashes again and again breaks it without that event."""
+
 
 class Sender:
     """Sends events over one connection after another, each at most once per connection.
@@ -70,8 +74,10 @@ class Sender:
         """This connection has delivered an event for the first time."""
         self._acknowledged: OrderedDict[int, tuple[float, StoredEvent]] = OrderedDict()
         """Recent events by id, with the time of their first acknowledgement."""
+        self._suspects: set[int] = set()
+        """One of these may have broken the last connection."""
         self._suspect = (0, 0)
-        """The event that was alone in flight when the connection broke, and how often."""
+        """The event that was alone in flight when the connection broke, and how often on end."""
 
     async def run(self, connection: Connection, caught_up: Callable[[], Awaitable[None]]) -> None:
         """Send until cancelled; `caught_up` is called after each page.
@@ -93,9 +99,13 @@ class Sender:
 
     def connection_lost(self) -> bool:
         """Note that the connection is lost; give whether it had delivered anything new."""
-        if len(self._in_flight) == 1:
-            ((only, sent),) = self._in_flight.items()
-            suspect, drops = self._suspect
+        in_flight, self._in_flight = self._in_flight, {}
+        self._suspects = set(in_flight) or self._suspects
+        suspect, drops = self._suspect
+        if suspect not in in_flight:
+            self._suspect = (0, 0)  # it broke without that event
+        if len(in_flight) == 1:
+            ((only, sent),) = in_flight.items()
             if self._clock.seconds() - sent <= FATAL_WITHIN:
                 self._suspect = (only, drops + 1 if only == suspect else 1)
         useful, self._useful = self._useful, False
@@ -104,8 +114,8 @@ class Sender:
     async def _send(self, connection: Connection, caught_up: Callable[[], Awaitable[None]]) -> None:
         size = max(1, min(IN_FLIGHT, connection.receive_maximum - RESERVE))
         self._window = asyncio.Semaphore(size)
-        # One of these may have broken the connection: sent alone, it will show.
-        suspects, self._in_flight = set(self._in_flight), {}
+        # Sent alone, the event that broke the connection will show.
+        suspects = frozenset(self._suspects)
         # A broker that crashed may have lost what it acknowledged last.
         self._forget_old()
         repeats = {id_: event for id_, (_, event) in self._acknowledged.items()}
@@ -130,6 +140,8 @@ class Sender:
             return
         window = self._window
         await _acquire(window, places)
+        if event.id == self._suspect[0]:
+            await asyncio.sleep(CALM)
         self._in_flight[event.id] = self._clock.seconds()
         connection.send(topic, event.payload, partial(self._on_acknowledged, event, window))
         if places > 1:
@@ -159,6 +171,8 @@ class Sender:
         window.release()
         if code < FAILURE:
             self._in_flight.pop(event.id, None)
+            if event.id == self._suspect[0]:
+                self._suspect = (0, 0)
             self._outbox.remove(event.id)
             if event.id not in self._acknowledged:
                 self._useful = True

@@ -158,6 +158,50 @@ async def test_events_over_the_brokers_limit_do_not_block_the_rest(
         assert any("events given up" in line for line in reports)
 
 
+class Deaf:
+    """A connection to a broker that acknowledges nothing."""
+
+    receive_maximum, maximum_packet = 100, None
+
+    def __init__(self) -> None:
+        self.sent = asyncio.Event()
+
+    def send(self, *_) -> None:
+        self.sent.set()
+
+
+async def broken(sender, *, sent: bool) -> None:
+    """Break a connection, before anything is sent or as soon as something is."""
+    connection = Deaf()
+    sending = asyncio.create_task(sender.run(connection, _nothing))
+    if sent:
+        await connection.sent.wait()
+    else:
+        await asyncio.sleep(0.05)
+        assert not connection.sent.is_set()
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    sender.connection_lost()
+
+
+async def test_gives_up_an_event_that_breaks_every_connection_that_lasts_without_it(rig):
+    rig.put([next(conversation())])
+    for _ in range(3):
+        await broken(rig.sender, sent=True)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await rig.sender.run(Deaf(), _nothing)
+    assert len(rig.given_up) == 1
+
+
+async def test_blames_no_event_for_connections_that_break_without_it(rig):
+    rig.put([next(conversation())])
+    for _ in range(6):
+        await broken(rig.sender, sent=True)
+        await broken(rig.sender, sent=False)
+    assert rig.given_up == []
+
+
 async def test_backs_off_with_jitter_to_a_minute():
     first = [Backoff().next() for _ in range(50)]
     assert all(0.25 <= delay <= 0.5 for delay in first)
