@@ -2,7 +2,8 @@
 
 Transcription begins when the speaker pauses, so that the text is ready at the endpoint. If the speaker goes on, the
 work is cancelled; if the utterance ends where it paused, its result is used. Drafts are transcripts of unfinished
-utterances, to be shown. The first utterance of a channel is transcribed thoroughly: people judge the rest by it.
+utterances, to be shown. In replays, where nobody waits, the first utterance of a channel is transcribed thoroughly:
+people judge the rest by it.
 """
 
 import asyncio
@@ -92,7 +93,8 @@ class Transcripts:
         clock: its time counts for deadlines.
         control: once it stops the conversation, transcripts are waited for no longer than `GRACE` in all.
         ahead: whether transcription begins at pauses.
-        live: whether drafts and thoroughness are left out where whole utterances would wait for them.
+        live: whether words are waited for: no utterance is transcribed thoroughly then, and drafts are left out where
+            whole utterances would wait for them.
         counts: where the transcriptions are counted; None: nobody looks.
     """
 
@@ -146,7 +148,7 @@ class Transcripts:
 
     def draft(self, samples: Samples) -> PendingTranscript | None:
         """Begin to transcribe an utterance so far; return None if a whole one would wait for it."""
-        if self._busy:
+        if self._live and not self._workers.free:
             return None
         self.counts.drafts += 1
         return self._workers.submit_draft(samples)
@@ -181,14 +183,9 @@ class Transcripts:
     def _reason(self) -> str:
         return STOPPED if self._control.stopped else BEHIND
 
-    @property
-    def _busy(self) -> bool:
-        """Whether whole utterances would wait for what can be left out."""
-        return self._live and not self._workers.free
-
     def _begin(self, channel: int, samples: Samples) -> PendingTranscript:
         self.counts.begun += 1
-        thorough = channel not in self._opened and not self._busy
+        thorough = not self._live and channel not in self._opened
         return self._workers.submit(samples, thorough=thorough)
 
     def _cancel(self, pending: PendingTranscript) -> None:

@@ -105,7 +105,8 @@ async def test_channels_do_not_affect_each_other(pool, transcripts):
     assert pool.cancelled == [False, True]
 
 
-async def test_the_first_utterance_of_each_channel_is_transcribed_thoroughly(pool, transcripts):
+async def test_first_utterances_of_recorded_channels_are_transcribed_thoroughly(pool, control):
+    transcripts = Transcripts(pool, WallClock(), control, ahead=True, live=False)
     transcripts.pause(0, 5000, SAMPLES)
     transcripts.resume(0)
     transcripts.pause(0, 6000, SAMPLES)
@@ -116,12 +117,10 @@ async def test_the_first_utterance_of_each_channel_is_transcribed_thoroughly(poo
     assert pool.thorough == [True, True, False, True, False]
 
 
-@pytest.mark.parametrize("live", [False, True])
-async def test_live_no_trouble_is_taken_that_would_hold_up_others(pool, control, live):
-    transcripts = Transcripts(pool, WallClock(), control, ahead=True, live=live)
-    pool.free = False
+async def test_live_words_come_at_once_instead(pool, control):
+    transcripts = Transcripts(pool, WallClock(), control, ahead=True, live=True)
     transcripts.endpoint(0, 5000, SAMPLES)
-    assert pool.thorough == [not live]
+    assert pool.thorough == [False]
 
 
 async def test_begins_at_the_endpoint_only_if_not_ahead(pool, control):
