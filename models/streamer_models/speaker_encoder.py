@@ -21,8 +21,8 @@ WINDOW = 2 * SAMPLE_RATE
 """Samples that the network takes at most."""
 
 FOLDER = "speaker-campplus-1"
-_SHA256 = "72622e8221932c2ea04e3a56940e4b3a939ed82d0fd025ba8ead348cd0097d76"
-_MIDDLE_SHA256 = "2f17739980d64d24fc3cc50d337157d95e3fa3a407d0f259bb2f4423618fdd1b"
+_SHA256 = "e0ff1e7d1df8b04ffe612335a4567ca19816efa43f3598a97716f28272fd7fc0"
+_MIDDLE_SHA256 = "c8f653251ceda209e1e073486061195cac337a1bfe6d69a55379d55cd4d5429e"
 _LEAST = SAMPLE_RATE // 5
 _LEVEL = 10 ** (-26 / 20)
 """Root of the mean power that speech is brought to: -26 dB."""

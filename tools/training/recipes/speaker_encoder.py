@@ -26,6 +26,7 @@ from tools.data.augmentation import reverberate, synthetic_room, telephone
 from tools.data.decoding import decode
 from tools.data.manifest import read_manifest
 from tools.progress import progress
+from tools.training.tasks.speaker_inference import SpeakerInference
 from tools.training.tasks.speaker_network import BANDS, SpeakerNetwork
 
 _WHEEL = "526a0f9e5f9044e18387eda54aadf95eb23de89da1a3220d3656759ea2e6fac5"
@@ -81,7 +82,7 @@ def exported(checkpoint: bytes) -> bytes:
 
     file = io.BytesIO()
     torch.onnx.export(
-        read(checkpoint),
+        SpeakerInference(read(checkpoint)),
         (torch.zeros(1, 150, BANDS),),
         file,  # type: ignore[arg-type]  # a file object is taken
         dynamo=False,
@@ -91,6 +92,11 @@ def exported(checkpoint: bytes) -> bytes:
         dynamic_axes={"frames": {1: "frames"}},
     )
     model = onnx.load_from_string(file.getvalue())
+    for node in [node for node in model.graph.node if node.op_type == "Constant"]:
+        tensor = node.attribute[0].t
+        tensor.name = node.output[0]
+        model.graph.initializer.append(tensor)
+        model.graph.node.remove(node)
     casts = []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)

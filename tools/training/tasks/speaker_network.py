@@ -13,10 +13,10 @@ from torch import Tensor, nn
 BANDS = 80
 SIZE = 192
 _CHANNELS = 32
-_GROWTH = 32
+GROWTH = 32
 _BOTTLENECK = 128
 _FIRST = 128
-_BLOCKS = ((12, 1), (24, 2), (16, 2))
+BLOCKS = ((12, 1), (24, 2), (16, 2))
 """Layers of each block, and the dilation of their kernels."""
 
 
@@ -29,9 +29,9 @@ class SpeakerNetwork(nn.Module):
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         parts["tdnn"] = _Convolution(_CHANNELS * BANDS // 8, _FIRST, kernel=5, stride=2)
         width = _FIRST
-        for number, (layers, dilation) in enumerate(_BLOCKS, 1):
+        for number, (layers, dilation) in enumerate(BLOCKS, 1):
             parts[f"block{number}"] = _DenseBlock(width, layers, dilation)
-            width += layers * _GROWTH
+            width += layers * GROWTH
             parts[f"transit{number}"] = _Transit(width, width // 2)
             width //= 2
         parts["out_nonlinear"] = _normalised(width)
@@ -104,7 +104,7 @@ class _Convolution(nn.Module):
 class _DenseBlock(nn.Module):
     def __init__(self, width: int, layers: int, dilation: int) -> None:
         super().__init__()
-        widths = range(width, width + (layers + 1) * _GROWTH, _GROWTH)
+        widths = range(width, width + (layers + 1) * GROWTH, GROWTH)
         for number, (each, _) in enumerate(pairwise(widths), 1):
             self.add_module(f"tdnnd{number}", _DenseLayer(each, dilation))
 
@@ -134,10 +134,10 @@ class _MaskedConvolution(nn.Module):
     def __init__(self, dilation: int) -> None:
         super().__init__()
         self.linear_local = nn.Conv1d(
-            _BOTTLENECK, _GROWTH, 3, padding=dilation, dilation=dilation, bias=False
+            _BOTTLENECK, GROWTH, 3, padding=dilation, dilation=dilation, bias=False
         )
         self.linear1 = nn.Conv1d(_BOTTLENECK, _BOTTLENECK // 2, 1)
-        self.linear2 = nn.Conv1d(_BOTTLENECK // 2, _GROWTH, 1)
+        self.linear2 = nn.Conv1d(_BOTTLENECK // 2, GROWTH, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
         context = 2 * hidden.mean(dim=2, keepdim=True)
