@@ -190,7 +190,6 @@ class Registry:
 
 EXTRAS = {
     "sounddevice": "mic",
-    "faster_whisper": "whisper",
     "ctranslate2": "whisper",
     "huggingface_hub": "whisper",
     "fsspec": "archive",

@@ -157,27 +157,34 @@ def _explained(copy: Samples, original: Samples) -> bool:
         copy: float32 [_WINDOW].
         original: float32 [_WINDOW + 2 _MAX_DELAY], which ends where the copy does.
     """
-    spectra = np.fft.rfft(copy, _FFT)[_BAND], np.fft.rfft(original, _FFT)[_BAND]
-    cross = np.zeros(_FFT // 2 + 1, np.complex64)
-    product = spectra[0].conj() * spectra[1]
-    cross[_BAND] = product / (np.abs(product) ** 0.7 + 1e-12)
-    likely = np.abs(np.fft.irfft(cross, _FFT))[: 2 * _MAX_DELAY + 1]
-    delay = int(likely.argmax())
-    aligned = original[delay : delay + len(copy)]
-    mine, theirs = _segments(copy), _segments(aligned)
-    powers = (np.abs(mine) ** 2).sum(axis=1)
+    mine = _segments(copy)
+    energies = np.abs(mine) ** 2
+    powers = energies.sum(axis=1)
     frames = powers.sum() ** 2 / (powers**2).sum()
     if frames < _MIN_FRAMES:
         return False
-    own = (np.abs(mine) ** 2).sum(axis=0)
+    delay = _delay(copy, original)
+    theirs = _segments(original[delay : delay + len(copy)])
     other = (np.abs(theirs) ** 2).sum(axis=0)
     joint = np.abs((mine * theirs.conj()).sum(axis=0)) ** 2
-    explained = float((joint / (other + 1e-12)).sum() / own.sum())
+    explained = float((joint / (other + 1e-12)).sum() / energies.sum(axis=0).sum())
     chance = 1.0 / frames
     return bool((explained - chance) / (1.0 - chance) > _COHERENCE)
 
 
+def _delay(copy: Samples, original: Samples) -> int:
+    """Return the sample of the original at which the copy likeliest begins."""
+    spectra = np.fft.rfft(copy, _FFT)[_BAND], np.fft.rfft(original, _FFT)[_BAND]
+    cross = np.zeros(_FFT // 2 + 1, np.complex64)
+    product = spectra[0].conj() * spectra[1]
+    cross[_BAND] = product / (np.abs(product) ** 0.7 + 1e-12)
+    likely = np.abs(np.fft.irfft(cross, _FFT)[: 2 * _MAX_DELAY + 1])
+    return int(likely.argmax())
+
+
 def _segments(samples: Samples) -> np.ndarray[tuple[int, int], np.dtype[np.complex128]]:
     """Spectra [segments, bins] of overlapping segments."""
-    views = np.lib.stride_tricks.sliding_window_view(samples, _SEGMENT)[::_HOP]
+    shape = (len(samples) - _SEGMENT) // _HOP + 1, _SEGMENT
+    (step,) = samples.strides
+    views = np.lib.stride_tricks.as_strided(samples, shape, (_HOP * step, step))
     return np.fft.rfft(views * _HANN, axis=1)[:, 2:64]

@@ -119,7 +119,7 @@ class SoundDetector:
         if chunk.start != self._end:
             yield from self.finish()
             self._restart(chunk.start)
-        self._pieces.append(np.nan_to_num(chunk.samples, nan=0.0, posinf=1.0, neginf=-1.0))
+        self._pieces.append(chunk.samples)
         self._end = chunk.end
         if self._end == self._due:
             yield from self._score(self._end)
@@ -145,6 +145,8 @@ class SoundDetector:
     def _score(self, at: int) -> Iterator[SoundHeard]:
         """Score a block; where the audio ended, silence is the rest of it."""
         samples = np.concatenate(self._pieces)[: _BEFORE + BLOCK]
+        if not np.isfinite(samples).all():
+            samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
         padded = np.pad(samples, (0, _BEFORE + BLOCK - len(samples)))
         scores, self._state = self._network.score(padded, self._state)
         self._pieces = [padded[BLOCK:]]

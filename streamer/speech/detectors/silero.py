@@ -1,8 +1,6 @@
-"""Silero's voice detector: a small recurrent network, read from the ONNX that faster-whisper carries."""
+"""Silero's voice detector: a small recurrent network on the spectra of short windows."""
 
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +8,17 @@ import numpy as np
 from streamer.audio import FRAME, Samples
 from streamer.errors import UserError
 
+_FILE = "silero-6/silero-6.onnx"
+_SHA256 = "c4458358ceedf677a6ab61a67ee76e61e06133c12ffe01362a688fabb5d949a4"
 _INPUT = 576
 """Samples of the network's window: 512, and before them 64 for its filters."""
-_APART = FRAME // 2
-"""Samples between the windows of its two runs."""
+_MIRRORED = 64
+"""Samples that continue a window."""
+_SPECTRUM, _HOP = 256, 128
+"""Samples of a spectrum, and from one to the next; a window has four."""
+_HANN = np.hanning(_SPECTRUM + 1)[:-1].astype(np.float32)
+_RUNS, _APART = 2, FRAME // 2
+"""Runs of the network, and the samples between their windows."""
 _ODDS = 3.0
 """How much likelier speech is than the network assumes: 3 to 6 score about the same on annotated calls."""
 _STATE = 128
@@ -43,7 +48,7 @@ class SileroDetector:
     delay = 0
 
     def __init__(self) -> None:
-        self._runs = _Run(), _Run()
+        self._session = _session()
         self._before: Samples
         """The last samples: the beginning of the next windows."""
         self.reset()
@@ -52,53 +57,56 @@ class SileroDetector:
         """See `VoiceDetector.__call__`."""
         samples = np.concatenate([self._before, frames.ravel()])
         self._before = samples[len(samples) - len(self._before) :]
-        windows = np.lib.stride_tricks.sliding_window_view(samples, _INPUT)
-        early, late = (
-            run(np.ascontiguousarray(windows[first::FRAME]))
-            for run, first in zip(self._runs, (0, _APART), strict=True)
-        )
-        return [_raised((one + other) / 2) for one, other in zip(early, late, strict=True)]
+        shape, size = (len(frames), _RUNS, _INPUT), samples.itemsize
+        windows = np.ndarray(shape, np.float32, samples, 0, (FRAME * size, _APART * size, size))
+        magnitudes = _magnitudes(windows)
+        probabilities: list[float] = []
+        while len(magnitudes):
+            # No more than can go by before a state is stale.
+            most = _STALE - max(self._silences)
+            probabilities += self._scores(magnitudes[:most])
+            magnitudes = magnitudes[most:]
+        return probabilities
 
     def reset(self) -> None:
         """See `VoiceDetector.reset`."""
         self._before = np.zeros(_INPUT - FRAME + _APART, dtype=np.float32)
-        for run in self._runs:
-            run.reset()
+        self._hidden, self._cell = np.zeros((2, 1, _RUNS, _STATE), dtype=np.float32)
+        self._silences = [0] * _RUNS
+        """Frames of silence up to now, by each run."""
 
+    def _scores(self, magnitudes: Samples) -> list[float]:
+        """Score consecutive frames.
 
-class _Run:
-    """One run of the network over the audio, with its state."""
-
-    def __init__(self) -> None:
-        self._session = _session()
-        self.reset()
-
-    def reset(self) -> None:
-        self._state: list[Samples] = [np.zeros((1, 1, _STATE), dtype=np.float32)] * 2
-        self._silence = 0
-
-    def __call__(self, windows: Samples) -> list[float]:
-        """Score consecutive windows, float32 [n, 576].
-
-        One call for all costs a third less than one call each.
+        Args:
+            magnitudes: float32 [n, runs, 4, 129].
         """
-        probabilities: list[float] = []
-        while len(windows):
-            # No more than can go by before the state is stale.
-            some, windows = np.split(windows, [_STALE - self._silence])
-            scores = self._scores(some)
-            for probability in scores:
-                self._silence = self._silence + 1 if probability < _SILENT else 0
-            if self._silence >= _STALE:
-                self.reset()
-            probabilities += scores
-        return probabilities
+        inputs = {"magnitudes": magnitudes, "h": self._hidden, "c": self._cell}
+        found, self._hidden, self._cell = self._session.run(None, inputs)
+        scores: list[list[float]] = found[:, :, 0].tolist()
+        for run in range(_RUNS):
+            for frame in scores:
+                self._silences[run] = self._silences[run] + 1 if frame[run] < _SILENT else 0
+            if self._silences[run] >= _STALE:
+                self._silences[run] = 0
+                self._hidden[:, run] = self._cell[:, run] = 0.0
+        return [_raised((early + late) / 2) for early, late in scores]
 
-    def _scores(self, windows: Samples) -> list[float]:
-        inputs = {"input": windows, "h": self._state[0], "c": self._state[1]}
-        probabilities, *self._state = self._session.run(None, inputs)
-        scores: list[float] = probabilities.ravel().tolist()
-        return scores
+
+def _magnitudes(windows: Samples) -> Samples:
+    """Return the magnitudes [n, runs, 4, 129] of the spectra of windows [n, runs, 576]."""
+    continued = np.empty((*windows.shape[:2], _INPUT + _MIRRORED), np.float32)
+    continued[:, :, :_INPUT] = windows
+    continued[:, :, _INPUT:] = windows[:, :, -2 : -2 - _MIRRORED : -1]
+    columns = (continued.shape[2] - _SPECTRUM) // _HOP + 1
+    shape = (*windows.shape[:2], columns, _SPECTRUM)
+    *outer, step = continued.strides
+    parts = np.ndarray(shape, np.float32, continued, 0, (*outer, _HOP * step, step))
+    spectra = np.fft.rfft(parts * _HANN)
+    powers = np.square(spectra.real)
+    powers += np.square(spectra.imag)
+    magnitudes: Samples = np.sqrt(powers, out=powers)
+    return magnitudes
 
 
 def _raised(probability: float) -> float:
@@ -107,20 +115,12 @@ def _raised(probability: float) -> float:
 
 @cache
 def _session() -> Any:
-    """Return the network, loaded once; running it is thread-safe, and takes one thread."""
+    """Load the network, once for all channels; running it is thread-safe, and takes one thread."""
+    from streamer_models.bundle import BundleError, read_shipped
     from streamer_models.onnx_session import session_of
 
-    return session_of(_asset().read_bytes())
-
-
-def _asset() -> Path:
-    """Return the network's file, found without importing faster-whisper, which takes a second."""
-    package = find_spec("faster_whisper")
-    if package and package.origin:
-        file = Path(package.origin).parent / "assets" / "silero_vad_v6.onnx"
-        if file.is_file():
-            return file
-    raise UserError(
-        "Silero's voice detector (silero_vad_v6.onnx) is not in the installed faster-whisper: "
-        "install faster-whisper 1.2.1, or set segmentation.detector to webrtcvad"
-    )
+    try:
+        content = read_shipped(_FILE, _SHA256)
+    except BundleError as error:
+        raise UserError(f"{error}; set segmentation.detector to webrtcvad") from error
+    return session_of(content)

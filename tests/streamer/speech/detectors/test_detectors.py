@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import faster_whisper
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from streamer.settings.tree import Segmentation
 from streamer.sources.recording.decoder import Decoder
 from streamer.speech.detectors import gated, silero
 from streamer.speech.registry import make_detector, make_segmenter
+from streamer_models.onnx_session import session_of
 from tests.streamer.speech.speech import chunks, names, plain, utterances
 
 EDGES = {
@@ -126,6 +130,25 @@ def test_finds_speech_after_minutes_of_noise(detector, voice):
     assert np.abs(judge(tired, voice) - fresh).mean() < 0.03
 
 
+def test_gives_what_the_network_gives_in_its_original_form(voice):
+    network = Path(faster_whisper.__file__).parent / "assets" / "silero_vad_v6.onnx"
+    session = session_of(network.read_bytes())
+    samples = np.concatenate([np.zeros(silero._INPUT - FRAME + silero._APART, np.float32), voice])
+    windows = np.lib.stride_tricks.sliding_window_view(samples, silero._INPUT)
+    state = np.zeros((1, 1, 128), np.float32)
+    expected = []
+    frames = 6 * SAMPLE_RATE // FRAME  # before any state is stale
+    for first in (0, silero._APART):
+        run = np.ascontiguousarray(windows[first::FRAME][200 : 200 + frames])
+        expected.append(session.run(None, {"input": run, "h": state, "c": state})[0].ravel())
+    detector = silero.SileroDetector()
+    detector._before = samples[200 * FRAME :][: len(detector._before)]
+    judged = detector(voice[200 * FRAME :][: frames * FRAME].reshape(-1, FRAME))
+    raised = [silero._raised(probability) for probability in np.mean(expected, axis=0)]
+    np.testing.assert_allclose(judged, raised, atol=1e-5)
+    assert max(judged) > 0.9
+
+
 def test_an_utterance_begins_before_its_first_sound(voice):
     started = listen(voice, detector="gated")[0]
     assert names([started]) == ["Started"]
@@ -134,7 +157,7 @@ def test_an_utterance_begins_before_its_first_sound(voice):
 
 def test_a_missing_network_is_one_clear_line(monkeypatch):
     silero._session.cache_clear()
-    monkeypatch.setattr(silero, "find_spec", lambda _: None)
+    monkeypatch.setattr(silero, "_FILE", "silero-6/nowhere.onnx")
     with pytest.raises(UserError, match=r"set segmentation\.detector to webrtcvad"):
         make_segmenter(Segmentation(detector="gated"), 0)
     make_segmenter(Segmentation(detector="webrtcvad"), 0)
