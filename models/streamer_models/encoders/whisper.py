@@ -87,13 +87,22 @@ class WhisperBackbone(nn.Module):
             for _ in range(config.layers)
         )
 
-    def forward(self, mel: Tensor) -> list[Tensor]:
-        """Map spectrogram [mels, F], F at most twice the positions -> outputs [ceil(F / 2), width] of each layer."""
+    def forward(self, mel: Tensor, wanted: Tensor | None = None) -> list[Tensor]:
+        """Map a spectrogram to the outputs of each layer.
+
+        Args:
+            mel: [mels, F], F at most twice the positions.
+            wanted: Places that are computed in the last layer, bool [ceil(F / 2)]; None: all.
+
+        Returns:
+            [ceil(F / 2), width] for each layer; of the last one the wanted places.
+        """
         x = functional.gelu(_convolved(functional.gelu(_convolved(mel.T, self.conv1)), self.conv2))
         x = (x + self.positions[: len(x)])[None]
         outputs: list[Tensor] = []
-        for layer in self.layers:
-            x = layer(x, None)
+        for number, layer in enumerate(self.layers, start=1):
+            last = wanted is not None and number == len(self.layers)
+            x = layer(x, None, x[:, wanted] if last else None)
             outputs.append(x[0])
         return outputs
 
@@ -205,10 +214,11 @@ class Whisper(nn.Module):
 
     def _voiced(self, wave: Tensor) -> Tensor:
         """[pooled layers, N, width] of samples [T]."""
-        layers, speech = encoded(
-            self.backbone, self.config, wave, reduced_precision=self.reduced_precision
-        )
-        return layers[:, speech]
+        mel = _spectrogram(wave, self.config)
+        speech = speech_frames(mel)
+        outputs = _outputs(self.backbone, mel, speech, reduced_precision=self.reduced_precision)
+        outputs[:-1] = [output[speech] for output in outputs[:-1]]
+        return torch.stack([outputs[number - 1] for number in self.config.pooled]).float()
 
 
 def encoded(
@@ -225,12 +235,23 @@ def encoded(
     Returns:
         float32 [pooled layers, N, width], and bool [N].
     """
-    mel = log_mel(at_fixed_loudness(wave[-2 * HOP * config.positions :]), config.mels)
-    reduced = reduced_precision and mel.device.type == "cpu"
-    with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
-        outputs = backbone(mel)
+    mel = _spectrogram(wave, config)
+    outputs = _outputs(backbone, mel, None, reduced_precision=reduced_precision)
     layers = torch.stack([outputs[number - 1] for number in config.pooled]).float()
     return layers, speech_frames(mel)
+
+
+def _spectrogram(wave: Tensor, config: WhisperSizes) -> Tensor:
+    return log_mel(at_fixed_loudness(wave[-2 * HOP * config.positions :]), config.mels)
+
+
+def _outputs(
+    backbone: WhisperBackbone, mel: Tensor, wanted: Tensor | None, *, reduced_precision: bool
+) -> list[Tensor]:
+    reduced = reduced_precision and mel.device.type == "cpu"
+    with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+        outputs: list[Tensor] = backbone(mel, wanted)
+    return outputs
 
 
 @cache

@@ -11,6 +11,7 @@ from streamer_models.encoders.whisper import (
     Whisper,
     WhisperConfig,
     at_fixed_loudness,
+    encoded,
     log_mel,
     speech_frames,
 )
@@ -85,10 +86,18 @@ def test_pools_over_speech_and_not_over_the_pauses():
     assert not speaking[102:].any()
 
 
+def test_computes_the_last_layer_for_speech_alone_with_the_same_result(encoder):
+    wave = torch.cat([speech(0.6), torch.zeros(SECOND // 2), speech(0.4, 1)])
+    layers, speaking = encoded(encoder.backbone, TINY, wave, reduced_precision=False)
+    frames = encoder.voiced_frames(wave)
+    assert 0 < len(frames) < len(speaking)
+    torch.testing.assert_close(frames, layers[:, speaking].transpose(0, 1).flatten(1))
+
+
 def test_estimates_encode_each_part_once_and_pool_them(encoder, monkeypatch):
-    encoded, frames = [], encoder.voiced_frames
+    parts, frames = [], encoder.voiced_frames
     monkeypatch.setattr(
-        encoder, "voiced_frames", lambda wave: (encoded.append(len(wave)), frames(wave))[1]
+        encoder, "voiced_frames", lambda wave: (parts.append(len(wave)), frames(wave))[1]
     )
     wave = speech(4.0).numpy()
     stream = Buffered(encoder)
@@ -97,7 +106,7 @@ def test_estimates_encode_each_part_once_and_pool_them(encoder, monkeypatch):
         estimate = stream.estimate()
         if start + SECOND // 2 == SECOND:
             torch.testing.assert_close(estimate, stream.embedding(), atol=1e-3, rtol=1e-3)
-    assert encoded == [SECOND, SECOND, 2 * SECOND]
+    assert parts == [SECOND, SECOND, 2 * SECOND]
     assert (estimate - stream.embedding()).abs().max() < 0.2
     assert torch.equal(stream.embedding(), encoder(torch.from_numpy(wave)[None])[0])
 
