@@ -1,5 +1,6 @@
 """The order of a conversation's utterances, and the context that each is classified in."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamer.transcription.ahead import EmbeddedTranscript
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
     from streamer.runtime.models import Runtime
     from streamer_models.classifier import Prediction
     from streamer_models.contract import UtteranceEmbedding, Window
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """What was classified of an utterance that goes on."""
+
+    audio: "Tensor"
+    speaker: str | None
+    prediction: "asyncio.Future[Prediction]"
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the prediction is there or will be."""
+        done = self.prediction.done()
+        return not done or not (self.prediction.cancelled() or self.prediction.exception())
 
 
 class Turns:
@@ -32,6 +48,8 @@ class Turns:
         self._video = video
         self._state = runtime.new_state()
         self._speakers: dict[str, int] = {}
+        self._unfinished: dict[int, _Unfinished] = {}
+        """By channel, what was classified last, as long as the context is the same."""
 
     def add(
         self,
@@ -48,6 +66,7 @@ class Turns:
             span: its first sample and the one after its last, of which the video counts.
             speaker: who speaks; None: the channel stands for its speaker.
         """
+        self._unfinished.clear()
         return self._state.add(self._embedding(channel, audio, span, speaker))
 
     def classify(self, number: int) -> "asyncio.Future[Prediction]":
@@ -61,9 +80,18 @@ class Turns:
         span: tuple[int, int] = (0, 0),
         speaker: str | None = None,
     ) -> "asyncio.Future[Prediction]":
-        """Begin to classify an utterance that goes on; it does not become part of the context."""
+        """Begin to classify an utterance that goes on; it does not become part of the context.
+
+        Encoders estimate anew after 1, 2, 4 s; between, the last prediction is the answer.
+        """
+        last = self._unfinished.get(channel)
+        if last and last.audio is audio and last.speaker == speaker and last.is_usable:
+            return last.prediction
         window = self._state.window_with(self._embedding(channel, audio, span, speaker))
-        return self._submit(window, may_wait=True)
+        prediction = self._submit(window, may_wait=True)
+        if self._video is None:
+            self._unfinished[channel] = _Unfinished(audio, speaker, prediction)
+        return prediction
 
     async def add_text(self, number: int, text: EmbeddedTranscript) -> bool:
         """Add the text of an utterance to the context; return whether the model can use it.
@@ -80,6 +108,7 @@ class Turns:
             embedding = await self._runtime.embed_text(text.transcript)
         if embedding is None:
             return False
+        self._unfinished.clear()
         self._state.set_text(number, embedding)
         return True
 

@@ -1,5 +1,8 @@
 """Utterances are classified in the context of those before them, with the text that came in time."""
 
+import asyncio
+
+import pytest
 import torch
 
 from streamer.conversation.turns import Turns
@@ -53,6 +56,45 @@ def test_the_speakers_of_one_channel_are_others_in_the_context():
     turns = Turns(Runtime(), live=False)
     numbers = [turns.add(0, AUDIO, speaker=name) for name in ("mono/1", "mono/2", "mono/1")]
     assert [u.speaker for u in turns.classify(numbers[-1])] == [0, 1, 0]
+
+
+class Promises(Runtime):
+    """Gives futures of windows."""
+
+    def classify(self, window, *, live, may_wait=False):
+        super().classify(window, live=live, may_wait=may_wait)
+        return asyncio.get_running_loop().create_future()
+
+
+async def test_an_estimate_is_classified_once_while_nothing_changes():
+    runtime = Promises()
+    turns = Turns(runtime, live=True)
+    first = turns.classify_unfinished(0, AUDIO)
+    assert turns.classify_unfinished(0, AUDIO) is first
+    first.set_result("neutral")
+    assert turns.classify_unfinished(0, AUDIO, (0, 9)) is first
+    assert len(runtime.asked) == 1
+    assert turns.classify_unfinished(1, AUDIO) is not first
+    assert turns.classify_unfinished(0, AUDIO.clone()) is not first
+    assert turns.classify_unfinished(0, AUDIO, speaker="mono/1") is not first
+
+
+async def test_an_estimate_is_classified_again_in_another_context():
+    turns = Turns(Promises(), live=True)
+    before = turns.classify_unfinished(0, AUDIO)
+    number = turns.add(1, AUDIO)
+    after = turns.classify_unfinished(0, AUDIO)
+    assert after is not before
+    assert await turns.add_text(number, text(embedding=AUDIO))
+    assert turns.classify_unfinished(0, AUDIO) is not after
+
+
+@pytest.mark.parametrize("fail", [lambda f: f.cancel(), lambda f: f.set_exception(ValueError())])
+async def test_an_estimate_whose_classification_failed_is_classified_again(fail):
+    turns = Turns(Promises(), live=True)
+    before = turns.classify_unfinished(0, AUDIO)
+    fail(before)
+    assert turns.classify_unfinished(0, AUDIO) is not before
 
 
 async def test_adds_the_text_that_was_embedded_ahead():
