@@ -82,7 +82,7 @@ class CrosstalkGate:
             if samples is chunk.samples:
                 samples = samples.copy()
             samples[max(0, begin - chunk.start) : begin + FRAME - chunk.start] = 0.0
-        return replace(chunk, samples=samples)
+        return chunk if samples is chunk.samples else replace(chunk, samples=samples)
 
     def _is_copy(self, channel: int, row: int, power: float) -> bool:
         """Decide about a row; the decision lasts while it is loud, for some rows."""

@@ -61,6 +61,13 @@ class _Follower:
         self.sure = False
         """Whether what goes on is a sound of this class."""
 
+    def rests(self, scores: Samples) -> bool:
+        """Return whether nothing goes on, and nothing begins with the scores that follow."""
+        if self._begin is not None or scores.max() >= self._rule.threshold:
+            return False
+        self._strong = 0
+        return True
+
     def take(self, moment: int, score: float) -> tuple[int, int, float] | None:
         """Take the score of the next moment; return begin, end and confidence of a sound that is over."""
         self._strong = self._strong + 1 if score >= self._rule.threshold else 0
@@ -110,6 +117,9 @@ class SoundDetector:
     def cut(self, chunk: AudioChunk) -> Iterator[AudioChunk]:
         """Cut a chunk where blocks end."""
         first = chunk.start // BLOCK * BLOCK + BLOCK - chunk.start
+        if len(chunk.samples) <= first:
+            yield chunk
+            return
         edges = [0, *range(first, len(chunk.samples), BLOCK), len(chunk.samples)]
         for begin, end in pairwise(edges):
             yield replace(chunk, start=chunk.start + begin, samples=chunk.samples[begin:end])
@@ -151,10 +161,16 @@ class SoundDetector:
         scores, self._state = self._network.score(padded, self._state)
         self._pieces = [padded[BLOCK:]]
         self._due += BLOCK
-        for row in scores:
+        heard = [
+            (name, follower, column)
+            for (name, follower), column in zip(self._followers.items(), scores.T, strict=True)
+            if not follower.rests(column)
+        ]
+        for place in range(len(scores)):
             if self._first <= self._moment < -(-at // OUTPUT):
-                for (name, follower), score in zip(self._followers.items(), row, strict=True):
-                    yield from self._heard(name, follower.take(self._moment, float(score)), at)
+                for name, follower, column in heard:
+                    found = follower.take(self._moment, float(column[place]))
+                    yield from self._heard(name, found, at)
             self._moment += 1
 
     def _heard(

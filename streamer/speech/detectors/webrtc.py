@@ -3,10 +3,13 @@
 import numpy as np
 import webrtcvad
 
-from streamer.audio import SAMPLE_RATE, Samples
+from streamer.audio import FRAME, SAMPLE_RATE, Samples
 
 AGGRESSIVENESS = 2
 """WebRTC's filter of non-speech: 0 passes most, 3 least."""
+
+_BYTES = 2 * FRAME
+"""Of a frame as 16-bit PCM."""
 
 
 class WebrtcGate:
@@ -22,8 +25,9 @@ class WebrtcGate:
         """Decide for each of the frames (float32 [n, 480]) whether it may hold speech."""
         # Truncated, not rounded as `to_pcm16` does: half a step decides frames at the threshold, and the gate
         # was evaluated with this.
-        pcm = (np.minimum(np.maximum(frames, -1.0), 1.0) * 32767.0).astype(np.int16)
-        return [self._vad.is_speech(frame.tobytes(), SAMPLE_RATE) for frame in pcm]
+        pcm = (np.minimum(np.maximum(frames, -1.0), 1.0) * 32767.0).astype(np.int16).tobytes()
+        decide = self._vad.is_speech
+        return [decide(pcm[at : at + _BYTES], SAMPLE_RATE) for at in range(0, len(pcm), _BYTES)]
 
     def reset(self) -> None:
         """Forget the levels of noise and speech learnt so far."""
