@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from streamer.clock import Clock, VirtualClock, WallClock
@@ -28,8 +29,10 @@ from streamer.sinks import Sink
 from streamer.sources import AudioSource
 
 if TYPE_CHECKING:
+    from streamer.runtime.actors import Workers
     from streamer.transcription import Transcriber
     from streamer_models.bundle import Bundle
+    from streamer_models.contract import AudioStream
 
 log = logging.getLogger(__name__)
 
@@ -163,26 +166,39 @@ class Engine:
 
     @classmethod
     def of(
-        cls, settings: Settings, bundle: "Bundle", transcribers: "Sequence[Transcriber]"
+        cls,
+        settings: Settings,
+        bundle: "Bundle",
+        transcribers: "Sequence[Transcriber]",
+        audio: "Workers | None" = None,
     ) -> Self:
-        """Start the workers of loaded models."""
+        """Start the workers of loaded models; `audio` are those of its audio pool, if it is not to be threads."""
         runtime = Runtime(
             bundle,
             transcribers,
             cores=settings.usable_cores,
             threshold=settings.emotion.threshold,
             language=settings.asr.spoken,
+            audio=audio,
         )
         return cls(settings, runtime)
 
     @classmethod
-    def load(cls, settings: Settings, notify: Callable[[str], None] = log.warning) -> Self:
+    def load(
+        cls,
+        settings: Settings,
+        notify: Callable[[str], None] = log.warning,
+        *,
+        processes: bool = False,
+    ) -> Self:
         """Load the models that the settings name.
 
         Args:
             settings: All settings.
             notify: Takes a line for the user: the terms of a model at its first use, or that one had to be
                 replaced by a lesser one.
+            processes: Whether the audio of many conversations is processed in processes, one for each core: they
+                do not wait for each other, as threads do, but each has models of its own in memory.
 
         Raises:
             UserError: If a model cannot be loaded.
@@ -200,7 +216,9 @@ class Engine:
         ]
         if made[0][1]:
             notify(made[0][1])
-        return cls.of(settings, bundle, [transcriber for transcriber, _ in made])
+        apart = processes and settings.usable_cores > 1 and bundle.model.audio is not None
+        audio = _processes(settings) if apart else None
+        return cls.of(settings, bundle, [transcriber for transcriber, _ in made], audio)
 
     async def run(
         self,
@@ -290,6 +308,20 @@ def _load_bundle(settings: Settings) -> "Bundle":
             raise UserError("emotion.device cuda: torch finds no GPU; set emotion.device to cpu")
         bundle.model.to("cuda")
     return bundle
+
+
+def _processes(settings: Settings) -> "Workers":
+    from streamer.runtime.processes import Processes
+
+    made = Processes(partial(_load_audio, settings), settings.usable_cores)
+    made.wait()
+    return made
+
+
+def _load_audio(settings: Settings) -> "Callable[[], AudioStream]":
+    new_stream = _load_bundle(settings).audio_streams()
+    assert new_stream  # noqa: S101 - else nothing is asked of the process
+    return new_stream
 
 
 class _Handing(Sink):

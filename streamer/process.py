@@ -4,6 +4,13 @@ import gc
 import os
 import threading
 
+IMPORTED_BEFORE_FORK = (
+    *("av", "soxr", "streamer_models.bundle", "streamer_models.streaming", "streamer.api"),
+    *("streamer.conversation.pipeline", "streamer.sources.recording.source"),
+    *("streamer.speech.detectors.gated", "streamer.transcription.registry"),
+)
+"""Modules that take long to import and start no threads: a fork would not inherit those."""
+
 
 def one_thread_per_computation() -> None:
     """Let torch use one thread; to be called before models are loaded.

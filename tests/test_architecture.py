@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "mqtt": set(),
     "speech": {"streamer_models"},
     "transcription": {"streamer_models"},
-    "runtime": {"streamer_models", "transcription"},
+    "runtime": {"process", "streamer_models", "transcription"},  # it makes processes
     "conversation": {"runtime", "sinks", "sources", "speech", "streamer_models", "transcription"},
     "streamer_models": set(),
 }
@@ -88,7 +88,7 @@ def test_every_part_is_on_the_plan():
 
 def test_only_the_command_line_sets_what_belongs_to_the_process():
     words = ("set_num_threads", "gc.freeze", "basicConfig", "os._exit")
-    allowed = {"cli.py", "commands", "process.py"}  # the last: for workers of an archive, too
+    allowed = {"cli.py", "commands", "process.py"}  # the last: for workers that are processes, too
     assert [
         str(path.relative_to(ROOT))
         for path in (ROOT / "streamer").rglob("*.py")

@@ -18,18 +18,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from streamer.archive.engines import Crashed, Finished, Reached
 from streamer.errors import UserError
-from streamer.process import end_with_parent, exempt_from_collection, one_thread_per_computation
+from streamer.process import (
+    IMPORTED_BEFORE_FORK,
+    end_with_parent,
+    exempt_from_collection,
+    one_thread_per_computation,
+)
 
 if TYPE_CHECKING:
     from streamer.api import Engine
     from streamer.settings.tree import Settings
-
-_IMPORTED_BEFORE_FORK = (
-    *("av", "soxr", "streamer_models.bundle", "streamer_models.streaming", "streamer.api"),
-    *("streamer.conversation.pipeline", "streamer.sources.recording.source"),
-    *("streamer.speech.detectors.gated", "streamer.transcription.registry"),
-)
-"""Modules that take long to import and start no threads: a fork would not inherit those."""
 
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -90,7 +88,7 @@ class Pool(Generic[J, R]):
         Raises:
             UserError: if the models cannot be loaded.
         """
-        for module in _IMPORTED_BEFORE_FORK:
+        for module in IMPORTED_BEFORE_FORK:
             import_module(module)
         self._waiting = deque(jobs)
         try:

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
     settings = load_settings(options)
     one_thread_per_computation()
-    with Engine.load(settings, notify) as engine:
+    with Engine.load(settings, notify, processes=True) as engine:
         exempt_from_collection()
         asyncio.run(_serve(options, engine))
     return OK

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from streamer.audio import to_samples, to_seconds
+from streamer.audio import to_seconds
 from streamer.clock import Clock, VirtualClock
 from streamer.control import Control, LiveStatus
 from streamer.conversation.buffer import LiveBuffer, read_until_stopped
@@ -24,17 +24,15 @@ from streamer.conversation.live import live_tasks
 from streamer.conversation.load import LoadPolicy
 from streamer.conversation.outgoing import Outgoing, Privacy
 from streamer.conversation.reader import SourceReader
+from streamer.conversation.speech_stage import Channel, SpeechStage
 from streamer.conversation.statistics import Statistics
 from streamer.conversation.turns import Turns
 from streamer.conversation.video import VideoFeatures, read_video
-from streamer.errors import UserError
 from streamer.runtime.models import Runtime
 from streamer.settings.tree import Settings
 from streamer.sinks import Sink
 from streamer.sinks.fanout import EventBus
 from streamer.sources import AudioSource, SourceInfo
-from streamer.speech.processor import ChannelProcessor, SpeechProcessor
-from streamer.speech.registry import make_segmenter, make_voices, sound_detectors
 from streamer.transcription.ahead import Transcripts
 
 log = logging.getLogger(__name__)
@@ -90,7 +88,7 @@ async def run(
         info = source.info
         privacy = Privacy(settings.privacy, info)
         video = _video(settings, runtime)
-        speech = _speech_processor(info, runtime, settings, privacy)
+        speech = await stack.enter_async_context(_speech_stage(info, runtime, settings, privacy))
         policy = LoadPolicy(settings.live.max_lag, status) if info.live else LoadPolicy()
         statistics = Statistics(settings.alerts.rules)
         bus = EventBus(
@@ -153,31 +151,15 @@ async def _opened(source: AudioSource, stack: AsyncExitStack, control: Control) 
     return True
 
 
-def _speech_processor(
+def _speech_stage(
     info: SourceInfo, runtime: Runtime, settings: Settings, privacy: Privacy
-) -> SpeechProcessor:
-    """Make what processes the channels that are analysed."""
-    new_stream = runtime.new_stream
-    if new_stream is None:
-        raise UserError(f"emotion.bundle: {runtime.bundle.name} has no audio encoder")
-    interval = to_samples(settings.emotion.estimate_interval)
-    several = settings.speakers.several(len(info.channels))
-    new_sounds = sound_detectors(settings.sounds)
-
-    def processor(channel: int, name: str) -> ChannelProcessor:
-        voices = make_voices(settings.speakers, name) if several else None
-        segmenter = make_segmenter(settings.segmentation, channel, voices)
-        partial = settings.asr.partial and runtime.transcribes and privacy.reports_text(channel)
-        sounds = new_sounds(channel)
-        return ChannelProcessor(
-            channel, segmenter, new_stream, interval, partial=partial, sounds=sounds
-        )
-
+) -> SpeechStage:
+    transcribed = settings.asr.partial and runtime.transcribes
     channels = [
-        processor(channel, name) if privacy.analyses(channel) else None
-        for channel, name in enumerate(info.channels)
+        Channel(name, privacy.analyses(number), transcribed and privacy.reports_text(number))
+        for number, name in enumerate(info.channels)
     ]
-    return SpeechProcessor(channels, wait=not info.live)
+    return SpeechStage(runtime, settings, channels, live=info.live)
 
 
 def _video(settings: Settings, runtime: Runtime) -> VideoFeatures | None:

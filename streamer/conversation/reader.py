@@ -8,6 +8,7 @@ from streamer.control import Control
 from streamer.conversation.jobs import Job
 from streamer.conversation.load import LoadPolicy
 from streamer.conversation.outgoing import Outgoing
+from streamer.conversation.speech_stage import SpeechStage
 from streamer.errors import SourceError
 from streamer.runtime.models import Runtime
 from streamer.runtime.queues import BoundedQueue
@@ -18,7 +19,6 @@ from streamer.speech import (
     SpeechResumed,
     SpeechUpdate,
 )
-from streamer.speech.processor import SpeechProcessor
 from streamer.transcription.ahead import PendingTranscript, Transcripts
 
 READ_AHEAD = 60.0
@@ -31,7 +31,7 @@ class SourceReader:
     Args:
         audio: what the source delivers.
         runtime: the models.
-        speech: processes the audio.
+        speech: has the audio processed.
         transcripts: begun at pauses and endpoints.
         outgoing: takes messages about load.
         policy: what is left out when analysis is behind.
@@ -42,7 +42,7 @@ class SourceReader:
         self,
         audio: AsyncIterable[Sequence[AudioChunk | Gap]],
         runtime: Runtime,
-        speech: SpeechProcessor,
+        speech: SpeechStage,
         transcripts: Transcripts,
         outgoing: Outgoing,
         policy: LoadPolicy,
@@ -74,7 +74,7 @@ class SourceReader:
                 self.damage = str(error)
                 reason = "failed"
             reason = self._control.stopped or reason
-            await self._queue(await self._runtime.process_audio(self._speech.finish))
+            await self._queue(await self._speech.finish())
         finally:
             self.jobs.close()
         return reason
@@ -92,7 +92,7 @@ class SourceReader:
         if message := policy.escalation():
             await self._outgoing.error("live", message)
         if self._speech.due:
-            await self._queue(await self._runtime.process_audio(self._speech.process))
+            await self._queue(await self._speech.process())
 
     async def _queue(self, speech_events: Sequence[SpeechEvent]) -> None:
         for event in speech_events:

@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from streamer.errors import UserError
+from streamer.runtime.actors import Actor, Make, Threads, Workers
 from streamer.runtime.asr import AsrPool
-from streamer.runtime.batching import Batcher, BatchStatistics
+from streamer.runtime.batching import BatchStatistics
 from streamer.runtime.classification import BatchingClassifier
 from streamer.runtime.pressure import Pressure
 from streamer.transcription import NO_TRANSCRIBER, Transcriber, Transcript
@@ -17,16 +19,13 @@ if TYPE_CHECKING:
 
     from streamer_models.bundle import Bundle
     from streamer_models.classifier import Prediction
-    from streamer_models.contract import AudioStream, Window
+    from streamer_models.contract import Window
     from streamer_models.memory import ConversationState
-
-_AUDIO_BATCH = 2
-"""Conversations whose audio is processed in one call at most: each waits until all of them are done."""
 
 _CROWDED = 2
 """Calls that wait for each worker of the audio pool while it is crowded: tens of milliseconds of work."""
 
-R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Runtime:
@@ -42,6 +41,7 @@ class Runtime:
         cores: workers of the audio pool, and of the analysis pool.
         threshold: confidence below which the model abstains; None: the bundle's own.
         language: ISO 639-1 code of the language spoken; None: recognised.
+        audio: the workers of the audio pool, `cores` of them; None: threads.
     """
 
     def __init__(
@@ -50,20 +50,17 @@ class Runtime:
         transcribers: Sequence[Transcriber],
         *,
         cores: int,
+        audio: Workers | None = None,
         threshold: float | None = None,
         language: str | None = None,
     ) -> None:
         self.bundle = bundle
         self._cores = cores
         self.asr = AsrPool(transcribers, self._embed, language=language)
-        self._new_stream = bundle.audio_streams()
         self._text_embedder = bundle.text_embedder()
         self._classifier = bundle.classifier(threshold)
-        self._audio_pool = ThreadPoolExecutor(cores, thread_name_prefix="audio")
         self._analysis_pool = ThreadPoolExecutor(cores, thread_name_prefix="analysis")
-        self._audio: Batcher[Callable[[], Any], Any] = Batcher(
-            self._audio_pool, cores, _call_all, limit=_AUDIO_BATCH
-        )
+        self._audio = audio or Threads(bundle.audio_streams(), cores)
         self._classification = BatchingClassifier(self._classifier, self._analysis_pool, cores)
         self._pressure = Pressure(cores)
 
@@ -71,19 +68,14 @@ class Runtime:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for pool in (self._audio_pool, self._analysis_pool):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._audio.close()
+        self._analysis_pool.shutdown(wait=False, cancel_futures=True)
         self.asr.close()
 
     @property
     def transcribes(self) -> bool:
         """Whether there is a transcriber at all."""
         return self.asr.name != NO_TRANSCRIBER
-
-    @property
-    def new_stream(self) -> "Callable[[], AudioStream] | None":
-        """Factory of the audio stream of a new utterance; None for a bundle without audio."""
-        return self._new_stream
 
     @property
     def crowded(self) -> bool:
@@ -99,9 +91,15 @@ class Runtime:
         """Return the memory of a conversation that begins."""
         return self._classifier.new_state()
 
-    async def process_audio(self, work: Callable[[], R]) -> R:
-        """Do work of one conversation's audio in the audio pool."""
-        return cast("R", await self._audio.submit(work))
+    async def start_actor(self, make: Make[T]) -> Actor[T]:
+        """Make what processes the audio of a conversation, in a worker of the audio pool.
+
+        Raises:
+            UserError: the bundle has no audio encoder, or whatever `make` raises.
+        """
+        if self.bundle.model.audio is None:
+            raise UserError(f"emotion.bundle: {self.bundle.name} has no audio encoder")
+        return await self._audio.start(make)
 
     async def embed_text(self, transcript: Transcript) -> "Tensor | None":
         """Embed a transcript in the analysis pool; None if the bundle cannot read it."""
@@ -128,14 +126,3 @@ class Runtime:
         if self._text_embedder is None or transcript.status != "ok" or not readable:
             return None
         return self._text_embedder([transcript.text])[0]
-
-
-def _call_all(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Call all; one that fails does not affect the others."""
-    results: list[Any] = []
-    for call in calls:
-        try:
-            results.append(call())
-        except Exception as error:  # noqa: BLE001 - raised where its conversation waits for it
-            results.append(error)
-    return results

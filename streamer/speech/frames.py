@@ -12,7 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamer.audio import FRAME, AudioChunk, Gap, Samples, to_samples
+from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, Gap, Samples, to_samples
+
+GATHERED = SAMPLE_RATE // 4
+"""Samples after which a channel is taken even if no event is possible yet."""
 
 
 def row_of(sample: int) -> int:
@@ -76,7 +79,10 @@ class _Channel:
 
 
 class FrameOrder:
-    """Puts the audio of all channels in order.
+    """Buffers the audio of all channels, and puts it in order.
+
+    It is buffered until an event is possible, since processing much at a time costs less; buffering never delays an
+    event.
 
     Args:
         channels: how many there are.
@@ -92,15 +98,18 @@ class FrameOrder:
         """Buffer audio of one channel, or its loss."""
         self._channels[item.channel].push(item)
 
-    def is_due(self, wanted: Sequence[int]) -> bool:
-        """Return whether the rows of any channel are complete up to the sample wanted, or up to a gap.
+    def is_due(self, next_events: Sequence[int]) -> bool:
+        """Return whether an event is possible in the complete rows of any channel, they are many, or end at a gap.
 
         Args:
-            wanted: for each channel, the sample up to which it must be known before it is taken.
+            next_events: for each channel, the first sample at which its next event is possible.
         """
         return any(
-            channel.position < horizon and (horizon >= end or channel.gaps > 0)
-            for channel, horizon, end in zip(self._channels, self._horizons(), wanted, strict=True)
+            channel.position < horizon
+            and (horizon >= min(event, channel.position + GATHERED) or channel.gaps > 0)
+            for channel, horizon, event in zip(
+                self._channels, self._horizons(), next_events, strict=True
+            )
         )
 
     @property

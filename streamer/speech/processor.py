@@ -4,9 +4,9 @@ The embedding is computed while the person speaks: whenever enough audio of an u
 pauses, updates and end. The audio is held once, by the segmenter.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from itertools import count
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from streamer.speech import (
 )
 from streamer.speech.acoustics import measure
 from streamer.speech.crosstalk import CrosstalkGate
-from streamer.speech.frames import FrameOrder, row_of
+from streamer.speech.frames import row_of
 from streamer.speech.segmenter import Segmenter, SegmenterEvent
 from streamer.speech.sounds import SoundDetector
 
@@ -37,9 +37,6 @@ PARTIAL_FROM = SAMPLE_RATE
 """Samples of an unfinished utterance that may hold a word or two."""
 PARTIAL_GROWTH = 8
 """Parts of an utterance by one of which it grows before it is transcribed again: the longer, the more that costs."""
-
-GATHERED = SAMPLE_RATE // 4
-"""Samples after which a channel is processed even if no event is possible yet."""
 
 
 class _UtteranceEncoder:
@@ -213,25 +210,26 @@ class ChannelProcessor:
         return event
 
 
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What became known from some audio."""
+
+    events: list[SpeechEvent]
+    """In the order of time."""
+    next_events: list[int]
+    """For each channel, the first sample at which its next event is possible."""
+
+
 class SpeechProcessor:
     """The speech events of all channels of one conversation, in the order of time.
 
-    Audio is buffered until an event is possible, since processing much at a time costs less; buffering never delays
-    an event.
-
     Args:
         channels: one for each channel; None for a channel that is not analysed.
-        wait: whether the channels wait for each other (see `FrameOrder`).
     """
 
-    def __init__(self, channels: Sequence[ChannelProcessor | None], *, wait: bool) -> None:
+    def __init__(self, channels: Sequence[ChannelProcessor | None]) -> None:
         self._channels = channels
-        self._order = FrameOrder(len(channels), wait=wait)
         self._crosstalk = CrosstalkGate(len(channels))
-
-    def push(self, item: AudioChunk | Gap) -> None:
-        """Buffer audio of one channel."""
-        self._order.push(item)
 
     def set_effort(self, *, updating: bool, asking: bool = True) -> None:
         """Say what a live conversation that is behind does without.
@@ -245,27 +243,21 @@ class SpeechProcessor:
                 channel.set_effort(updating=updating, asking=asking)
 
     @property
-    def due(self) -> bool:
-        """Whether an event is possible in what is buffered."""
-        return self._order.is_due([*map(self._wanted, count(), self._order.positions)])
+    def next_events(self) -> list[int]:
+        """For each channel, the first sample at which its next event is possible."""
+        return [channel.next_event if channel else sys.maxsize for channel in self._channels]
 
-    def _wanted(self, channel: int, position: int) -> int:
-        """Sample up to which a channel must be known before it is processed."""
-        processor = self._channels[channel]
-        wanted = position + GATHERED
-        return min(wanted, processor.next_event) if processor else wanted
+    def process(self, pieces: Sequence[AudioChunk | Gap]) -> Processed:
+        """Process the next complete rows (see `FrameOrder.take`)."""
+        return Processed(self._in_order(pieces), self.next_events)
 
-    def process(self) -> list[SpeechEvent]:
-        """Process what is buffered and due."""
-        return self._in_order(self._order.take())
-
-    def finish(self) -> list[SpeechEvent]:
+    def finish(self, pieces: Sequence[AudioChunk | Gap]) -> Processed:
         """Process the rest at the end of the audio, and end all utterances."""
-        events = self._in_order(self._order.take(closed=True))
+        events = self._in_order(pieces)
         for channel in self._channels:
             if channel:
                 events.extend(channel.flush())
-        return events
+        return Processed(events, self.next_events)
 
     def _in_order(self, pieces: Sequence[AudioChunk | Gap]) -> list[SpeechEvent]:
         """Process pieces; order their events row by row, channel by channel."""

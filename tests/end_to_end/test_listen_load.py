@@ -9,6 +9,7 @@ import pytest
 from streamer.audio import AudioChunk
 from streamer.clock import WallClock
 from streamer.control import LiveStatus
+from streamer.conversation.speech_stage import SpeechStage
 from streamer.sources import SourceInfo
 from streamer.transcription import Transcript
 from tests.end_to_end.conversations import (
@@ -100,14 +101,14 @@ def test_slow_analysis_sheds_estimates_and_audio_and_reports_it(random_bundle, m
     monkeypatch.setattr("streamer.conversation.buffer._START", 0.0)
     bound, status, lags = 1.0, LiveStatus(), []
     with engine_for(random_bundle, live__max_lag=bound) as engine:
-        process = engine.runtime.process_audio
+        process = SpeechStage.process
 
-        async def slow(work):
+        async def slow(stage):
             await asyncio.sleep(0.02)
             lags.append(status.lag)
-            return await process(work)
+            return await process(stage)
 
-        engine.runtime.process_audio = slow
+        monkeypatch.setattr(SpeechStage, "process", slow)
         events, _ = asyncio.run(live_conversation(engine, Spoken(turns(12), pace=0.001), status))
     check_promises(events)
     assert bound / 2 < max(lags) <= bound + PIECE / 16_000

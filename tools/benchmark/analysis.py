@@ -25,6 +25,7 @@ from streamer.sinks.fanout import EventBus
 from streamer.sinks.jsonl import JsonlSink
 from streamer.sources.recording.source import RecordingSource
 from streamer.speech import SpeechEnded, SpeechEvent, SpeechUpdate
+from streamer.speech.frames import FrameOrder
 from streamer.speech.processor import ChannelProcessor, SpeechProcessor
 from streamer.speech.registry import make_segmenter
 from streamer.speech.segmenter import Segmenter
@@ -141,12 +142,12 @@ def _material(path: Path, engine: Engine) -> _Material:
         [
             ChannelProcessor(channel, segmenter, noted, interval)
             for channel, segmenter in enumerate(_segmenters(call, engine))
-        ],
-        wait=True,
+        ]
     )
+    order = FrameOrder(len(call.samples), wait=True)
     for chunk in _chunks(call):
-        speech.push(chunk)
-    heard = speech.finish()
+        order.push(chunk)
+    heard = speech.finish(order.take(closed=True)).events
     kept = _Kept()
     clock = VirtualClock()
     asyncio.run(engine.run(RecordingSource(path, clock), [kept], clock))

@@ -79,7 +79,7 @@ class Phase:
     misbehaving_cores: float
     """The same of the clients, and of those that misbehave."""
     memory_mb: float
-    """Resident memory of the server at the end."""
+    """Memory of the server and its processes at the end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -273,11 +273,11 @@ class _Meter:
     ) -> tuple[Phase, Delays]:
         """Run a phase beside the process of those that misbehave."""
         reading = asyncio.create_task(self._read())
-        processes = self._process, psutil.Process(), others
-        wall, before = time.monotonic(), [_cpu(each) for each in processes]
+        groups = _tree(self._process), [psutil.Process()], [others] if others else []
+        wall, before = time.monotonic(), [_cpu(each) for each in groups]
         await clients.run()
         wall = time.monotonic() - wall
-        cores = [(_cpu(each) - cpu) / wall for each, cpu in zip(processes, before, strict=True)]
+        cores = [(_cpu(each) - cpu) / wall for each, cpu in zip(groups, before, strict=True)]
         reading.cancel()
         delays = clients.delays
         milliseconds = delays.milliseconds or [1000 * clients.seconds]
@@ -301,13 +301,22 @@ class _Meter:
             self._memory.append((time.monotonic() - self._begun, self._resident()))
 
     def _resident(self) -> float:
-        return float(self._process.memory_info().rss) / 2**20
+        return sum(_own_memory(each) for each in _tree(self._process)) / 2**20
 
 
-def _cpu(process: psutil.Process | None) -> float:
-    """Give the CPU seconds of a process so far."""
-    times = process.cpu_times() if process else None
-    return float(times.user + times.system) if times else 0.0
+def _tree(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+def _own_memory(process: psutil.Process) -> float:
+    """Give the bytes of a process, those that it shares with others in equal parts."""
+    return float(process.memory_full_info().pss)
+
+
+def _cpu(processes: list[psutil.Process]) -> float:
+    """Give the CPU seconds of processes so far."""
+    times = [each.cpu_times() for each in processes]
+    return float(sum(one.user + one.system for one in times))
 
 
 def _growth(memory: list[tuple[float, float]]) -> float:

@@ -6,6 +6,8 @@ import numpy as np
 
 from streamer.audio import SAMPLE_RATE, AudioChunk
 from streamer.speech import SpeechEnded, SpeechStarted
+from streamer.speech.frames import FrameOrder
+from streamer.speech.processor import SpeechProcessor
 
 
 class PeakDetector:
@@ -23,6 +25,26 @@ class PeakDetector:
 
     def reset(self):
         self.resets += 1
+
+
+class Buffered:
+    """A processor behind its buffer, as a conversation has them."""
+
+    def __init__(self, channels, *, wait):
+        self._order = FrameOrder(len(channels), wait=wait)
+        self.push = self._order.push
+        self._processor = SpeechProcessor(channels)
+        self.set_effort = self._processor.set_effort
+
+    @property
+    def due(self):
+        return self._order.is_due(self._processor.next_events)
+
+    def process(self):
+        return self._processor.process(self._order.take()).events
+
+    def finish(self):
+        return self._processor.finish(self._order.take(closed=True)).events
 
 
 def audio(*parts):

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.audio import FRAME, AudioChunk, Gap
-from streamer.speech.frames import FrameOrder, row_of
+from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, Gap
+from streamer.speech.frames import GATHERED, FrameOrder, row_of
 
 
 def cut(signal, sizes):
@@ -92,7 +92,7 @@ def test_a_recordings_channels_wait_for_each_other_and_live_ones_do_not():
         assert [len(piece.samples) for piece in order.take()] == ([length] if length else [])
 
 
-def test_is_due_once_the_wanted_sample_is_known_or_audio_was_lost():
+def test_is_due_once_an_event_is_possible_or_audio_was_lost():
     order = FrameOrder(1, wait=True)
     order.push(AudioChunk(0, 0, np.zeros(3 * FRAME + 5, np.float32)))
     assert order.is_due([3 * FRAME])
@@ -103,3 +103,11 @@ def test_is_due_once_the_wanted_sample_is_known_or_audio_was_lost():
     assert order.positions == [5 * FRAME]
     order.push(AudioChunk(0, 5 * FRAME, np.zeros(FRAME, np.float32)))
     assert not order.is_due([9 * FRAME])
+
+
+def test_is_due_after_a_quarter_of_a_second_even_if_no_event_is_possible():
+    order = FrameOrder(1, wait=True)
+    order.push(AudioChunk(0, 0, np.zeros(GATHERED, np.float32)))
+    assert not order.is_due([SAMPLE_RATE])  # a frame is not complete
+    order.push(AudioChunk(0, GATHERED, np.zeros(FRAME, np.float32)))
+    assert order.is_due([SAMPLE_RATE])

@@ -11,9 +11,9 @@ from streamer.audio import FRAME, AudioChunk, Gap
 from streamer.settings.tree import Segmentation
 from streamer.speech import SpeechEnded, SpeechStarted, SpeechUpdate
 from streamer.speech.acoustics import measure
-from streamer.speech.processor import PARTIAL_GROWTH, ChannelProcessor, SpeechProcessor
+from streamer.speech.processor import PARTIAL_GROWTH, ChannelProcessor
 from streamer.speech.segmenter import Segmenter
-from tests.streamer.speech.speech import PeakDetector, audio
+from tests.streamer.speech.speech import Buffered, PeakDetector, audio
 
 SHORT = Segmentation(
     end_silence=0.3, pause=0.09, min_speech=0.09, max_utterance=2.0, split_search=0.9, pre_roll=0.2
@@ -41,7 +41,7 @@ class Sum:
 
 
 def processor(channels, *, wait=True, stream=Sum):
-    return SpeechProcessor(
+    return Buffered(
         [
             ChannelProcessor(n, Segmenter(PeakDetector(), SHORT, n), stream, INTERVAL, partial=True)
             for n in range(channels)
@@ -151,7 +151,7 @@ def test_processes_a_live_channel_a_few_times_a_second():
     (channel,) = signals([[audio((1.0, 0.0), (1.0, 0.9))]])
     analysed = ChannelProcessor(0, Segmenter(PeakDetector(), Segmentation(), 0), Sum, 8000)
     for one, most in ((analysed, 26), (None, 8)):
-        speech = SpeechProcessor([one], wait=False)
+        speech = Buffered([one], wait=False)
         times = 0
         for item in pieces(channel, [FRAME]):
             speech.push(item)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from streamer.audio import SAMPLE_RATE, AudioChunk
 from streamer.settings.tree import Segmentation, Sounds
 from streamer.speech import SoundHeard
-from streamer.speech.processor import ChannelProcessor, SpeechProcessor
+from streamer.speech.processor import ChannelProcessor
 from streamer.speech.registry import sound_detectors
 from streamer.speech.segmenter import Segmenter
 from streamer.speech.sounds import BLOCK, Rule, _Follower
-from tests.streamer.speech.speech import PeakDetector, audio
+from tests.streamer.speech.speech import Buffered, PeakDetector, audio
 from tools.data.decoding import decode
 from tools.training.tasks.sound_clips import tone
 
@@ -159,7 +159,7 @@ def processed(samples, sizes, *, sounds=True):
         SAMPLE_RATE // 2,
         sounds=detector() if sounds else None,
     )
-    speech = SpeechProcessor([channel], wait=True)
+    speech = Buffered([channel], wait=True)
     events = []
     for piece in pieces(samples, sizes):
         speech.push(piece)

@@ -15,11 +15,15 @@ SAMPLE = Path(__file__).resolve().parents[3] / "streamer" / "samples" / "call.og
 
 
 @contextlib.contextmanager
-def server(bundle, *arguments, environment=None, port=0):
-    """Start `streamer serve` on a free port, unless one is given; give its address (host:port) and process."""
+def server(bundle, *arguments, environment=None, port=0, cores=1):
+    """Start `streamer serve` on a free port, unless one is given; give its address (host:port) and process.
+
+    With one core it has no processes beside it, and starts sooner.
+    """
     command = [
         *(sys.executable, "-m", "streamer.cli", "serve", "--port", str(port)),
-        *("--set", "asr.backend=none", "--set", f"emotion.bundle={bundle}", *arguments),
+        *("--set", "asr.backend=none", "--set", f"emotion.bundle={bundle}"),
+        *("--set", f"cores={cores}", *arguments),
     ]
     process = subprocess.Popen(
         command,

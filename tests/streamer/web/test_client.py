@@ -68,7 +68,7 @@ def test_loses_nothing_when_the_server_dies_and_comes_back(random_bundle, tmp_pa
     port = free_port()
     to = ("--to", f"ws://127.0.0.1:{port}", "--session", "call")
     options = ("--set", "live.max_lag=120", "--jsonl", f"{stored}/")
-    with server(random_bundle, *options, port=port) as (_, first):
+    with server(random_bundle, *options, port=port, cores=2) as (_, first):
         assert send(str(SAMPLE), *to, "--speed", "max", "--jsonl", str(whole)) == 0
         arguments = [str(SAMPLE), *to, "--speed", "8", "--channels", "agent,customer", "--quiet"]
         command = [sys.executable, "-m", "streamer.cli", "send", *arguments]
@@ -78,7 +78,7 @@ def test_loses_nothing_when_the_server_dies_and_comes_back(random_bundle, tmp_pa
             first.wait(20)
             kept = [*stored.glob("call-2.jsonl")]
             before = utterances(received)
-            with server(random_bundle, *options, port=port):
+            with server(random_bundle, *options, port=port, cores=2):
                 assert sending.wait(60) == 0
     assert set(utterances(whole)) <= set(utterances(received))
     cut = len(utterances(received)) - len(utterances(whole))

@@ -121,7 +121,7 @@ def list_until_closed(websocket):
 
 
 def test_many_conversations_end_properly_when_stopped(random_bundle):
-    with server(random_bundle) as (address, process), contextlib.ExitStack() as stack:
+    with server(random_bundle, cores=2) as (address, process), contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(client.connect(f"ws://{address}/ws")) for _ in range(8)]
         spoken, silent = samples(2).tobytes(), bytes(640)
         for number, socket_ in enumerate(sockets):

@@ -1,7 +1,9 @@
 """Audio in and events out over `/ws`, with the `websockets` client against a real server."""
 
+import contextlib
 import json
 
+import psutil
 import pytest
 
 from tests.streamer.web.g711 import mulaw
@@ -16,7 +18,7 @@ START = {"type": "start", "channels": ["agent", "customer"], "live": False}
 
 @pytest.fixture(scope="module")
 def address(random_bundle):
-    with server(random_bundle) as (address, _):
+    with server(random_bundle, cores=2) as (address, _):
         yield address
 
 
@@ -252,3 +254,31 @@ def encoded(container):
         output.mux(packet)
     output.close()
     return file.getvalue()
+
+
+def test_a_process_that_dies_costs_its_conversations_and_no_others(random_bundle):
+    spoken = samples(2).tobytes()
+    with (
+        server(random_bundle, cores=2) as (address, process),
+        contextlib.ExitStack() as stack,
+    ):
+        sockets = [stack.enter_context(client.connect(f"ws://{address}/ws")) for _ in range(2)]
+        for socket in sockets:
+            socket.send(json.dumps(START))
+            socket.send(spoken)
+            assert json.loads(socket.recv())["type"] == "session_started"
+        forks = [
+            fork for child in psutil.Process(process.pid).children() for fork in child.children()
+        ]
+        assert len(forks) == 2
+        forks[0].kill()
+        for socket in sockets:
+            socket.send(spoken)
+            socket.send(json.dumps({"type": "end"}))
+        conversations = [[json.loads(message) for message in socket] for socket in sockets]
+        failed, finished = sorted(conversations, key=lambda events: events[-1]["reason"])
+        assert (failed[-1]["reason"], finished[-1]["reason"]) == ("failed", "finished")
+        assert [e for e in failed if e["type"] == "error" and "has died" in e["message"]]
+        assert not [e for e in finished if e["type"] == "error"]
+        events = talk(address, START, [spoken])
+        assert events[-1]["reason"] == "finished"
