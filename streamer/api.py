@@ -30,6 +30,7 @@ from streamer.sources import AudioSource
 
 if TYPE_CHECKING:
     from streamer.runtime.actors import Workers
+    from streamer.runtime.processes import Processes
     from streamer.transcription import Transcriber
     from streamer_models.bundle import Bundle
     from streamer_models.contract import AudioStream
@@ -206,18 +207,21 @@ class Engine:
         from streamer.transcription.registry import make_transcriber
         from streamer_models.sound_network import SOUNDS
 
-        bundle = _load_bundle(settings)
-        sounds = (SOUNDS,) if settings.sounds.detect else ()
-        for terms in terms_at_first_use(bundle, *sounds):
-            notify(terms)
-        made = [
-            make_transcriber(settings.asr, settings.usable_cores)
-            for _ in range(settings.asr.parallel)
-        ]
-        if made[0][1]:
-            notify(made[0][1])
-        apart = processes and settings.usable_cores > 1 and bundle.model.audio is not None
-        audio = _processes(settings) if apart else None
+        with contextlib.ExitStack() as stack:
+            audio = _start_processes(settings, stack) if processes else None
+            bundle = _load_bundle(settings)
+            sounds = (SOUNDS,) if settings.sounds.detect else ()
+            for terms in terms_at_first_use(bundle, *sounds):
+                notify(terms)
+            made = [
+                make_transcriber(settings.asr, settings.usable_cores)
+                for _ in range(settings.asr.parallel)
+            ]
+            if made[0][1]:
+                notify(made[0][1])
+            if audio:
+                audio.wait()
+            stack.pop_all()
         return cls.of(settings, bundle, [transcriber for transcriber, _ in made], audio)
 
     async def run(
@@ -310,18 +314,24 @@ def _load_bundle(settings: Settings) -> "Bundle":
     return bundle
 
 
-def _processes(settings: Settings) -> "Workers":
+def _start_processes(settings: Settings, stack: contextlib.ExitStack) -> "Processes | None":
+    """Start one for each core, if there are several; they load their models while this one does.
+
+    Args:
+        settings: All settings.
+        stack: Ends them if its context is left.
+    """
+    if settings.usable_cores == 1:
+        return None
     from streamer.runtime.processes import Processes
 
-    made = Processes(partial(_load_audio, settings), settings.usable_cores)
-    made.wait()
-    return made
+    started = Processes(partial(_load_audio, settings), settings.usable_cores)
+    stack.callback(started.close)
+    return started
 
 
-def _load_audio(settings: Settings) -> "Callable[[], AudioStream]":
-    new_stream = _load_bundle(settings).audio_streams()
-    assert new_stream  # noqa: S101 - else nothing is asked of the process
-    return new_stream
+def _load_audio(settings: Settings) -> "Callable[[], AudioStream] | None":
+    return _load_bundle(settings).audio_streams()
 
 
 class _Handing(Sink):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
 import pickle
 import signal
@@ -26,6 +27,8 @@ from streamer.runtime.batching import BatchStatistics, combined
 if TYPE_CHECKING:
     from streamer_models.contract import AudioStream
 
+log = logging.getLogger(__name__)
+
 _LENGTH = struct.Struct("!Q")
 """Before each message, its length in bytes."""
 _READY = b"ready"
@@ -38,8 +41,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
 
-Load = Callable[[], "Callable[[], AudioStream]"]
-"""Loads the models; returns the factory of the audio streams of new utterances."""
+Load = Callable[[], "Callable[[], AudioStream] | None"]
+"""Loads the models; returns the factory of the audio streams of new utterances, if there are any."""
 
 
 class Processes:
@@ -112,6 +115,7 @@ class _Worker:
             return
         with self._socket.makefile("rb") as stream:
             if stream.read(len(_READY)) != _READY:
+                self.dead = True
                 raise UserError("a process that analyses audio could not be started")
         self._loaded = True
 
@@ -176,7 +180,8 @@ class _Worker:
                 (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
                 content = await reader.readexactly(length)
                 self._take(*pickle.loads(content))  # noqa: S301 - from a process of ours
-        except (EOFError, ConnectionError):
+        except Exception as error:  # noqa: BLE001 - it has died, or sent what cannot be read
+            log.warning("%s: %r", _DIED, error)
             self.dead = True
             while self._waiting:
                 self._take(None, RuntimeError(_DIED), 0.0)
@@ -215,11 +220,12 @@ class _InProcess(Generic[T]):
 class _Actors:
     """The objects that live in a process, by a number."""
 
-    def __init__(self, new_stream: "Callable[[], AudioStream]") -> None:
+    def __init__(self, new_stream: "Callable[[], AudioStream] | None") -> None:
         self._new_stream = new_stream
         self._objects: dict[int, Any] = {}
 
     def start(self, key: int, make: Make[Any]) -> None:
+        assert self._new_stream  # noqa: S101 - nothing is made without
         self._objects[key] = make(self._new_stream)
 
     def call(
@@ -237,7 +243,10 @@ def _work(connection: socket.socket, load: Load) -> None:
         signal.signal(number, signal.SIG_IGN)  # they are meant for the process that made this one
     end_with_parent()
     one_thread_per_computation()
-    actors = _Actors(load())
+    try:
+        actors = _Actors(load())
+    except UserError:  # whoever loads the same models beside it says why
+        return
     exempt_from_collection()
     with connection, connection.makefile("rwb") as stream:
         stream.write(_READY)
