@@ -72,10 +72,11 @@ async def test_an_estimate_is_classified_once_while_nothing_changes():
     first = turns.classify_unfinished(0, AUDIO)
     assert turns.classify_unfinished(0, AUDIO) is first
     first.set_result("neutral")
-    assert turns.classify_unfinished(0, AUDIO, (0, 9)) is first
+    assert turns.classify_unfinished(0, AUDIO.clone(), (0, 9)) is first
     assert len(runtime.asked) == 1
     assert turns.classify_unfinished(1, AUDIO) is not first
-    assert turns.classify_unfinished(0, AUDIO.clone()) is not first
+    assert turns.classify_unfinished(0, AUDIO * 2) is not first
+    assert turns.classify_unfinished(0, AUDIO[:2]) is not first
     assert turns.classify_unfinished(0, AUDIO, speaker="mono/1") is not first
 
 
