@@ -60,9 +60,14 @@ class Presence:
             version=__version__,
         )
         self._holding = False
+        self._settled = False
+        """Whether no claim that came before the name was taken can still lead to a second holder."""
+        self._contended = False
+        """Whether another process claimed the name before that."""
         self._stale: Instance | None = None
         self._availability = ""
         self._echoed = asyncio.Event()
+        self._held = asyncio.Event()
         self._answered = asyncio.Event()
         self._rival: Instance | None = None
 
@@ -78,11 +83,11 @@ class Presence:
 
     def connection_lost(self) -> None:
         """Note that the connection is lost, and the name with it."""
-        self._holding = False
+        self._holding = self._settled = self._contended = False
         self._rival = self._stale = None
         self._availability = ""
-        self._echoed.clear()
-        self._answered.clear()
+        for event in (self._echoed, self._held, self._answered):
+            event.clear()
 
     async def claim(self, connection: Connection) -> None:
         """Take the name, unless another living process holds it.
@@ -93,7 +98,8 @@ class Presence:
         claim = self._me.model_copy(update={"claim": True})
         await connection.publish(self._topics.instance, claim.model_dump_json(), retain=False)
         # The retained messages arrive before the returned claim.
-        if await _within(ECHO, self._echoed):
+        returned = await _within(ECHO, self._echoed)
+        if returned:
             other = self._stale is not None and self._stale.instance != self._me.instance
             if self._availability == ONLINE and other:
                 await _within(ANSWER, self._answered)
@@ -102,9 +108,23 @@ class Presence:
                 f"{self._rival} publishes as node {self._topics.node} already; "
                 "stop it, or choose another name with mqtt.node"
             )
+        self._holding = True
         await connection.publish(self._topics.instance, self._me.model_dump_json())
-        self._holding = connection.will_applies = True
+        connection.will_applies = True
+        if returned:
+            await self._settle()
         await connection.publish(self._topics.availability, ONLINE)
+
+    async def _settle(self) -> None:
+        """Let simultaneous claims come to an end.
+
+        A claim that the broker took before this process's message that it holds the name is here before that message
+        returns. Whoever made it may not have known of this process, and hold the name now, too.
+        """
+        await _within(ECHO, self._held)
+        if self._contended:
+            await _within(ANSWER, self._answered)
+        self._settled = True
 
     async def release(self, connection: Connection) -> None:
         """Give the name up: a clean end."""
@@ -132,7 +152,7 @@ class Presence:
         if message.retained:
             self._stale = instance
         elif instance.instance == self._me.instance:
-            self._echoed.set()
+            (self._echoed if instance.claim else self._held).set()
         elif instance.claim:
             return await self._answer_claim(connection, instance)
         else:
@@ -140,6 +160,7 @@ class Presence:
         return []
 
     async def _answer_claim(self, connection: Connection, claimant: Instance) -> list[str]:
+        self._contended |= not self._settled
         if self._holding:
             await connection.publish(self._topics.instance, self._me.model_dump_json())
             return [f"{claimant} wants to publish as node {self._topics.node} too"]

@@ -147,9 +147,16 @@ async def test_refuses_a_second_publisher_of_the_name_and_reports_it_to_the_firs
     assert retained(broker)["streamer/desk/availability"] == b"stopped"
 
 
-async def test_of_two_simultaneous_claims_at_most_one_holds(broker, make_sink, tmp_path):
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 4, 8, 16])
+async def test_of_two_simultaneous_claims_one_holds(broker, make_sink, tmp_path, milliseconds):
     sinks = [make_sink(broker, outbox=tmp_path / str(number)) for number in range(2)]
-    outcomes = await asyncio.gather(*(sink.__aenter__() for sink in sinks), return_exceptions=True)
+
+    async def enter_later(sink):
+        await asyncio.sleep(milliseconds / 1000)
+        return await sink.__aenter__()
+
+    entering = [sinks[0].__aenter__(), enter_later(sinks[1])]
+    outcomes = await asyncio.gather(*entering, return_exceptions=True)
     entered = [sink for sink in sinks if sink in outcomes]
     refused = [outcome for outcome in outcomes if isinstance(outcome, UserError)]
     assert len(entered) == 1
