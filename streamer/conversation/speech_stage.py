@@ -80,14 +80,16 @@ class SpeechStage:
 
     async def process(self) -> list[SpeechEvent]:
         """Process what is buffered and complete."""
-        heard = await self._processor.call(_process, self._order.take(), self._effort)
-        self._next_events = heard.next_events
-        return heard.events
+        processed = await self._processor.call(_process, self._order.take(), self._effort)
+        self._next_events = processed.next_events
+        return processed.events
 
     async def finish(self) -> list[SpeechEvent]:
         """Process the rest at the end of the audio, and end all utterances."""
-        heard = await self._processor.call(SpeechProcessor.finish, self._order.take(closed=True))
-        return heard.events
+        processed = await self._processor.call(
+            SpeechProcessor.finish, self._order.take(closed=True)
+        )
+        return processed.events
 
 
 def _make_processor(

@@ -86,7 +86,7 @@ class Turns:
     ) -> "asyncio.Future[Prediction]":
         """Begin to classify an utterance that goes on; it does not become part of the context.
 
-        Encoders estimate anew after 1, 2, 4 s; between, the last prediction is the answer.
+        Encoders make a new estimate after 1, 2, 4 s; between, the last prediction is the answer.
         """
         last = self._unfinished.get(channel)
         if last and last.speaker == speaker and last.is_of(audio) and last.is_usable:

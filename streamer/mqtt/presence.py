@@ -119,7 +119,7 @@ class Presence:
         """Let simultaneous claims come to an end.
 
         A claim that the broker took before this process's message that it holds the name is here before that message
-        returns. Whoever made it may not have known of this process, and hold the name now, too.
+        returns. The process that made it may not have known of this one, and hold the name now, too.
         """
         await _within(ECHO, self._held)
         if self._contended:

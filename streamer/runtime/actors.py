@@ -74,7 +74,7 @@ class Threads:
 
     async def start(self, make: Make[T]) -> Actor[T]:
         """See `Workers.start`."""
-        assert self._new_stream  # noqa: S101 - see above
+        assert self._new_stream  # noqa: S101 - nothing is made without
         return _InThreads(make(self._new_stream), self._calls)
 
     def close(self) -> None:

@@ -245,7 +245,7 @@ def _work(connection: socket.socket, load: Load) -> None:
     one_thread_per_computation()
     try:
         actors = _Actors(load())
-    except UserError:  # whoever loads the same models beside it says why
+    except UserError:  # the process that made this one loads the same models, and says why
         return
     exempt_from_collection()
     with connection, connection.makefile("rwb") as stream:

@@ -301,16 +301,12 @@ class _Meter:
             self._memory.append((time.monotonic() - self._begun, self._resident()))
 
     def _resident(self) -> float:
-        return sum(_own_memory(each) for each in _tree(self._process)) / 2**20
+        """Give the MB of the server and its processes; what they share counts in equal parts."""
+        return float(sum(each.memory_full_info().pss for each in _tree(self._process))) / 2**20
 
 
 def _tree(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
-
-
-def _own_memory(process: psutil.Process) -> float:
-    """Give the bytes of a process, those that it shares with others in equal parts."""
-    return float(process.memory_full_info().pss)
 
 
 def _cpu(processes: list[psutil.Process]) -> float:
