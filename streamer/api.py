@@ -11,15 +11,14 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from streamer.clock import Clock, VirtualClock, WallClock
 from streamer.control import Control, LiveStatus
 from streamer.conversation import pipeline
 from streamer.conversation.pipeline import Outcome
-from streamer.errors import UserError
 from streamer.events import Event
+from streamer.loading import load_bundle, start_processes
 from streamer.registry import SINKS, SOURCES, Plugin, SinkContext, SourceContext, source_name
 from streamer.runtime.models import Runtime
 from streamer.runtime.terms import terms_at_first_use
@@ -30,10 +29,8 @@ from streamer.sources import AudioSource
 
 if TYPE_CHECKING:
     from streamer.runtime.actors import Workers
-    from streamer.runtime.processes import Processes
     from streamer.transcription import Transcriber
     from streamer_models.bundle import Bundle
-    from streamer_models.contract import AudioStream
 
 log = logging.getLogger(__name__)
 
@@ -208,8 +205,8 @@ class Engine:
         from streamer_models.sound_network import SOUNDS
 
         with contextlib.ExitStack() as stack:
-            audio = _start_processes(settings, stack) if processes else None
-            bundle = _load_bundle(settings)
+            audio = start_processes(settings, stack) if processes else None
+            bundle = load_bundle(settings)
             sounds = (SOUNDS,) if settings.sounds.detect else ()
             for terms in terms_at_first_use(bundle, *sounds):
                 notify(terms)
@@ -296,42 +293,6 @@ class Engine:
 
     def __exit__(self, *exc: object) -> None:
         self.runtime.__exit__(*exc)
-
-
-def _load_bundle(settings: Settings) -> "Bundle":
-    import torch
-
-    from streamer_models.bundle import Bundle, BundleError, find_bundle
-
-    try:
-        bundle = Bundle.load(find_bundle(settings.emotion.bundle))
-    except BundleError as error:
-        raise UserError(f"emotion.bundle: {error}") from None
-    if settings.emotion.device == "cuda":
-        if not torch.cuda.is_available():
-            raise UserError("emotion.device cuda: torch finds no GPU; set emotion.device to cpu")
-        bundle.model.to("cuda")
-    return bundle
-
-
-def _start_processes(settings: Settings, stack: contextlib.ExitStack) -> "Processes | None":
-    """Start one for each core, if there are several; they load their models while this one does.
-
-    Args:
-        settings: All settings.
-        stack: Ends them if its context is left.
-    """
-    if settings.usable_cores == 1:
-        return None
-    from streamer.runtime.processes import Processes
-
-    started = Processes(partial(_load_audio, settings), settings.usable_cores)
-    stack.callback(started.close)
-    return started
-
-
-def _load_audio(settings: Settings) -> "Callable[[], AudioStream] | None":
-    return _load_bundle(settings).audio_streams()
 
 
 class _Handing(Sink):

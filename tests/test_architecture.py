@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "speech": {"streamer_models"},
     "transcription": {"streamer_models"},
     "runtime": {"process", "streamer_models", "transcription"},  # it makes processes
+    "loading": {"runtime", "streamer_models"},
     "conversation": {"runtime", "sinks", "sources", "speech", "streamer_models", "transcription"},
     "streamer_models": set(),
 }
