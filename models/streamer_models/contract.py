@@ -223,7 +223,7 @@ class Pooling(Protocol):
 
 @runtime_checkable
 class HasFastForm(Protocol):
-    """A text encoder or system with an equal, cheaper form for final weights."""
+    """An encoder or system with a cheaper form for final weights, equal to it or nearly so."""
 
     def fast(self) -> Any:
-        """Return the form: called like the text encoder, or with the system's `classify`."""
+        """Return the form: called like the encoder, or with the system's `classify`."""

@@ -22,6 +22,7 @@ from streamer_models.contract import (
     SAMPLE_RATE,
     AudioEncoder,
     AudioStream,
+    HasFastForm,
     Pooling,
     Samples,
     Streaming,
@@ -42,7 +43,15 @@ _KEPT = 6
 
 def streams_of(encoder: AudioEncoder) -> Callable[[], AudioStream]:
     """Prepare an encoder, whose weights are final, for a stream for each utterance."""
-    return encoder.streams() if isinstance(encoder, Streaming) else partial(Buffered, encoder)
+    if isinstance(encoder, Streaming):
+        return encoder.streams()
+    return partial(Buffered, fast_form(encoder))
+
+
+def fast_form(encoder: AudioEncoder) -> AudioEncoder:
+    """Return the form in which streams use an encoder whose weights are final and that takes whole utterances."""
+    form: AudioEncoder = encoder.fast() if isinstance(encoder, HasFastForm) else encoder
+    return form
 
 
 class LeafCnnStream:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from streamer_models.bundle import Bundle
+from streamer_models.streaming import fast_form
 from streamer_models.windows import Dialogue
 from tools.data.conversations import TextDialogue, read_dialogues
 from tools.data.decoding import decode
@@ -100,6 +101,7 @@ def open_bank(bundle: Bundle, folder: Path) -> ClipBank:
     clips = [clip for clip in clips if clip.split != TRAINING] or clips
     audio = bundle.model.audio
     assert audio is not None  # noqa: S101 - asked for by a bundle that hears
+    audio = fast_form(audio)
     embeddings = [
         audio(torch.from_numpy(decode(folder / clip.path))[None])[0]
         for clip in progress(clips, f"Embedding {len(clips)} clips")

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from streamer.errors import UserError
 from streamer_models.bundle import Bundle
-from streamer_models.encoders.leaf_cnn import LeafCnn
+from streamer_models.contract import AudioEncoder
+from streamer_models.streaming import fast_form
 from streamer_models.windows import Dialogue
 from tools.data.augmentation import Wave
 from tools.data.cache import DEFAULT_CACHE, DecodedClips, open_clips
@@ -141,6 +142,7 @@ def evaluate(
     encoder = bundle.model.audio
     if encoder is None:
         raise UserError(f"the bundle {bundle.name} does not hear: it has no audio encoder")
+    encoder = fast_form(encoder)
     clips = [speech.clips[place] for place in places]
 
     def heard(change: Callable[[Wave], Wave], name: str) -> tuple[Judgements, Tensor]:
@@ -186,9 +188,9 @@ def by_votes(
 
 
 @torch.inference_mode()
-def embed(encoder: LeafCnn, waves: Sequence[Wave], name: str) -> Tensor:
+def embed(encoder: AudioEncoder, waves: Sequence[Wave], name: str) -> Tensor:
     """Return embeddings [n, D] of waveforms, float32 at 16 kHz."""
-    rows = torch.zeros(len(waves), encoder.config.embedding)
+    rows = torch.zeros(len(waves), encoder.embedding_size)
     order = sorted(range(len(waves)), key=lambda place: len(waves[place]))
     batches = [order[first : first + _BATCH] for first in range(0, len(order), _BATCH)]
     for batch in progress(batches, f"Listening to {len(waves)} clips, {name}"):

@@ -6,7 +6,7 @@ The outputs of several layers are pooled over the frames that hold speech: mean 
 
 from functools import cache
 from math import log
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -23,6 +23,9 @@ from streamer_models.config import (
     Width,
 )
 from streamer_models.layers.transformer import EncoderLayer
+
+if TYPE_CHECKING:
+    from streamer_models.fast.whisper import FastWhisper
 
 SAMPLE_RATE = 16_000
 WINDOW, HOP = 400, 160
@@ -140,24 +143,18 @@ class StatisticsHead(nn.Module):
         return torch.tanh(self.project(self.dropout(hidden)))
 
 
-class Whisper(nn.Module):
-    """Waveform -> embedding of the utterance, which needs all of it.
+class PooledWhisper(nn.Module):
+    """Waveform -> embedding of the utterance, which needs all of it, by the frames that an encoder gives.
 
     Args:
         config: Sizes.
+        head: From the statistics of the frames to the embedding.
     """
 
-    config_class: ClassVar[type[WhisperConfig]] = WhisperConfig
-
-    def __init__(self, config: WhisperConfig | None = None) -> None:
+    def __init__(self, config: WhisperConfig, head: StatisticsHead) -> None:
         super().__init__()
-        self.config = config or WhisperConfig()
-        sizes = self.config
-        self.backbone = WhisperBackbone(sizes)
-        self.reduced_precision = has_bfloat16()
-        """Whether the backbone multiplies in bfloat16: errors of half a percent, at 40 % of the time."""
-        statistics = 2 * len(sizes.pooled) * sizes.width
-        self.head = StatisticsHead(statistics, sizes.hidden, sizes.embedding, sizes.dropout)
+        self.config = config
+        self.head = head
 
     @property
     def embedding_size(self) -> int:
@@ -212,13 +209,54 @@ class Whisper(nn.Module):
         embedding: Tensor = self.head(moments.transpose(0, 1).flatten())
         return embedding
 
+    def encoded(self, mel: Tensor, speech: Tensor) -> Tensor:
+        """Return what the layers that are pooled give where there is speech.
+
+        Args:
+            mel: Spectrogram [mels, F].
+            speech: Its frames that hold speech, N of bool [ceil(F / 2)].
+
+        Returns:
+            float32 [pooled layers, N, width].
+        """
+        raise NotImplementedError
+
     def _voiced(self, wave: Tensor) -> Tensor:
         """[pooled layers, N, width] of samples [T]."""
         mel = _spectrogram(wave, self.config)
-        speech = speech_frames(mel)
+        return self.encoded(mel, speech_frames(mel))
+
+
+class Whisper(PooledWhisper):
+    """The encoder itself.
+
+    Args:
+        config: Sizes.
+    """
+
+    config_class: ClassVar[type[WhisperConfig]] = WhisperConfig
+
+    def __init__(self, config: WhisperConfig | None = None) -> None:
+        sizes = config or WhisperConfig()
+        statistics = 2 * len(sizes.pooled) * sizes.width
+        backbone = WhisperBackbone(sizes)
+        head = StatisticsHead(statistics, sizes.hidden, sizes.embedding, sizes.dropout)
+        super().__init__(sizes, head)
+        self.backbone = backbone
+        self.reduced_precision = has_bfloat16()
+        """Whether the backbone multiplies in bfloat16: errors of half a percent, at 40 % of the time."""
+
+    def encoded(self, mel: Tensor, speech: Tensor) -> Tensor:
+        """See `PooledWhisper.encoded`."""
         outputs = _outputs(self.backbone, mel, speech, reduced_precision=self.reduced_precision)
         outputs[:-1] = [output[speech] for output in outputs[:-1]]
         return torch.stack([outputs[number - 1] for number in self.config.pooled]).float()
+
+    def fast(self) -> "Whisper | FastWhisper":
+        """See `HasFastForm.fast`: itself where it is not on a CPU."""
+        from streamer_models.fast.whisper import FastWhisper
+
+        return FastWhisper(self) if self.head.mean.device.type == "cpu" else self
 
 
 def encoded(

@@ -77,8 +77,8 @@ def read(checkpoint: bytes) -> SpeakerNetwork:
 
 def exported(checkpoint: bytes) -> bytes:
     """Return the network for onnxruntime, large weights in half precision."""
-    import onnx  # type: ignore[import-not-found, unused-ignore]
-    from onnx import TensorProto, helper, numpy_helper  # type: ignore[import-not-found, unused-ignore]
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
 
     file = io.BytesIO()
     torch.onnx.export(
