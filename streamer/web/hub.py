@@ -29,7 +29,7 @@ _FINISHED = 50
 """Finished conversations that can still be looked at."""
 _LAST_EVENTS = 1.0
 """Seconds that watchers have to receive the last events when the server is stopped."""
-_BEHIND, _BEHIND_FULL = 0.25, 0.06
+_BEHIND, _BEHIND_FULL = 0.25, 0.02
 """Shares of `live.max_lag` that half of the live conversations may be behind before no more are taken: at any time, and
 while the workers have no time left."""
 _ENDING = 5.0
