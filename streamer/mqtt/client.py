@@ -188,7 +188,8 @@ class Client:
             if farewell and not self._disconnected.done():
                 self._client.disconnect()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(self._disconnected), FAREWELL_TIMEOUT)
+                    async with asyncio.timeout(FAREWELL_TIMEOUT):
+                        await asyncio.shield(self._disconnected)
         finally:
             self._driver.close()
 

@@ -159,7 +159,8 @@ class Node:
 
     async def _first_attempt(self) -> BrokerError | None:
         try:
-            return await asyncio.wait_for(self._publisher.first_attempt(), FIRST_WAIT)
+            async with asyncio.timeout(FIRST_WAIT):
+                return await self._publisher.first_attempt()
         except TimeoutError:
             return UnreachableError("timed out: no answer yet")
 

@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 import uuid
+from contextlib import suppress
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -180,8 +181,12 @@ class Presence:
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
+    """Wait for an event; return whether it came.
+
+    `asyncio.wait_for` of Python 3.11 drops a cancellation that comes together with the event: a process that had met
+    the holder of its name went on.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False

@@ -118,7 +118,8 @@ class Publisher:
             reported = reason
             delay = backoff.after_refusal() if refused else backoff.next()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
 
     def _adapt(self, problem: BrokerError) -> bool:
         """Do without what the broker has refused to support."""

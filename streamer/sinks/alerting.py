@@ -33,7 +33,8 @@ class AlertSink:
 
     async def __aexit__(self, *exc: object) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._waiting.join(), self._max_wait)
+            async with asyncio.timeout(self._max_wait):
+                await self._waiting.join()
         if self._undelivered:
             self.report(f"{self._undelivered} alerts could not be delivered in time")
         if self._worker:

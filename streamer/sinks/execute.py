@@ -45,7 +45,8 @@ class ExecuteSink(AlertSink):
             return f"{name}: {getattr(error, 'strerror', None) or error}".lower()
         try:
             body = alert.to_json().encode() + b"\n"
-            await asyncio.wait_for(process.communicate(body), self._timeout)
+            async with asyncio.timeout(self._timeout):
+                await process.communicate(body)
         except TimeoutError:
             return f"{name} ran for over {self._timeout:g} s and was stopped"
         finally:

@@ -73,7 +73,8 @@ class FleetWatcher:
             await asyncio.sleep(_INTERVAL)
             if shown == self._version:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), _LONGEST)
+                    async with asyncio.timeout(_LONGEST):
+                        await self._changed.wait()
 
     def snapshot(self) -> dict[str, Any]:
         """Give the nodes as they are now, as a message."""

@@ -78,7 +78,8 @@ async def _show_list(websocket: WebSocket, services: Services) -> None:
         )
         await asyncio.sleep(_LEAST)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(changed, _INTERVAL)
+            async with asyncio.timeout(_INTERVAL):
+                await changed
 
 
 async def _show_fleet(websocket: WebSocket, services: Services) -> None:
