@@ -5,7 +5,8 @@ import os
 import threading
 
 IMPORTED_BEFORE_FORK = (
-    *("av", "soxr", "streamer_models.bundle", "streamer_models.streaming", "streamer.api"),
+    *("av", "soxr", "streamer_models.bundle", "streamer_models.streaming"),
+    *("streamer_models.fast.whisper", "streamer.api"),
     *("streamer.conversation.pipeline", "streamer.sources.recording.source"),
     *("streamer.speech.detectors.gated", "streamer.transcription.registry"),
 )

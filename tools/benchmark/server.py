@@ -92,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--misbehaving", type=int, default=200, help="of the second phase (default 200; 0: none)"
     )
+    parser.add_argument("--strangers", action="store_true", help="these have no valid token")
     parser.add_argument(
         "--kinds",
         nargs="+",
@@ -101,9 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a phase for each kind of those that misbehave, instead of one for all of them: "
         + ", ".join(misbehaving.NAMES),
     )
-    parser.add_argument(
-        "--rounds", type=int, default=1, help="both phases so many times (default 1)"
-    )
+    parser.add_argument("--rounds", type=int, default=1, help="both phases so many times")
     parser.add_argument(
         "--piece", type=float, default=60.0, metavar="MS", help="of audio a message (default 60)"
     )
@@ -126,7 +125,8 @@ def run(arguments: argparse.Namespace) -> None:
             for kind in (None, *kinds):
                 count = 0 if kind is None else arguments.misbehaving
                 name = kind or (f"beside {count} that misbehave" if count else "alone")
-                with _misbehaving(address, token, count, kind or "") as others:
+                theirs = secrets.token_hex(16) if arguments.strangers else token
+                with _misbehaving(address, theirs, count, kind or "") as others:
                     clients = _Clients(address, token, audio, arguments)
                     phase, delays = asyncio.run(meter.measure(name, clients, others))
                 phases.append(phase)
