@@ -23,12 +23,22 @@ TINY = WhisperConfig(
 )
 
 
-@pytest.fixture(scope="module")
-def encoder():
+def tiny():
     torch.manual_seed(2)
     encoder = Whisper(TINY).eval().requires_grad_(requires_grad=False)
     encoder.reduced_precision = False
     return encoder
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return tiny()
+
+
+@pytest.fixture(scope="module", params=["plain", "in 8 bits"])
+def either(request, encoder):
+    """The encoder and its fast form, which differ in rounding alone."""
+    return encoder if request.param == "plain" else encoder.fast()
 
 
 def speech(seconds, seed=0):
@@ -58,23 +68,23 @@ def test_does_not_depend_on_loudness(encoder, decibels, seed):
 
 @settings(max_examples=10, deadline=None)
 @given(end=st.integers(2_000, SECOND), seed=st.integers(0, 99))
-def test_does_not_depend_on_the_future(encoder, end, seed):
-    one, other = Buffered(encoder), Buffered(encoder)
+def test_does_not_depend_on_the_future(either, end, seed):
+    one, other = Buffered(either), Buffered(either)
     past, future = speech(1.0, seed)[:end].numpy(), speech(0.5, seed + 1).numpy()
     one.push(past)
     other.push(np.concatenate([past, future]))
     assert torch.equal(one.embedding(), other.embedding(end))
 
 
-@pytest.mark.parametrize("samples", [0, 1, 159, 399, 401])
-def test_embeds_next_to_nothing_and_silence_to_finite_values(encoder, samples):
+@pytest.mark.parametrize("samples", [0, 1, 159, 399, 401, SECOND])
+def test_embeds_next_to_nothing_and_silence_to_finite_values(either, samples):
     for wave in (speech(1.0)[:samples], torch.zeros(samples)):
-        assert bool(encoder(wave[None]).isfinite().all())
+        assert bool(either(wave[None]).isfinite().all())
 
 
-def test_takes_the_end_of_what_is_too_long(encoder):
-    wave = speech(encoder.max_samples / SECOND + 0.7)
-    assert torch.equal(encoder(wave[None]), encoder(wave[None, -encoder.max_samples :]))
+def test_takes_the_end_of_what_is_too_long(either):
+    wave = speech(either.max_samples / SECOND + 0.7)
+    assert torch.equal(either(wave[None]), either(wave[None, -either.max_samples :]))
 
 
 def test_pools_over_speech_and_not_over_the_pauses():

