@@ -56,10 +56,14 @@ def make_app(services: Services) -> Starlette:
         path: str, serve: Callable[[WebSocket, Services], Awaitable[None]]
     ) -> WebSocketRoute:
         async def served(websocket: WebSocket) -> None:
-            if services.access.allows_origin(websocket.headers):
-                await serve(websocket, services)
-            else:
+            if not services.access.allows_origin(websocket.headers):
                 await websocket.close(UNAUTHORISED, "origin not allowed")
+                return
+            try:
+                await serve(websocket, services)
+            except asyncio.CancelledError:
+                if not services.hub.closing:  # the end of the server cuts off who stays: no error
+                    raise
 
         return WebSocketRoute(path, served)
 

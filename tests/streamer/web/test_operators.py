@@ -140,6 +140,22 @@ def test_many_conversations_end_properly_when_stopped(random_bundle):
         assert process.wait(60) == 0
 
 
+def test_a_connection_that_has_to_wait_when_the_server_is_stopped_is_no_error(random_bundle):
+    options = ("--set", "web.max_ahead=1")
+    with (
+        server(random_bundle, *options) as (address, process),
+        client.connect(f"ws://{address}/ws") as websocket,
+    ):
+        websocket.send(json.dumps({"type": "start"}))
+        for _ in range(3):
+            websocket.send(samples(2).tobytes())
+        while json.loads(websocket.recv())["type"] != "session_ended":
+            pass
+        process.terminate()  # the flood would be refused only after ten seconds
+        said = process.stderr.read()
+    assert "Traceback" not in said
+
+
 def test_tells_systemd_when_it_is_ready_and_stops(random_bundle, tmp_path):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
