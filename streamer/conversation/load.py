@@ -1,8 +1,9 @@
 """Load shedding of a live conversation: the only place that decides it.
 
 The lag is the audio that was captured but not yet analysed, in seconds. While it grows, work is shed in
-this order: estimates while people speak, asking turns if they sound complete, transcriptions, and, at the bound, audio.
-The first two go earlier, and of all conversations, while the workers are busy nearly all the time.
+this order: estimates while people speak together with the long look at turns that may be complete, asking turns at all,
+transcriptions, and, at the bound, audio. The first two go earlier, and of all conversations, while the workers are busy
+nearly all the time.
 """
 
 import math
@@ -10,15 +11,16 @@ import math
 from streamer.audio import SAMPLE_RATE
 from streamer.control import LiveStatus
 from streamer.runtime.pressure import BUSY, ROOM, VERY_BUSY
+from streamer.speech import Effort
 
-_NO_ESTIMATES, _NO_TURN_ENDS, _NO_TRANSCRIPTS = 0.06, 0.12, 0.25
-"""Shares of the bound from which each is shed; by default .3, .6 and 1.25 s."""
+_LESS, _LEAST, _NO_TRANSCRIPTS = 0.06, 0.12, 0.25
+"""Shares of the bound from which less is done, the least, and nothing transcribed; by default .3, .6 and 1.25 s."""
 
 _SHED = {
     1: "no estimates while people speak, and silence alone ends turns,",
     2: "no transcription, no estimates while people speak, and silence alone ends turns,",
 }
-"""What is said at each level. That there are no estimates for a moment is not worth a word."""
+"""What is said at each level. That there are no estimates for a moment, and shorter looks, is not worth a word."""
 
 
 class LoadPolicy:
@@ -49,14 +51,13 @@ class LoadPolicy:
         return self._status.lag < self._max_lag * _NO_TRANSCRIPTS
 
     @property
-    def turn_ends(self) -> bool:
-        """Whether turns are asked if they sound complete."""
-        return not self._catching_up and self._pressure < VERY_BUSY
-
-    @property
-    def estimates(self) -> bool:
-        """Whether estimates are made while people speak."""
-        return self._status.lag < self._max_lag * _NO_ESTIMATES and self._pressure < BUSY
+    def effort(self) -> Effort:
+        """What is done beside finding utterances and embedding them."""
+        if self._catching_up or self._pressure >= VERY_BUSY:
+            return Effort.LEAST
+        if self._status.lag >= self._max_lag * _LESS or self._pressure >= BUSY:
+            return Effort.LESS
+        return Effort.ALL
 
     @property
     def max_waiting(self) -> float:
@@ -67,7 +68,7 @@ class LoadPolicy:
         """Take the present lag in seconds."""
         self._status.lag = lag
         self._status.behind = not self.transcribes
-        bound = _NO_ESTIMATES if self._catching_up else _NO_TURN_ENDS
+        bound = _LESS if self._catching_up else _LEAST
         self._catching_up = lag >= self._max_lag * bound
 
     def take_pressure(self, pressure: int) -> None:
@@ -76,7 +77,7 @@ class LoadPolicy:
 
     def escalation(self) -> str:
         """Return a message for the user when the shedding level has risen since the last call, else ""."""
-        level = (not self.turn_ends) + (not self.transcribes)
+        level = (self.effort == Effort.LEAST) + (not self.transcribes)
         before, self._level = self._level, level
         if level <= before:
             return ""

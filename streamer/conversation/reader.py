@@ -13,6 +13,7 @@ from streamer.errors import SourceError
 from streamer.runtime.models import Runtime
 from streamer.runtime.queues import BoundedQueue
 from streamer.speech import (
+    Effort,
     SpeechEnded,
     SpeechEvent,
     SpeechPaused,
@@ -85,14 +86,19 @@ class SourceReader:
             if isinstance(item, AudioChunk) and item.captured is not None:
                 self._origins[item.channel] = item.captured - item.end / SAMPLE_RATE
             self._speech.push(item)
+        if self._speech.due:
+            await self._queue(await self._speech.process(await self._effort()))
+
+    async def _effort(self) -> Effort:
+        """Say how much is done now; tell the user where that is less than before."""
         policy = self._policy
+        if not policy.live:
+            return Effort.ALL
         policy.take_pressure(self._runtime.pressure)
-        crowded = policy.live and self._runtime.crowded
-        self._speech.set_effort(updating=policy.estimates and not crowded, asking=policy.turn_ends)
         if message := policy.escalation():
             await self._outgoing.error("live", message)
-        if self._speech.due:
-            await self._queue(await self._speech.process())
+        crowded = policy.effort == Effort.ALL and self._runtime.crowded
+        return Effort.LESS if crowded else policy.effort
 
     async def _queue(self, speech_events: Sequence[SpeechEvent]) -> None:
         for event in speech_events:

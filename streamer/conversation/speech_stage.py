@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from streamer.audio import AudioChunk, Gap, to_samples
 from streamer.runtime.models import Runtime
 from streamer.settings.tree import Settings
-from streamer.speech import SpeechEvent
+from streamer.speech import Effort, SpeechEvent
 from streamer.speech.frames import FrameOrder
 from streamer.speech.processor import ChannelProcessor, Processed, SpeechProcessor
 from streamer.speech.registry import make_segmenter, make_voices, sound_detectors
@@ -26,14 +26,6 @@ class Channel:
     analysed: bool
     partial: bool
     """Whether its unfinished utterances are transcribed."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Effort:
-    """See `SpeechProcessor.set_effort`."""
-
-    updating: bool = True
-    asking: bool = True
 
 
 class SpeechStage:
@@ -55,7 +47,6 @@ class SpeechStage:
         self._make = partial(_make_processor, settings, channels)
         self._order = FrameOrder(len(channels), wait=not live)
         self._next_events = [0] * len(channels)
-        self._effort = _Effort()
         self._processor: Actor[SpeechProcessor]
 
     async def __aenter__(self) -> Self:
@@ -69,18 +60,14 @@ class SpeechStage:
         """Buffer audio of one channel, or its loss."""
         self._order.push(item)
 
-    def set_effort(self, *, updating: bool, asking: bool) -> None:
-        """See `SpeechProcessor.set_effort`."""
-        self._effort = _Effort(updating, asking)
-
     @property
     def due(self) -> bool:
         """Whether an event is possible in what is buffered."""
         return self._order.is_due(self._next_events)
 
-    async def process(self) -> list[SpeechEvent]:
+    async def process(self, effort: Effort) -> list[SpeechEvent]:
         """Process what is buffered and complete."""
-        processed = await self._processor.call(_process, self._order.take(), self._effort)
+        processed = await self._processor.call(_process, self._order.take(), effort)
         self._next_events = processed.next_events
         return processed.events
 
@@ -124,7 +111,7 @@ def _make_processor(
 
 
 def _process(
-    processor: SpeechProcessor, pieces: Sequence[AudioChunk | Gap], effort: _Effort
+    processor: SpeechProcessor, pieces: Sequence[AudioChunk | Gap], effort: Effort
 ) -> Processed:
-    processor.set_effort(updating=effort.updating, asking=effort.asking)
+    processor.set_effort(effort)
     return processor.process(pieces)

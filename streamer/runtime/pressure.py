@@ -1,7 +1,7 @@
 """How busy the workers are: in steps that hold, so that what is given up does not come and go."""
 
 ROOM, BUSY, VERY_BUSY, FULL = range(4)
-"""Steps: all is done; no estimates while people speak; silence alone ends turns; no more conversations either."""
+"""Steps: all is done; less (see `speech.Effort`); the least; no more conversations either."""
 
 _PERIOD = 2.0
 """Seconds over which the share of time that workers are busy is taken."""

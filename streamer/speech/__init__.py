@@ -6,6 +6,7 @@ and deterministic: no clock, no threads, no I/O.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from streamer.audio import Gap, Samples
@@ -39,6 +40,16 @@ class VoiceDetector(Protocol):
         ...
 
 
+class Effort(IntEnum):
+    """What is done beside finding utterances and embedding them; less while a live conversation is behind."""
+
+    LEAST = 0
+    """Nothing: silence alone ends turns."""
+    LESS = 1
+    """Whether a turn sounds complete is told by little of it, and no updates are made while somebody speaks."""
+    ALL = 2
+
+
 class TurnEnd(Protocol):
     """Scores by its sound whether a turn is complete; stateless, shared by all channels."""
 
@@ -47,8 +58,13 @@ class TurnEnd(Protocol):
         """Samples of the longest turn; of a longer one the last so many are given."""
         ...
 
-    def __call__(self, turn: Samples) -> float:
-        """Return the probability that a turn (float32 [n], n <= window, its pause included) is complete."""
+    def __call__(self, turn: Samples, *, brief: bool = False) -> float:
+        """Return the probability that a turn is complete.
+
+        Args:
+            turn: float32 [n], n <= window, its pause included.
+            brief: Whether less of it is to be looked at, for a fraction of the work.
+        """
         ...
 
 

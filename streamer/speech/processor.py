@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, Gap, Samples
 from streamer.speech import (
+    Effort,
     SpeechEnded,
     SpeechEvent,
     SpeechPaused,
@@ -137,10 +138,10 @@ class ChannelProcessor:
         """End of the audio whose events have been passed on."""
         self._updating = True
 
-    def set_effort(self, *, updating: bool, asking: bool) -> None:
+    def set_effort(self, effort: Effort) -> None:
         """See `SpeechProcessor.set_effort`."""
-        self._updating = updating
-        self._segmenter.asking = asking
+        self._updating = effort == Effort.ALL
+        self._segmenter.effort = effort
 
     @property
     def next_event(self) -> int:
@@ -231,16 +232,11 @@ class SpeechProcessor:
         self._channels = channels
         self._crosstalk = CrosstalkGate(len(channels))
 
-    def set_effort(self, *, updating: bool, asking: bool = True) -> None:
-        """Say what a live conversation that is behind does without.
-
-        Args:
-            updating: whether updates are made while somebody speaks.
-            asking: whether turns are asked if they sound complete; else silence alone ends them.
-        """
+    def set_effort(self, effort: Effort) -> None:
+        """Say how much is done from now on."""
         for channel in self._channels:
             if channel:
-                channel.set_effort(updating=updating, asking=asking)
+                channel.set_effort(effort)
 
     @property
     def next_events(self) -> list[int]:

@@ -11,6 +11,7 @@ import numpy as np
 from streamer.audio import FRAME, SAMPLE_RATE, AudioChunk, Samples, to_samples
 from streamer.settings.tree import Segmentation
 from streamer.speech import (
+    Effort,
     SpeakersMerged,
     SpeechEnded,
     SpeechPaused,
@@ -84,8 +85,8 @@ class Segmenter:
         self._tail = to_samples(settings.tail)
         self._hangover = whole_frames(settings.silence)
         self._turn_end = turn_end
-        self.asking = True
-        """Whether it is asked if turns sound complete; else silence alone ends them."""
+        self.effort = Effort.ALL
+        """How it is told whether turns sound complete."""
         self._voices = voices
         self._complete = settings.complete
         self._ask_after = whole_frames(settings.complete_silence)
@@ -262,12 +263,12 @@ class Segmenter:
 
     def _sounds_complete(self, silence: int, at: int) -> bool:
         """Return whether the turn is over by its sound; asked once in a pause."""
-        asking = self.asking and not self._asked and silence >= self._ask_after
+        asking = self.effort > Effort.LEAST and not self._asked and silence >= self._ask_after
         if self._turn_end is None or self._turn is None or not asking:
             return False
         self._asked = True
         turn = self._tape.view(max(self._turn, at - self._turn_end.window), at)
-        return self._turn_end(turn) >= self._complete
+        return self._turn_end(turn, brief=self.effort < Effort.ALL) >= self._complete
 
     def _begin(self, start: int, at: int, *, change: bool = False) -> SpeechStarted:
         self._state = _State.SPEAKING

@@ -52,21 +52,6 @@ def make_app(services: Services) -> Starlette:
         text, kind = services.hub.metrics.text()
         return Response(text, media_type=kind)
 
-    def endpoint(
-        path: str, serve: Callable[[WebSocket, Services], Awaitable[None]]
-    ) -> WebSocketRoute:
-        async def served(websocket: WebSocket) -> None:
-            if not services.access.allows_origin(websocket.headers):
-                await websocket.close(UNAUTHORISED, "origin not allowed")
-                return
-            try:
-                await serve(websocket, services)
-            except asyncio.CancelledError:
-                if not services.hub.closing:  # the end of the server cuts off who stays: no error
-                    raise
-
-        return WebSocketRoute(path, served)
-
     return Starlette(
         routes=[
             Route("/", page),
@@ -74,7 +59,25 @@ def make_app(services: Services) -> Starlette:
             Route("/readyz", health),
             Route("/metrics", metrics),
             Route("/reports/{name}", report),
-            *(endpoint(path, serve) for path, serve in ENDPOINTS.items()),
+            *(_endpoint(path, serve, services) for path, serve in ENDPOINTS.items()),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ]
     )
+
+
+def _endpoint(
+    path: str, serve: Callable[[WebSocket, Services], Awaitable[None]], services: Services
+) -> WebSocketRoute:
+    """Make the route of an endpoint that pages of other origins cannot use."""
+
+    async def served(websocket: WebSocket) -> None:
+        if not services.access.allows_origin(websocket.headers):
+            await websocket.close(UNAUTHORISED, "origin not allowed")
+            return
+        try:
+            await serve(websocket, services)
+        except asyncio.CancelledError:
+            if not services.hub.closing:  # the end of the server cuts off who stays: no error
+                raise
+
+    return WebSocketRoute(path, served)

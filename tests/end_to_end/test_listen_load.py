@@ -103,10 +103,10 @@ def test_slow_analysis_sheds_estimates_and_audio_and_reports_it(random_bundle, m
     with engine_for(random_bundle, live__max_lag=bound) as engine:
         process = SpeechStage.process
 
-        async def slow(stage):
+        async def slow(stage, effort):
             await asyncio.sleep(0.02)
             lags.append(status.lag)
-            return await process(stage)
+            return await process(stage, effort)
 
         monkeypatch.setattr(SpeechStage, "process", slow)
         events, _ = asyncio.run(live_conversation(engine, Spoken(turns(12), pace=0.001), status))

@@ -7,19 +7,20 @@ import pytest
 from streamer.control import LiveStatus
 from streamer.conversation.load import LoadPolicy
 from streamer.runtime.pressure import BUSY, ROOM, VERY_BUSY
+from streamer.speech import Effort
 
 
 def test_sheds_what_is_cheapest_to_lose_first():
     policy, states = LoadPolicy(4.0), []
     for lag in (0.2, 0.3, 0.5, 1.0, 0.2):
         policy.measure(lag)
-        states.append((policy.estimates, policy.turn_ends, policy.transcribes))
+        states.append((policy.effort, policy.transcribes))
     assert states == [
-        (True, True, True),
-        (False, True, True),
-        (False, False, True),
-        (False, False, False),
-        (True, True, True),
+        (Effort.ALL, True),
+        (Effort.LESS, True),
+        (Effort.LEAST, True),
+        (Effort.LEAST, False),
+        (Effort.ALL, True),
     ]
 
 
@@ -39,17 +40,17 @@ def test_asks_turns_again_only_once_it_has_caught_up():
     policy, asked = LoadPolicy(4.0), []
     for lag in (0.5, 0.4, 0.3, 0.2, 0.4):
         policy.measure(lag)
-        asked.append(policy.turn_ends)
+        asked.append(policy.effort > Effort.LEAST)
     assert asked == [False, False, False, True, True]
 
 
 def test_busy_workers_shed_before_any_audio_waits():
-    policy, states, messages = LoadPolicy(4.0), [], []
+    policy, efforts, messages = LoadPolicy(4.0), [], []
     for pressure in (ROOM, BUSY, VERY_BUSY, BUSY, ROOM):
         policy.take_pressure(pressure)
-        states.append((policy.estimates, policy.turn_ends))
+        efforts.append(policy.effort)
         messages.append(policy.escalation())
-    assert states == [(True, True), (False, True), (False, False), (False, True), (True, True)]
+    assert efforts == [Effort.ALL, Effort.LESS, Effort.LEAST, Effort.LESS, Effort.ALL]
     assert [*map(bool, messages)] == [False, False, True, False, False]
     assert messages[2].startswith("too many conversations: no estimates while people speak, and")
 
@@ -71,9 +72,8 @@ def test_a_recording_sheds_nothing():
     policy = LoadPolicy()
     policy.measure(1e6)
     policy.take_pressure(VERY_BUSY)
-    assert policy.turn_ends
+    assert policy.effort == Effort.ALL
     assert policy.transcribes
-    assert policy.estimates
     assert policy.escalation() == ""
     assert policy.transcript_deadlines(None) == (math.inf, math.inf)
 

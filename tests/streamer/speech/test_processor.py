@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamer.audio import FRAME, AudioChunk, Gap
 from streamer.settings.tree import Segmentation
-from streamer.speech import SpeechEnded, SpeechStarted, SpeechUpdate
+from streamer.speech import Effort, SpeechEnded, SpeechStarted, SpeechUpdate
 from streamer.speech.acoustics import measure
 from streamer.speech.processor import PARTIAL_GROWTH, ChannelProcessor
 from streamer.speech.segmenter import Segmenter
@@ -214,7 +214,7 @@ def test_recomputes_an_embedding_that_ends_far_before_what_was_pushed():
 def test_utterances_are_the_same_without_updates():
     (voice,) = signals([[audio((0.5, 0.0), (1.5, 0.9), (0.6, 0.0))]])
     speech = processor(1)
-    speech.set_effort(updating=False)
+    speech.set_effort(Effort.LESS)
     speech.push(voice[0])
     events = speech.finish()
     assert not [event for event in events if isinstance(event, SpeechUpdate)]
@@ -240,11 +240,11 @@ def test_partial_audio_is_the_utterance_so_far_and_comes_as_it_grows_never_in_a_
 def test_updates_that_were_left_out_are_not_made_up_for():
     (voice,) = signals([[audio((0.5, 0.0), (1.5, 0.9))]])
     speech = processor(1, wait=False)
-    speech.set_effort(updating=False)
+    speech.set_effort(Effort.LESS)
     first, second = pieces(voice, [24_000])
     speech.push(first)
     speech.process()
-    speech.set_effort(updating=True)
+    speech.set_effort(Effort.ALL)
     speech.push(second)
     updates = [event for event in speech.process() if isinstance(event, SpeechUpdate)]
     assert updates[0].at == second.start

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from streamer.audio import FRAME, AudioChunk
 from streamer.errors import UserError
 from streamer.settings.tree import Segmentation
-from streamer.speech import turn_end
+from streamer.speech import Effort, turn_end
 from streamer.speech.registry import make_segmenter
 from streamer.speech.segmenter import Segmenter
 from streamer.speech.smoothing import Smoothed
@@ -36,9 +36,11 @@ class Scores:
     def __init__(self, probability):
         self.probability = probability
         self.lengths = []
+        self.brief = []
 
-    def __call__(self, turn):
+    def __call__(self, turn, *, brief):
         self.lengths.append(len(turn))
+        self.brief.append(brief)
         return self.probability
 
 
@@ -47,7 +49,7 @@ class Loudness:
 
     window = 16000
 
-    def __call__(self, turn):
+    def __call__(self, turn, *, brief):
         return float(np.abs(turn).mean())
 
 
@@ -65,6 +67,19 @@ def test_a_turn_that_does_not_ends_after_the_whole_silence():
     (ended,) = utterances(listen(segmenter(turn_end), audio((0.6, 0), (0.9, 0.9), (1, 0))))
     assert ended.at - ended.voice_end == LATE
     assert len(turn_end.lengths) == 1
+
+
+@pytest.mark.parametrize(
+    ("effort", "asked", "after"),
+    [(Effort.ALL, [False], EARLY), (Effort.LESS, [True], EARLY), (Effort.LEAST, [], LATE)],
+)
+def test_asks_as_its_effort_says(effort, asked, after):
+    turn_end = Scores(0.9)
+    adaptive = segmenter(turn_end)
+    adaptive.effort = effort
+    (ended,) = utterances(listen(adaptive, audio((0.6, 0), (0.9, 0.9), (1, 0))))
+    assert turn_end.brief == asked
+    assert ended.at - ended.voice_end == after
 
 
 def test_asks_once_in_each_pause():
@@ -187,6 +202,19 @@ class TestSmartTurn:
         smart_turn._session = session = Session(short, 0.5)
         assert smart_turn(np.ones(samples, np.float32)) == said
         assert session.frames == frames
+
+    @pytest.mark.parametrize(
+        ("short", "samples", "said"),
+        [(0.02, 64000, 0.02), (0.6, 64000, 0.3), (0.7, 64000, 0.7), (0.6, 9000, 0.6)],
+        ids=["open", "in doubt", "done", "short"],
+    )
+    def test_asked_briefly_trusts_a_second_half_as_much_where_that_leaves_a_doubt(
+        self, short, samples, said
+    ):
+        smart_turn = SmartTurn()
+        smart_turn._session = session = Session(short, 0.5)
+        assert smart_turn(np.ones(samples, np.float32), brief=True) == said
+        assert session.frames == [100]
 
     def test_is_used_if_the_settings_say_so(self):
         assert isinstance(make_segmenter(Segmentation(), 0)._turn_end, SmartTurn)
