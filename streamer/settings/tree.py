@@ -60,7 +60,7 @@ class Segmentation(Section):
         description="what ends an utterance: silence, sooner if the turn sounds complete; fixed: silence alone",
     )
     complete: float = constant(
-        0.2,
+        0.15,
         ge=0,
         le=1,
         description="adaptive: probability at which a turn sounds complete and the utterance ends",

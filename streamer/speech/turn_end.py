@@ -9,7 +9,7 @@ from streamer.audio import SAMPLE_RATE, Samples
 from streamer.errors import UserError
 
 _FILE = "smart-turn-3.2/smart-turn-v3.2.onnx"
-_SHA256 = "473a66002cc32d4aefdad28d6f1ecb04de8c745c7f8891ca7f5500e4f6781995"
+_SHA256 = "aad9f82d1cebe3f2e6f620b300ceb04030713a7f9de46aa0e129c4418d7475a0"
 _BANDS = 80
 _SHORT = SAMPLE_RATE
 """Samples that are scored first: a quarter of the work, and enough for most turns."""
