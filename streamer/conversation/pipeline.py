@@ -33,6 +33,7 @@ from streamer.settings.tree import Settings
 from streamer.sinks import Sink
 from streamer.sinks.fanout import EventBus
 from streamer.sources import AudioSource, SourceInfo
+from streamer.speech import Effort
 from streamer.transcription.ahead import Transcripts
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ async def run(
         info = source.info
         privacy = Privacy(settings.privacy, info)
         video = _video(settings, runtime)
-        speech = await stack.enter_async_context(_speech_stage(info, runtime, settings, privacy))
+        speech = stack.enter_context(_speech_stage(info, runtime, settings, privacy))
         policy = LoadPolicy(settings.live.max_lag, status) if info.live else LoadPolicy()
         statistics = Statistics(settings.alerts.rules)
         bus = EventBus(
@@ -131,6 +132,17 @@ async def run(
         bus.errors,
         lost_sinks=tuple(bus.lost),
     )
+
+
+async def check(runtime: Runtime, settings: Settings) -> None:
+    """See that what processes audio can be made, before there is any.
+
+    Raises:
+        UserError: if something that the settings ask for is missing.
+    """
+    channel = Channel("", analysed=True, partial=False)
+    with SpeechStage(runtime, settings, [channel], live=True) as stage:
+        await stage.process(Effort.ALL)
 
 
 async def _opened(source: AudioSource, stack: AsyncExitStack, control: Control) -> bool:

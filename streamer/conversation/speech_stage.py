@@ -31,7 +31,8 @@ class Channel:
 class SpeechStage:
     """Buffers the audio of a conversation, and has it processed. A context manager.
 
-    Entering it raises a `UserError` if something that the settings ask for is missing.
+    Entering it raises a `UserError` if something that the settings ask for is missing, or processing the first audio
+    does, where the worker is a process.
 
     Args:
         runtime: has the workers.
@@ -47,13 +48,14 @@ class SpeechStage:
         self._make = partial(_make_processor, settings, channels)
         self._order = FrameOrder(len(channels), wait=not live)
         self._next_events = [0] * len(channels)
+        self._begun = False
         self._processor: Actor[SpeechProcessor]
 
-    async def __aenter__(self) -> Self:
-        self._processor = await self._runtime.start_actor(self._make)
+    def __enter__(self) -> Self:
+        self._processor = self._runtime.start_actor(self._make)
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._processor.stop()
 
     def push(self, item: AudioChunk | Gap) -> None:
@@ -67,15 +69,17 @@ class SpeechStage:
 
     async def process(self, effort: Effort) -> list[SpeechEvent]:
         """Process what is buffered and complete."""
+        self._begun = True
         processed = await self._processor.call(_process, self._order.take(), effort)
         self._next_events = processed.next_events
         return processed.events
 
     async def finish(self) -> list[SpeechEvent]:
         """Process the rest at the end of the audio, and end all utterances."""
-        processed = await self._processor.call(
-            SpeechProcessor.finish, self._order.take(closed=True)
-        )
+        rest = self._order.take(closed=True)
+        if not rest and not self._begun:
+            return []
+        processed = await self._processor.call(SpeechProcessor.finish, rest)
         return processed.events
 
 

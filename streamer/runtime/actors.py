@@ -45,8 +45,8 @@ class Actor(Protocol[T_co]):
 class Workers(Protocol):
     """Workers that objects can live in."""
 
-    async def start(self, make: Make[T]) -> Actor[T]:
-        """Make an object in the worker that has the fewest."""
+    def start(self, make: Make[T]) -> Actor[T]:
+        """Have an object made, in the worker that has the fewest: now, or at its first call."""
         ...
 
     def statistics(self) -> BatchStatistics:
@@ -72,7 +72,7 @@ class Threads:
         self._calls: Batcher[Call, Any] = Batcher(self._pool, count, _call_all, limit=_AUDIO_BATCH)
         self.statistics = self._calls.statistics
 
-    async def start(self, make: Make[T]) -> Actor[T]:
+    def start(self, make: Make[T]) -> Actor[T]:
         """See `Workers.start`."""
         assert self._new_stream  # noqa: S101 - nothing is made without
         return _InThreads(make(self._new_stream), self._calls)

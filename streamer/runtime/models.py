@@ -91,15 +91,15 @@ class Runtime:
         """Return the memory of a conversation that begins."""
         return self._classifier.new_state()
 
-    async def start_actor(self, make: Make[T]) -> Actor[T]:
-        """Make what processes the audio of a conversation, in a worker of the audio pool.
+    def start_actor(self, make: Make[T]) -> Actor[T]:
+        """Have what processes the audio of a conversation made in the audio pool: now, or at its first call.
 
         Raises:
             UserError: the bundle has no audio encoder, or whatever `make` raises.
         """
         if self.bundle.model.audio is None:
             raise UserError(f"emotion.bundle: {self.bundle.name} has no audio encoder")
-        return await self._audio.start(make)
+        return self._audio.start(make)
 
     async def embed_text(self, transcript: Transcript) -> "Tensor | None":
         """Embed a transcript in the analysis pool; None if the bundle cannot read it."""

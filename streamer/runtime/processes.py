@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
@@ -69,8 +69,12 @@ class Processes:
         for worker in self._workers:
             worker.wait()
 
-    async def start(self, make: Make[T]) -> Actor[T]:
-        """See `Workers.start`."""
+    def start(self, make: Make[T]) -> Actor[T]:
+        """See `Workers.start`: at the first call, as many a conversation never has any audio."""
+        return _InProcess(self._make, make)
+
+    async def _make(self, make: Make[Any]) -> "_Place":
+        """Make an object in the process that has the fewest."""
         async with self._choosing:
             place = min(range(len(self._workers)), key=lambda place: self._workers[place].actors)
             if self._workers[place].dead:
@@ -78,7 +82,7 @@ class Processes:
                 self._workers[place] = _Worker(self._load)
             worker = self._workers[place]
             await worker.connect()
-        return await worker.start(make)
+        return worker, await worker.start(make)
 
     def statistics(self) -> BatchStatistics:
         """See `Workers.statistics`."""
@@ -126,7 +130,8 @@ class _Worker:
             reader, self._writer = await asyncio.open_connection(sock=self._socket)
             self._receiving = asyncio.create_task(self._receive(reader, self._writer))
 
-    async def start(self, make: Make[T]) -> Actor[T]:
+    async def start(self, make: Make[Any]) -> int:
+        """Make an object; return the number that it is known by."""
         key = next(self._keys)
         self.actors += 1
         try:
@@ -134,7 +139,7 @@ class _Worker:
         except BaseException:
             self.stop(key)
             raise
-        return _InProcess(self, key)
+        return key
 
     async def call(self, method: Callable[..., Any], *args: Any) -> Any:
         """Call a method of the process's `_Actors`."""
@@ -201,20 +206,32 @@ class _Worker:
             result.set_exception(error)
 
 
+_Place = tuple[_Worker, int]
+"""The process that an object lives in, and its number there."""
+
+
 class _InProcess(Generic[T]):
     """See `Actor`."""
 
-    def __init__(self, worker: _Worker, key: int) -> None:
-        self._worker = worker
-        self._key = key
+    def __init__(
+        self, place: Callable[[Make[T]], Coroutine[Any, Any, _Place]], make: Make[T]
+    ) -> None:
+        self._find = place
+        self._make = make
+        self._place: _Place | None = None
 
     async def call(
         self, function: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        return cast("R", await self._worker.call(_Actors.call, self._key, function, args, kwargs))
+        if self._place is None:
+            self._place = await self._find(self._make)
+        worker, key = self._place
+        return cast("R", await worker.call(_Actors.call, key, function, args, kwargs))
 
     def stop(self) -> None:
-        self._worker.stop(self._key)
+        if self._place:
+            worker, key = self._place
+            worker.stop(key)
 
 
 class _Actors:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from streamer.control import Control, LiveStatus
+from streamer.conversation.pipeline import check
 from streamer.errors import UserError
 from streamer.sinks import Sink
 from streamer.web.access import Access, read_token
@@ -72,17 +73,18 @@ async def serve(  # noqa: PLR0913 - each is an option of its own
         fleet: the broker whose nodes the page shows.
 
     Raises:
-        UserError: if the address cannot be used, or is open to others without a token.
+        UserError: if the address cannot be used, or is open to others without a token, or the analysis lacks something.
     """
     access = Access(read_token(web), web.origins)
     if not address.loopback and not access.needs_token:
         raise UserError(
             f"--host {address.host}: reachable by others; set web.token.file or STREAMER_WEB_TOKEN"
         )
+    await check(engine.runtime, engine.settings)
     hub = Hub(engine, sinks, most=web.max_conversations)
     limits = Limits(ahead=web.max_ahead)
     watcher = FleetWatcher(fleet) if fleet else None
-    services = Services(hub, access, limits, watcher)
+    services = Services(hub, access, limits, fleet=watcher)
     server = _Server(
         uvicorn.Config(
             make_app(services),

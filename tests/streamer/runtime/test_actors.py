@@ -65,7 +65,7 @@ def processes(load=load):
 @pytest.mark.parametrize("workers", [threads, processes])
 async def test_an_object_keeps_its_state_and_failures_concern_their_call_alone(workers):
     with workers() as pool:
-        one, other = await pool.start(Total), await pool.start(Total)
+        one, other = pool.start(Total), pool.start(Total)
         assert [await one.call(Total.add, 2), await one.call(Total.add, 3, times=2)] == [2, 8]
         assert await other.call(Total.add, 1) == 1
         results = await asyncio.gather(
@@ -75,16 +75,24 @@ async def test_an_object_keeps_its_state_and_failures_concern_their_call_alone(w
         assert results[1] == 2
         assert torch.equal(await one.call(Total.tensor), torch.full((3,), 8.0))
         with pytest.raises(UserError, match="there is none"):
-            await pool.start(refuse)
+            await pool.start(refuse).call(Total.process)
         assert pool.statistics().items >= 6
         one.stop()
         other.stop()
 
 
+async def test_an_object_in_a_process_costs_nothing_before_its_first_call():
+    with processes() as pool:
+        pool.start(refuse).stop()
+        with pytest.raises(UserError, match="there is none"):
+            await pool.start(refuse).call(Total.process)
+        assert pool.statistics().items == 1
+
+
 async def test_objects_are_spread_over_the_processes_and_a_dead_one_is_replaced():
     with processes() as pool:
         await asyncio.to_thread(pool.wait)
-        actors = [await pool.start(Total) for _ in range(4)]
+        actors = [pool.start(Total) for _ in range(4)]
         places = [await one.call(Total.process) for one in actors]
         assert len(set(places)) == 2
         assert places[:2] == places[2:]
@@ -96,7 +104,7 @@ async def test_objects_are_spread_over_the_processes_and_a_dead_one_is_replaced(
         assert await actors[1].call(Total.add, 1) == 1
         actors[0].stop()
         actors[2].stop()
-        fresh = await pool.start(Total)
+        fresh = pool.start(Total)
         assert await fresh.call(Total.process) not in places
         assert await fresh.call(Total.add, 5) == 5
 

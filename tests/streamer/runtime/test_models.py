@@ -11,7 +11,7 @@ async def test_is_crowded_while_many_calls_wait_for_a_worker(random_bundle):
     with engine_for(random_bundle, cores=1) as engine:
         runtime = engine.runtime
         assert not runtime.crowded
-        actors = [await runtime.start_actor(lambda _: free) for _ in range(4)]
+        actors = [runtime.start_actor(lambda _: free) for _ in range(4)]
         calls = [asyncio.create_task(one.call(threading.Event.wait)) for one in actors[:3]]
         await asyncio.sleep(0)
         assert not runtime.crowded

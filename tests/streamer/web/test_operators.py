@@ -156,6 +156,16 @@ def test_a_connection_that_has_to_wait_when_the_server_is_stopped_is_no_error(ra
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_what_the_analysis_lacks_is_said_before_anybody_connects(random_bundle, cores):
+    wrong = ("--set", 'segmentation.detector_options={"speed": 1}')
+    with (
+        pytest.raises(AssertionError, match=r"segmentation\.detector_options"),
+        server(random_bundle, *wrong, cores=cores),
+    ):
+        pass
+
+
 def test_tells_systemd_when_it_is_ready_and_stops(random_bundle, tmp_path):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
