@@ -10,7 +10,7 @@ import math
 
 from streamer.audio import SAMPLE_RATE
 from streamer.control import LiveStatus
-from streamer.runtime.pressure import BUSY, ROOM, VERY_BUSY
+from streamer.runtime.pressure import BUSY, FULL, ROOM
 from streamer.speech import Effort
 
 _LESS, _LEAST, _NO_TRANSCRIPTS = 0.06, 0.12, 0.25
@@ -53,9 +53,9 @@ class LoadPolicy:
     @property
     def effort(self) -> Effort:
         """What is done beside finding utterances and embedding them."""
-        if self._catching_up or self._pressure >= VERY_BUSY:
+        if self._catching_up or self._pressure == FULL:
             return Effort.LEAST
-        if self._status.lag >= self._max_lag * _LESS or self._pressure >= BUSY:
+        if self._status.lag >= self._max_lag * _LESS or self._pressure == BUSY:
             return Effort.LESS
         return Effort.ALL
 

@@ -1,14 +1,14 @@
 """How busy the workers are: in steps that hold, so that what is given up does not come and go."""
 
-ROOM, BUSY, VERY_BUSY, FULL = range(4)
-"""Steps: all is done; less (see `speech.Effort`); the least; no more conversations either."""
+ROOM, BUSY, FULL = range(3)
+"""Steps: all is done; less of it (see `speech.Effort`), and conversations are taken one by one; the least, and none."""
 
 _PERIOD = 2.0
 """Seconds over which the share of time that workers are busy is taken."""
 _HIGH = 0.9
 """Share from which the next step is taken: beyond, what arrives waits for longer and longer."""
-_LOW = (0.0, 0.65, 0.55, 0.8)
-"""Share under which each step is left: what it spares would fit in again (estimates cost a sixth, asking a quarter)."""
+_LOW = (0.0, 0.65, 0.75)
+"""Share under which each step is left: what it spares would fit in again (the first a quarter, the other a seventh)."""
 
 
 class Pressure:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import math
 import re
 import secrets
 import statistics
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from streamer.clock import WallClock
 from streamer.control import Control, LiveStatus
 from streamer.conversation.pipeline import Outcome
 from streamer.errors import UserError
-from streamer.runtime.pressure import FULL
+from streamer.runtime.pressure import BUSY, FULL, ROOM
 from streamer.sinks import Sink
 from streamer.sinks.metrics import Metrics, MetricsSink
 from streamer.sources import AudioSource, channel_names
@@ -29,9 +31,12 @@ _FINISHED = 50
 """Finished conversations that can still be looked at."""
 _LAST_EVENTS = 1.0
 """Seconds that watchers have to receive the last events when the server is stopped."""
-_BEHIND, _BEHIND_FULL = 0.25, 0.02
-"""Shares of `live.max_lag` that half of the live conversations may be behind before no more are taken: at any time, and
-while the workers have no time left."""
+_BEHIND = 0.25
+"""Share of `live.max_lag` that half of the live conversations may be behind before no more are taken."""
+_APART = 2.0
+"""Seconds between two conversations that are taken while the workers are busy: what the first costs shows by then."""
+_CROWD = 10.0
+"""Seconds after a refusal in which that holds, too: those who were refused come back all at once."""
 _ENDING = 5.0
 """Seconds in which a conversation ends."""
 _SESSION = re.compile(r"\w[\w.:@-]{0,99}")
@@ -84,6 +89,8 @@ class Hub:
         self._running: dict[str, Running] = {}
         self._finished: deque[Running] = deque(maxlen=_FINISHED)
         self._closing = False
+        self._taken = self._refused = -math.inf
+        """When a conversation was begun last, and when one was refused as workers were busy, by the monotonic clock."""
         self.metrics = Metrics()
         self.metrics.show_pools(engine.runtime.statistics)
         self.changed = asyncio.Event()
@@ -137,23 +144,33 @@ class Hub:
         """Start a conversation.
 
         Raises:
-            BusyError: if as many run as are allowed, analysis is behind, or the server is shutting down.
+            BusyError: if as many run as are allowed, analysis has no time left, or the server is shutting down.
         """
         if self._closing:
             raise BusyError("the server is shutting down")
         if len(self._running) >= self._most:
             raise BusyError(f"{self._most} conversations are running, no more are taken")
-        full = self._engine.runtime.pressure == FULL
-        bound = _BEHIND_FULL if full else _BEHIND
-        if self._lag > bound * self._engine.settings.live.max_lag:
+        now = time.monotonic()
+        if not self._has_time(now):
+            self._refused = now
+            raise BusyError("the cores have no time left, no more conversations are taken")
+        if self._lag > _BEHIND * self._engine.settings.live.max_lag:
             raise BusyError(
                 f"analysis is {self._lag:.1f} s behind, no more conversations are taken"
             )
+        self._taken = now
         running = Running(session, source, datetime.now(UTC))
         self._running[session] = running
         running.task = asyncio.create_task(self._run(running), name=f"conversation {session}")
         self._notify()
         return running
+
+    def _has_time(self, now: float) -> bool:
+        """Whether live conversations leave the workers time for one more; recordings take what time there is."""
+        live = all(each.source.info.live for each in self._running.values())
+        pressure = self._engine.runtime.pressure if live else ROOM
+        one_by_one = pressure == BUSY or now - self._refused < _CROWD
+        return pressure < FULL and not (one_by_one and now - self._taken < _APART)
 
     @property
     def _lag(self) -> float:

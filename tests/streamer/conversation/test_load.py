@@ -6,7 +6,7 @@ import pytest
 
 from streamer.control import LiveStatus
 from streamer.conversation.load import LoadPolicy
-from streamer.runtime.pressure import BUSY, ROOM, VERY_BUSY
+from streamer.runtime.pressure import BUSY, FULL, ROOM
 from streamer.speech import Effort
 
 
@@ -46,7 +46,7 @@ def test_asks_turns_again_only_once_it_has_caught_up():
 
 def test_busy_workers_shed_before_any_audio_waits():
     policy, efforts, messages = LoadPolicy(4.0), [], []
-    for pressure in (ROOM, BUSY, VERY_BUSY, BUSY, ROOM):
+    for pressure in (ROOM, BUSY, FULL, BUSY, ROOM):
         policy.take_pressure(pressure)
         efforts.append(policy.effort)
         messages.append(policy.escalation())
@@ -71,7 +71,7 @@ def test_bounds_what_waits_by_the_lag():
 def test_a_recording_sheds_nothing():
     policy = LoadPolicy()
     policy.measure(1e6)
-    policy.take_pressure(VERY_BUSY)
+    policy.take_pressure(FULL)
     assert policy.effort == Effort.ALL
     assert policy.transcribes
     assert policy.escalation() == ""

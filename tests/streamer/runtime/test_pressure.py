@@ -1,6 +1,6 @@
 """Steps of how busy workers are: taken one by one, and left only once what they spare fits in again."""
 
-from streamer.runtime.pressure import BUSY, FULL, ROOM, VERY_BUSY, Pressure
+from streamer.runtime.pressure import BUSY, FULL, ROOM, Pressure
 
 
 def steps(*shares, workers=2, seconds=2.0):
@@ -13,11 +13,11 @@ def steps(*shares, workers=2, seconds=2.0):
 
 
 def test_rises_step_by_step_while_workers_are_always_busy():
-    assert steps(0.8, 0.95, 0.95, 1.0, 1.0) == [ROOM, BUSY, VERY_BUSY, FULL, FULL]
+    assert steps(0.8, 0.95, 0.95, 1.0) == [ROOM, BUSY, FULL, FULL]
 
 
 def test_holds_a_step_until_what_it_spares_fits_in_again():
-    assert steps(1.0, 1.0, 0.6, 0.5, 0.7, 0.6) == [BUSY, VERY_BUSY, VERY_BUSY, BUSY, BUSY, ROOM]
+    assert steps(1.0, 1.0, 0.8, 0.7, 0.7, 0.6) == [BUSY, FULL, FULL, BUSY, BUSY, ROOM]
 
 
 def test_changes_nothing_within_a_period():

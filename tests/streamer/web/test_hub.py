@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.runtime.pressure import FULL
+from streamer.runtime.pressure import BUSY, FULL, ROOM
 from streamer.sources import SourceInfo
 from streamer.sources.network import NetworkSource
 from streamer.web.hub import BusyError, Hub
@@ -29,16 +29,45 @@ async def test_takes_no_more_while_half_of_the_live_conversations_are_behind(ran
         await hub.close(20.0)
 
 
-async def test_takes_no_more_while_workers_are_busy_and_audio_waits(random_bundle, monkeypatch):
+async def test_takes_no_more_while_the_cores_are_full_of_live_conversations(
+    random_bundle, monkeypatch
+):
     with engine_for(random_bundle) as engine:
-        monkeypatch.setattr(type(engine.runtime), "pressure", FULL)
         hub = Hub(engine, lambda *_: (), most=10)
-        first = start(hub, "a")
+        start(hub, "a")
+        monkeypatch.setattr(type(engine.runtime), "pressure", FULL)
+        for live in (True, False):
+            with pytest.raises(BusyError, match="no time left"):
+                start(hub, "b", live=live)
+        await hub.close(20.0)
+
+
+async def test_takes_one_by_one_while_workers_are_busy_and_for_a_while_after_a_refusal(
+    random_bundle, monkeypatch
+):
+    with engine_for(random_bundle) as engine:
+        hub = Hub(engine, lambda *_: (), most=10)
+        start(hub, "a")
         start(hub, "b")
-        for each in hub.running.values():
-            each.status.lag = 0.2
-        with pytest.raises(BusyError, match=r"0.2 s behind"):
+        monkeypatch.setattr(type(engine.runtime), "pressure", BUSY)
+        with pytest.raises(BusyError, match="no time left"):
             start(hub, "c")
-        first.status.lag = 0.05
+        monkeypatch.setattr(hub, "_taken", hub._taken - 2.0)
         start(hub, "c")
+        monkeypatch.setattr(type(engine.runtime), "pressure", ROOM)
+        with pytest.raises(BusyError, match="no time left"):
+            start(hub, "d")
+        monkeypatch.setattr(hub, "_refused", hub._refused - 10.0)
+        start(hub, "d")
+        start(hub, "e")
+        await hub.close(20.0)
+
+
+async def test_recordings_which_take_all_time_there_is_keep_nobody_out(random_bundle, monkeypatch):
+    with engine_for(random_bundle) as engine:
+        hub = Hub(engine, lambda *_: (), most=10)
+        start(hub, "a", live=False)
+        monkeypatch.setattr(type(engine.runtime), "pressure", FULL)
+        start(hub, "b")
+        start(hub, "c", live=False)
         await hub.close(20.0)
