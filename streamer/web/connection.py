@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -15,6 +15,7 @@ from streamer.sources.network import AheadError, NetworkSource
 from streamer.web.access import Access, ForbiddenError
 from streamer.web.broadcast import Subscription
 from streamer.web.hub import BusyError, Hub, Running
+from streamer.web.refusals import Refusals
 
 if TYPE_CHECKING:
     from streamer.web.fleet import FleetWatcher
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 BAD_REQUEST, UNAUTHORISED, TOO_FAST, TOO_SLOW, BUSY = 4400, 4401, 4429, 4408, 1013
 """Close codes: malformed messages; wrong token; more audio than real time allows; silence; no room."""
 INTERNAL, RESTARTING = 1011, 1012
+_REFUSED = {BAD_REQUEST: 0.0, UNAUTHORISED: 1.0, BUSY: 1.0, TOO_FAST: 10.0}
+"""Seconds, at least, until a client is told that it is refused."""
 _MAX_REASON = 120
 """A close frame holds 123 bytes of reason."""
 
@@ -40,10 +43,6 @@ class Limits:
     """Seconds of live audio beyond real time."""
     message: int = 1_048_576
     """Bytes of one message."""
-    token_penalty: float = 1.0
-    busy_penalty: float = 1.0
-    flood_penalty: float = 10.0
-    """Seconds until its refusal: of a wrong token, of a conversation too many, of a flood of audio."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class Services:
     hub: Hub
     access: Access
     limits: Limits
+    refusals: Refusals = field(default_factory=Refusals)
     fleet: "FleetWatcher | None" = None
     """The nodes of a broker, if they are shown."""
 
@@ -89,16 +89,12 @@ async def accepted(websocket: WebSocket, services: Services) -> AsyncIterator[No
         code, reason = INTERNAL, "internal error"
     if code == 1000 and services.hub.closing:
         code, reason = RESTARTING, "the server is being stopped"
-    await _close(websocket, code, reason, services.limits)
+    await _close(websocket, code, reason, services.refusals)
 
 
-async def _close(websocket: WebSocket, code: int, reason: str, limits: Limits) -> None:
-    penalties = {
-        UNAUTHORISED: limits.token_penalty,
-        BUSY: limits.busy_penalty,
-        TOO_FAST: limits.flood_penalty,
-    }
-    await asyncio.sleep(penalties.get(code, 0.0))
+async def _close(websocket: WebSocket, code: int, reason: str, refusals: Refusals) -> None:
+    if code in _REFUSED:
+        await asyncio.sleep(refusals.wait(_REFUSED[code]))
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await websocket.close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))
 
