@@ -92,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--misbehaving", type=int, default=200, help="of the second phase (default 200; 0: none)"
     )
+    parser.add_argument("--beside", action="store_true", help="the second phase alone")
     parser.add_argument("--strangers", action="store_true", help="these have no valid token")
     parser.add_argument(
         "--kinds",
@@ -122,7 +123,7 @@ def run(arguments: argparse.Namespace) -> None:
         meter = _Meter(psutil.Process(process.pid), memory)
         for _ in range(arguments.rounds):
             kinds = arguments.kinds if arguments.misbehaving else []
-            for kind in (None, *kinds):
+            for kind in (*([] if arguments.beside else [None]), *kinds):
                 count = 0 if kind is None else arguments.misbehaving
                 name = kind or (f"beside {count} that misbehave" if count else "alone")
                 theirs = secrets.token_hex(16) if arguments.strangers else token
@@ -324,19 +325,12 @@ def _growth(memory: list[tuple[float, float]]) -> float:
 
 
 def _print(phases: list[Phase], growth: float, losses: list[str]) -> None:
-    columns = (
-        "",
-        "p50 ms",
-        "p95 ms",
-        "server's p95",
-        "n",
-        "lost",
-        "told",
-        "CPU",
-        "clients'",
-        "others'",
-        "MB",
+    times, counts, cpu = (
+        ("p50 ms", "p95 ms", "server's p95"),
+        ("n", "lost", "told"),
+        ("CPU", "clients'", "others'"),
     )
+    columns = ("", *times, *counts, *cpu, "MB")
     rows = []
     for one in phases:
         latency = (f"{ms:.0f}" for ms in (one.p50_ms, one.p95_ms, one.server_p95_ms))
