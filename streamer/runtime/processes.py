@@ -34,6 +34,7 @@ _LENGTH = struct.Struct("!Q")
 _READY = b"ready"
 """What a process sends once it has loaded the models."""
 _DIED = "the process that analysed the audio has died"
+_NOT_STARTED = "a process that analyses audio could not be started"
 _ENDING = 1.0
 """Seconds that a process has to end by itself."""
 
@@ -58,7 +59,6 @@ class Processes:
     def __init__(self, load: Load, number: int) -> None:
         self._load = load
         self._workers = [_Worker(load) for _ in range(number)]
-        self._choosing = asyncio.Lock()
 
     def wait(self) -> None:
         """Wait until all have loaded their models.
@@ -74,15 +74,23 @@ class Processes:
         return _InProcess(self._make, make)
 
     async def _make(self, make: Make[Any]) -> "_Place":
-        """Make an object in the process that has the fewest."""
-        async with self._choosing:
-            place = min(range(len(self._workers)), key=lambda place: self._workers[place].actors)
-            if self._workers[place].dead:
-                self._workers[place].close()
+        """Make an object in the process that has the fewest, of those that have loaded their models."""
+        for place, worker in enumerate(self._workers):
+            if worker.dead:
+                worker.close()
                 self._workers[place] = _Worker(self._load)
-            worker = self._workers[place]
-            await worker.connect()
+        connecting = [worker.connect() for worker in self._workers]
+        if not (connected := self._connected):
+            await asyncio.wait(connecting)
+            connected = self._connected
+        if not connected:
+            raise UserError(_NOT_STARTED)
+        worker = min(connected, key=lambda worker: worker.actors)
         return worker, await worker.start(make)
+
+    @property
+    def _connected(self) -> "list[_Worker]":
+        return [worker for worker in self._workers if worker.connected]
 
     def statistics(self) -> BatchStatistics:
         """See `Workers.statistics`."""
@@ -105,6 +113,7 @@ class _Worker:
         self._process.start()
         theirs.close()
         self._writer: asyncio.StreamWriter | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._receiving: asyncio.Task[None] | None = None
         self._waiting: deque[asyncio.Future[Any]] = deque()
         """For the results of the calls sent, in their order."""
@@ -120,12 +129,22 @@ class _Worker:
         with self._socket.makefile("rb") as stream:
             if stream.read(len(_READY)) != _READY:
                 self.dead = True
-                raise UserError("a process that analyses audio could not be started")
+                raise UserError(_NOT_STARTED)
         self._loaded = True
 
-    async def connect(self) -> None:
-        """Begin to take results, once for all."""
-        if self._writer is None:
+    @property
+    def connected(self) -> bool:
+        """Whether calls can be sent."""
+        return self._writer is not None and not self.dead
+
+    def connect(self) -> "asyncio.Task[None]":
+        """Begin to wait for it and to take results, once for all; whoever asks waits for the same task."""
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect())
+        return self._connecting
+
+    async def _connect(self) -> None:
+        with contextlib.suppress(UserError):  # it is dead then
             await asyncio.to_thread(self.wait)
             reader, self._writer = await asyncio.open_connection(sock=self._socket)
             self._receiving = asyncio.create_task(self._receive(reader, self._writer))
@@ -214,18 +233,19 @@ class _InProcess(Generic[T]):
     """See `Actor`."""
 
     def __init__(
-        self, place: Callable[[Make[T]], Coroutine[Any, Any, _Place]], make: Make[T]
+        self, find: Callable[[Make[T]], Coroutine[Any, Any, _Place]], make: Make[T]
     ) -> None:
-        self._find = place
+        self._find = find
         self._make = make
+        self._making = asyncio.Lock()
         self._place: _Place | None = None
 
     async def call(
         self, function: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        if self._place is None:
-            self._place = await self._find(self._make)
-        worker, key = self._place
+        async with self._making:
+            place = self._place = self._place or await self._find(self._make)
+        worker, key = place
         return cast("R", await worker.call(_Actors.call, key, function, args, kwargs))
 
     def stop(self) -> None:

@@ -89,7 +89,7 @@ async def test_an_object_in_a_process_costs_nothing_before_its_first_call():
         assert pool.statistics().items == 1
 
 
-async def test_objects_are_spread_over_the_processes_and_a_dead_one_is_replaced():
+async def test_objects_are_spread_over_the_processes_and_a_dead_one_is_replaced_meanwhile():
     with processes() as pool:
         await asyncio.to_thread(pool.wait)
         actors = [pool.start(Total) for _ in range(4)]
@@ -104,9 +104,19 @@ async def test_objects_are_spread_over_the_processes_and_a_dead_one_is_replaced(
         assert await actors[1].call(Total.add, 1) == 1
         actors[0].stop()
         actors[2].stop()
-        fresh = pool.start(Total)
+        at_once = pool.start(Total)
+        assert await at_once.call(Total.process) == places[1]
+        async with asyncio.timeout(60.0):
+            while await (fresh := pool.start(Total)).call(Total.process) == places[1]:
+                fresh.stop()
         assert await fresh.call(Total.process) not in places
         assert await fresh.call(Total.add, 5) == 5
+
+
+async def test_calls_that_come_together_are_for_the_same_object():
+    with processes() as pool:
+        one = pool.start(Total)
+        assert [*await asyncio.gather(*(one.call(Total.add, 1) for _ in range(3)))] == [1, 2, 3]
 
 
 def no_models():
