@@ -196,7 +196,8 @@ class Engine:
             notify: Takes a line for the user: the terms of a model at its first use, or that one had to be
                 replaced by a lesser one.
             processes: Whether the audio of many conversations is processed in processes, one for each core: they
-                do not wait for each other, as threads do, but each has models of its own in memory.
+                do not wait for each other, as threads do, but each has models of its own in memory. What they lack
+                is told by an `error` event at the first audio.
 
         Raises:
             UserError: If a model cannot be loaded.

@@ -9,7 +9,7 @@ analysis is behind. Live, whatever is ready goes out.
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from streamer.conversation.speech_stage import Channel, SpeechStage
 from streamer.conversation.statistics import Statistics
 from streamer.conversation.turns import Turns
 from streamer.conversation.video import VideoFeatures, read_video
+from streamer.errors import UserError
 from streamer.runtime.models import Runtime
 from streamer.settings.tree import Settings
 from streamer.sinks import Sink
@@ -135,14 +136,18 @@ async def run(
 
 
 async def check(runtime: Runtime, settings: Settings) -> None:
-    """See that what processes audio can be made, before there is any.
+    """See that what processes audio can be made, and have every worker load what that needs.
 
     Raises:
         UserError: if something that the settings ask for is missing.
     """
-    channel = Channel("", analysed=True, partial=False)
-    with SpeechStage(runtime, settings, [channel], live=True) as stage:
-        await stage.process(Effort.ALL)
+    channels = [Channel("", analysed=True, partial=False)]
+    with ExitStack() as stack:
+        stages = [
+            stack.enter_context(SpeechStage(runtime, settings, channels, live=True))
+            for _ in range(settings.usable_cores)
+        ]
+        await asyncio.gather(*(stage.process(Effort.ALL) for stage in stages))
 
 
 async def _opened(source: AudioSource, stack: AsyncExitStack, control: Control) -> bool:
@@ -214,9 +219,10 @@ async def _converse(
         if reader.damage:
             await outgoing.error("source", reader.damage)
     except* Exception as failures:
-        # A defect of ours: report it on the wire as well, and end the session as promised.
+        # A defect of ours, or a model that cannot be loaded: on the wire as well, and the session ends as promised.
         log.debug("the conversation broke off", exc_info=failures)
-        await outgoing.error("pipeline", "; ".join(repr(error) for error in failures.exceptions))
+        said = (str(e) if isinstance(e, UserError) else repr(e) for e in failures.exceptions)
+        await outgoing.error("pipeline", "; ".join(said))
     await outgoing.sink_errors()
     return reason
 

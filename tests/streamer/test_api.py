@@ -13,10 +13,11 @@ from streamer import api
 from streamer.api import Engine
 from streamer.clock import WallClock
 from streamer.errors import UserError
+from streamer.runtime.processes import Processes
 from streamer.settings.tree import Asr, Emotion, Settings
 from streamer.sources.recording.source import RecordingSource
 from tests.audio_files import write_audio
-from tests.end_to_end.conversations import check_promises, engine_for, two_speakers
+from tests.end_to_end.conversations import check_promises, comparable, engine_for, two_speakers
 
 
 def settings(bundle, device):
@@ -71,6 +72,21 @@ async def test_analyze_loads_the_models_that_the_settings_name(call, random_bund
     )
     found = [event async for event in streamer.analyze(call, settings=settings)]
     check_promises(found)
+
+
+async def test_processes_give_the_events_that_threads_give(call, random_bundle):
+    chosen = {"emotion.bundle": str(random_bundle), "asr.backend": "none", "cores": 2}
+    settings = streamer.load_settings(environment={}, overrides=chosen)
+
+    async def events(engine):
+        return [event async for event in streamer.analyze(call, session="call", engine=engine)]
+
+    with await asyncio.to_thread(Engine.load, settings, processes=True) as engine:
+        assert isinstance(engine.runtime._audio, Processes)
+        by_processes = await asyncio.gather(events(engine), events(engine))
+    with await asyncio.to_thread(Engine.load, settings) as engine:
+        by_threads = comparable(await events(engine))
+    assert [*map(comparable, by_processes)] == [by_threads] * 2
 
 
 async def test_leaving_the_iteration_ends_the_conversation(call, engine):
