@@ -89,12 +89,12 @@ async def accepted(websocket: WebSocket, services: Services) -> AsyncIterator[No
         code, reason = INTERNAL, "internal error"
     if code == 1000 and services.hub.closing:
         code, reason = RESTARTING, "the server is being stopped"
-    await _close(websocket, code, reason, services.refusals)
+    await _close(websocket, code, reason, services)
 
 
-async def _close(websocket: WebSocket, code: int, reason: str, refusals: Refusals) -> None:
+async def _close(websocket: WebSocket, code: int, reason: str, services: Services) -> None:
     if code in _REFUSED:
-        await asyncio.sleep(refusals.wait(_REFUSED[code]))
+        await services.hub.pause(services.refusals.wait(code, _REFUSED[code]))
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await websocket.close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))
 

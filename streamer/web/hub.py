@@ -18,7 +18,7 @@ from streamer.clock import WallClock
 from streamer.control import Control, LiveStatus
 from streamer.conversation.pipeline import Outcome
 from streamer.errors import UserError
-from streamer.runtime.pressure import BUSY, FULL, ROOM
+from streamer.runtime.pressure import BUSY, FULL
 from streamer.sinks import Sink
 from streamer.sinks.metrics import Metrics, MetricsSink
 from streamer.sources import AudioSource, channel_names
@@ -31,8 +31,9 @@ _FINISHED = 50
 """Finished conversations that can still be looked at."""
 _LAST_EVENTS = 1.0
 """Seconds that watchers have to receive the last events when the server is stopped."""
-_BEHIND = 0.25
-"""Share of `live.max_lag` that half of the live conversations may be behind before no more are taken."""
+_BEHIND, _BEHIND_FULL = 0.25, 0.02
+"""Shares of `live.max_lag` that half of the live conversations may be behind before no more are taken: at any time, and
+where a recording keeps the workers busy."""
 _APART = 2.0
 """Seconds between two conversations that are taken while the workers are busy: what the first costs shows by then."""
 _CROWD = 10.0
@@ -88,7 +89,7 @@ class Hub:
         self._most = most
         self._running: dict[str, Running] = {}
         self._finished: deque[Running] = deque(maxlen=_FINISHED)
-        self._closing = False
+        self._closing = asyncio.Event()
         self._taken = self._refused = -math.inf
         """When a conversation was begun last, and when one was refused as workers were busy, by the monotonic clock."""
         self.metrics = Metrics()
@@ -104,7 +105,13 @@ class Hub:
     @property
     def closing(self) -> bool:
         """Whether the server is being stopped."""
-        return self._closing
+        return self._closing.is_set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, or until the server is being stopped."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
 
     @property
     def conversations(self) -> list[Running]:
@@ -133,25 +140,31 @@ class Hub:
             raise UserError(f"session {wanted}: is running already")
         return wanted
 
-    async def end(self, session: str) -> None:
-        """End a conversation, if it is running, whose client has come back on another connection."""
+    async def end(self, session: str) -> bool:
+        """End a conversation, if it is running, whose client has come back; return whether there was one."""
         running = self._running.get(session)
         if running and running.task:
             running.control.stop("failed")
             await asyncio.wait({running.task}, timeout=_ENDING)
+        return self.find(session) is not None
 
-    def start(self, session: str, source: AudioSource) -> Running:
+    def start(self, session: str, source: AudioSource, *, again: bool = False) -> Running:
         """Start a conversation.
+
+        Args:
+            session: its id.
+            source: its audio.
+            again: whether it goes on after a lost connection: what it costs has been taken on before.
 
         Raises:
             BusyError: if as many run as are allowed, analysis has no time left, or the server is shutting down.
         """
-        if self._closing:
+        if self.closing:
             raise BusyError("the server is shutting down")
         if len(self._running) >= self._most:
             raise BusyError(f"{self._most} conversations are running, no more are taken")
         now = time.monotonic()
-        if not self._has_time(now):
+        if not (again or self._has_time(now)):
             self._refused = now
             raise BusyError("the cores have no time left, no more conversations are taken")
         if self._lag > _BEHIND * self._engine.settings.live.max_lag:
@@ -166,9 +179,11 @@ class Hub:
         return running
 
     def _has_time(self, now: float) -> bool:
-        """Whether live conversations leave the workers time for one more; recordings take what time there is."""
-        live = all(each.source.info.live for each in self._running.values())
-        pressure = self._engine.runtime.pressure if live else ROOM
+        """Whether the workers have time for one more."""
+        pressure = self._engine.runtime.pressure
+        if any(not each.source.info.live for each in self._running.values()):
+            # Recordings take what time there is: that says nothing about live conversations.
+            return pressure < FULL or self._lag < _BEHIND_FULL * self._engine.settings.live.max_lag
         one_by_one = pressure == BUSY or now - self._refused < _CROWD
         return pressure < FULL and not (one_by_one and now - self._taken < _APART)
 
@@ -207,7 +222,7 @@ class Hub:
 
     async def close(self, within: float) -> None:
         """End all conversations properly; those that take longer than `within` seconds are cancelled."""
-        self._closing = True
+        self._closing.set()
         tasks = [running.task for running in self._running.values() if running.task]
         for running in [*self._running.values()]:
             running.control.stop("terminated")

@@ -6,14 +6,12 @@ from collections.abc import Callable
 
 _COUNTED = 5.0
 """Seconds over which refusals are counted, the latest the most."""
-_EACH = 0.5
-"""Seconds of waiting for each refusal in a second."""
 _LONGEST = 10.0
 """Seconds."""
 
 
 class Refusals:
-    """Counts the refusals of a server.
+    """Counts the refusals of a server, each kind for itself.
 
     Args:
         clock: seconds of a monotonic clock.
@@ -21,12 +19,18 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._count = 0.0
-        self._latest = -math.inf
+        self._counts: dict[int, tuple[float, float]] = {}
+        """Kind -> how many there were lately, and when the last one was."""
 
-    def wait(self, least: float) -> float:
-        """Count one more; return the seconds after which it is to be said, `least` of them where refusals are rare."""
+    def wait(self, kind: int, least: float) -> float:
+        """Count one more; return the seconds after which it is to be said: as many as there are refusals in a second.
+
+        Args:
+            kind: its close code.
+            least: seconds where refusals are rare.
+        """
         now = self._clock()
-        self._count = 1.0 + self._count * math.exp((self._latest - now) / _COUNTED)
-        self._latest = now
-        return max(least, min(_LONGEST, _EACH * self._count / _COUNTED))
+        count, latest = self._counts.get(kind, (0.0, -math.inf))
+        count = 1.0 + count * math.exp((latest - now) / _COUNTED)
+        self._counts[kind] = count, now
+        return max(least, min(_LONGEST, count / _COUNTED))

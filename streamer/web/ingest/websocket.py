@@ -44,12 +44,12 @@ async def serve(websocket: WebSocket, services: Services) -> None:
         if not isinstance(start, dict) or start.get("type") != "start":
             raise Refusal(BAD_REQUEST, 'expected {"type": "start", ...} first')
         services.access.require(websocket.headers, start.get("token"))
-        if start.get("again") is True and isinstance(session := start.get("session"), str):
-            await services.hub.end(session)
+        wanted, again = start.get("session"), start.get("again") is True
+        again = again and isinstance(wanted, str) and await services.hub.end(wanted)
         source = _source(start, services)
         encoding = str(start.get("format", "s16le"))
         with contextlib.closing(decoder(encoding, _rate(start), source)) as decoding:
-            running = services.hub.start(source.info.session, source)
+            running = services.hub.start(source.info.session, source, again=again)
             feeding = _feed(websocket, running, source, decoding, services.limits)
             await converse(running, source, feeding, partial(relay, websocket))
 

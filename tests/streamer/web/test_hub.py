@@ -9,9 +9,9 @@ from streamer.web.hub import BusyError, Hub
 from tests.end_to_end.conversations import engine_for
 
 
-def start(hub, session, *, live=True):
+def start(hub, session, *, live=True, again=False):
     source = NetworkSource(SourceInfo(session, ("agent",), live, session), 30.0)
-    return hub.start(session, source)
+    return hub.start(session, source, again=again)
 
 
 async def test_takes_no_more_while_half_of_the_live_conversations_are_behind(random_bundle):
@@ -63,11 +63,29 @@ async def test_takes_one_by_one_while_workers_are_busy_and_for_a_while_after_a_r
         await hub.close(20.0)
 
 
-async def test_recordings_which_take_all_time_there_is_keep_nobody_out(random_bundle, monkeypatch):
+async def test_recordings_which_take_all_time_there_is_keep_nobody_out_until_audio_waits(
+    random_bundle, monkeypatch
+):
     with engine_for(random_bundle) as engine:
         hub = Hub(engine, lambda *_: (), most=10)
         start(hub, "a", live=False)
         monkeypatch.setattr(type(engine.runtime), "pressure", FULL)
-        start(hub, "b")
+        live = start(hub, "b")
         start(hub, "c", live=False)
+        live.status.lag = 0.2
+        with pytest.raises(BusyError, match="no time left"):
+            start(hub, "d")
+        await hub.close(20.0)
+
+
+async def test_a_conversation_that_goes_on_after_a_lost_connection_has_its_place(
+    random_bundle, monkeypatch
+):
+    with engine_for(random_bundle) as engine:
+        hub = Hub(engine, lambda *_: (), most=10)
+        start(hub, "a")
+        monkeypatch.setattr(type(engine.runtime), "pressure", FULL)
+        assert await hub.end("a")
+        start(hub, "a", again=True)
+        assert not await hub.end("b")
         await hub.close(20.0)
