@@ -1,7 +1,8 @@
 """How busy the workers are: in steps that hold, so that what is given up does not come and go."""
 
 ROOM, BUSY, FULL = range(3)
-"""Steps: all is done; less of it (see `speech.Effort`), and conversations are taken one by one; the least, and none."""
+"""Steps: everything is done; less (see `speech.Effort`), and conversations are taken one by one; the least, and no
+conversations are taken."""
 
 _PERIOD = 2.0
 """Seconds over which the share of time that workers are busy is taken."""

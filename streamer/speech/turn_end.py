@@ -16,7 +16,7 @@ _SHORT = SAMPLE_RATE
 _OPEN, _DONE = 0.03, 0.7
 """Probabilities below and from which that is enough."""
 _ALONE = 0.5
-"""What a probability by a second counts where nothing else is looked at: twice as high a one says as much."""
+"""What a probability by the last second counts where that is all: 0.3 says as much as 0.15 by the whole turn."""
 _STEP = SAMPLE_RATE // 50
 """Samples that a position of the network stands for."""
 _MIRRORED = 200

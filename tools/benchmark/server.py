@@ -112,7 +112,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and print."""
+    """Measure and print.
+
+    Raises:
+        UserError: if there is nothing to measure, or the server does not start.
+    """
+    if arguments.beside and not arguments.misbehaving:
+        raise UserError("--beside: needs clients that misbehave")
     call = calls.read_call(calls.recordings(None)[0])
     audio = np.ascontiguousarray((call.samples.T * 32767).astype("<i2"))
     phases: list[Phase] = []
