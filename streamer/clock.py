@@ -1,6 +1,7 @@
 """The clocks of the program; no other module asks the system for the time."""
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -115,3 +116,14 @@ class BootClock:
     def seconds(self) -> float:
         """Return seconds since the machine started, suspended time included where the system counts it."""
         return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+async def within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for an event; return whether it came.
+
+    `asyncio.wait_for` of Python 3.11 drops a cancellation that comes together with the event.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False

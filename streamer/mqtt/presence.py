@@ -8,13 +8,12 @@ import asyncio
 import os
 import socket
 import uuid
-from contextlib import suppress
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from streamer import __version__
-from streamer.clock import WallClock
+from streamer.clock import WallClock, within
 from streamer.mqtt.connection import Connection
 from streamer.mqtt.messages import Message
 from streamer.mqtt.problems import RefusedError
@@ -99,11 +98,11 @@ class Presence:
         claim = self._me.model_copy(update={"claim": True})
         await connection.publish(self._topics.instance, claim.model_dump_json(), retain=False)
         # The retained messages arrive before the returned claim.
-        returned = await _within(ECHO, self._echoed)
+        returned = await within(ECHO, self._echoed)
         if returned:
             other = self._stale is not None and self._stale.instance != self._me.instance
             if self._availability == ONLINE and other:
-                await _within(ANSWER, self._answered)
+                await within(ANSWER, self._answered)
         if self._rival is not None:
             raise RivalError(
                 f"{self._rival} publishes as node {self._topics.node} already; "
@@ -122,9 +121,9 @@ class Presence:
         A claim that the broker took before this process's message that it holds the name is here before that message
         returns. The process that made it may not have known of this one, and hold the name now, too.
         """
-        await _within(ECHO, self._held)
+        await within(ECHO, self._held)
         if self._contended:
-            await _within(ANSWER, self._answered)
+            await within(ANSWER, self._answered)
         self._settled = True
 
     async def release(self, connection: Connection) -> None:
@@ -178,15 +177,3 @@ class Presence:
             self._holding = False
             raise RivalError(f"{holder} publishes as node {self._topics.node} as well")
         await connection.publish(self._topics.instance, self._me.model_dump_json())
-
-
-async def _within(seconds: float, event: asyncio.Event) -> bool:
-    """Wait for an event; return whether it came.
-
-    `asyncio.wait_for` of Python 3.11 drops a cancellation that comes together with the event: a process that had met
-    the holder of its name went on.
-    """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    return False

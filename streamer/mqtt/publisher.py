@@ -10,7 +10,7 @@ from functools import partial
 from pydantic import ValidationError
 
 from streamer import events
-from streamer.clock import Clock, WallClock
+from streamer.clock import Clock, WallClock, within
 from streamer.mqtt import home_assistant
 from streamer.mqtt.address import Broker
 from streamer.mqtt.backoff import USEFUL, Backoff
@@ -117,9 +117,7 @@ class Publisher:
                 log.warning("%s; %d events wait", reason, self._outbox.waiting)
             reported = reason
             delay = backoff.after_refusal() if refused else backoff.next()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._stopping.wait()
+            await within(delay, self._stopping)
 
     def _adapt(self, problem: BrokerError) -> bool:
         """Do without what the broker has refused to support."""

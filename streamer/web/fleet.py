@@ -1,13 +1,12 @@
 """The nodes of a broker, for the dashboard."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from streamer.clock import WallClock
+from streamer.clock import WallClock, within
 from streamer.errors import UserError
 from streamer.mqtt.address import Broker
 from streamer.mqtt.fleet import Fleet, FleetNode, follow_fleet
@@ -72,9 +71,7 @@ class FleetWatcher:
             yield self.snapshot()
             await asyncio.sleep(_INTERVAL)
             if shown == self._version:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LONGEST):
-                        await self._changed.wait()
+                await within(_LONGEST, self._changed)
 
     def snapshot(self) -> dict[str, Any]:
         """Give the nodes as they are now, as a message."""

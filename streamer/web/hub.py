@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from streamer.api import Engine
-from streamer.clock import WallClock
+from streamer.clock import WallClock, within
 from streamer.control import Control, LiveStatus
 from streamer.conversation.pipeline import Outcome
 from streamer.errors import UserError
@@ -109,9 +109,7 @@ class Hub:
 
     async def pause(self, seconds: float) -> None:
         """Wait, or until the server is being stopped."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
+        await within(seconds, self._closing)
 
     @property
     def conversations(self) -> list[Running]:

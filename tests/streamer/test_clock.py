@@ -1,10 +1,11 @@
-"""The virtual clock jumps; the wall clock is the world's."""
+"""The virtual clock jumps; the wall clock is the world's; waiting for an event has a bound."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streamer.clock import VirtualClock, WallClock
+from streamer.clock import VirtualClock, WallClock, within
 
 
 async def test_the_virtual_clock_passes_hours_at_once_and_never_goes_back():
@@ -43,3 +44,23 @@ async def test_a_replay_of_unknown_time_ends_now():
     assert clock.now() - begun == pytest.approx(timedelta(hours=2), abs=timedelta(seconds=1))
     await clock.sleep_until(9000)
     assert clock.now() <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_cancellation_counts_that_comes_with_what_is_waited_for(turns):
+    event = asyncio.Event()
+    waiting = asyncio.create_task(within(10.0, event))
+    await asyncio.sleep(0.01)
+    event.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if waiting.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def test_says_whether_an_event_came_in_time():
+    event = asyncio.Event()
+    assert not await within(0.01, event)
+    event.set()
+    assert await within(10.0, event)

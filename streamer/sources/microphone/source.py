@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
 
 from streamer.audio import AudioChunk, Gap, to_samples
-from streamer.clock import Clock
+from streamer.clock import Clock, within
 from streamer.errors import UserError
 from streamer.sources import SourceInfo, channel_names
 from streamer.sources.microphone import devices
@@ -253,9 +253,7 @@ class _Microphone:
                 self._gap_reported = True
                 for gap in timeline.wait(self._now()):
                     await put(gap)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_CHECK_INTERVAL):
-                    await self._fresh.wait()
+            await within(_CHECK_INTERVAL, self._fresh)
         for item in timeline.finish():
             await put(item)
 
