@@ -197,7 +197,7 @@ class Engine:
                 replaced by a lesser one.
             processes: Whether the audio of many conversations is processed in processes, one for each core: they
                 do not wait for each other, as threads do, but each has models of its own in memory. What they lack
-                is told by an `error` event at the first audio.
+                is reported by an `error` event at the first audio.
 
         Raises:
             UserError: If a model cannot be loaded.

@@ -138,7 +138,7 @@ class _Worker:
         return self._writer is not None and not self.dead
 
     def connect(self) -> "asyncio.Task[None]":
-        """Begin to wait for it and to take results, once for all; whoever asks waits for the same task."""
+        """Begin to wait for it and to take results, once for all; return the task that does."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
         return self._connecting

@@ -46,7 +46,7 @@ class Effort(IntEnum):
     LEAST = 0
     """Nothing: silence alone ends turns."""
     LESS = 1
-    """Whether a turn sounds complete is told by little of it, and no updates are made while somebody speaks."""
+    """Whether a turn sounds complete is decided by little of it, and no updates are made while somebody speaks."""
     ALL = 2
 
 

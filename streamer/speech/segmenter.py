@@ -86,7 +86,7 @@ class Segmenter:
         self._hangover = whole_frames(settings.silence)
         self._turn_end = turn_end
         self.effort = Effort.ALL
-        """How it is told whether turns sound complete."""
+        """How it is decided whether turns sound complete."""
         self._voices = voices
         self._complete = settings.complete
         self._ask_after = whole_frames(settings.complete_silence)

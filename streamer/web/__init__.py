@@ -4,8 +4,8 @@ hub.py        all running conversations: starts, limits, ends and finds them
 broadcast.py  a sink that serves any number of watchers, slow ones included
 encodings.py  bytes of a connection -> samples
 access.py     tokens and origins
-connection.py what a refused client is told: close codes and reasons
-refusals.py   how long it waits for that
+connection.py what a refused client receives: close codes and reasons
+refusals.py   how long it waits for them
 protocol.py   limits of connections before they are accepted
 watching.py   events of running conversations to watchers
 ingest/       one file for each protocol that brings audio

@@ -26,7 +26,7 @@ BAD_REQUEST, UNAUTHORISED, TOO_FAST, TOO_SLOW, BUSY = 4400, 4401, 4429, 4408, 10
 """Close codes: malformed messages; wrong token; more audio than real time allows; silence; no room."""
 INTERNAL, RESTARTING = 1011, 1012
 _REFUSED = {BAD_REQUEST: 0.0, UNAUTHORISED: 1.0, BUSY: 1.0, TOO_FAST: 10.0}
-"""Seconds, at least, until a client is told that it is refused."""
+"""Close code -> seconds, at least, until a client receives it."""
 _MAX_REASON = 120
 """A close frame holds 123 bytes of reason."""
 
